@@ -64,7 +64,8 @@ impl Drop for Inner {
 pub struct Words(Mutex<Option<String>>);
 
 impl Words {
-    fn last(&self) -> Option<String> {
+    /// The reason of the last error, if there was one.
+    pub fn last(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
