@@ -1,1 +1,3 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod sql;
