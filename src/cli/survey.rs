@@ -28,7 +28,8 @@ pub async fn run(args: Args) -> Result<u8> {
     let mut vars = std::collections::BTreeMap::new();
     for (name, text) in &session.vars {
         if let Some(var) = session.runbook.vars.get(name) {
-            let value = crate::runbook::template::value_of(var.kind, text)
+            let value = var.kind
+                .parse(text)
                 .map_err(|why| crate::failure::Failure::new(crate::failure::Kind::Usage, format!("--var {name}: {why}")))?;
             vars.insert(name.clone(), value);
         }

@@ -398,7 +398,7 @@ impl Engine {
         let Some(var) = self.runbook.vars.get(&name) else {
             return self.say(format!("the runbook has no variable {name}"), None, None);
         };
-        match crate::runbook::template::value_of(var.kind, text) {
+        match var.kind.parse(text) {
             Ok(value) => {
                 let by = self.actor.clone();
                 if self.take(Input::SetVar { name, value }, &by).await {

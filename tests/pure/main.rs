@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+<<<<<<< HEAD
 mod house;
 mod audit;
 mod text;
+=======
+mod sql;
+>>>>>>> sql
