@@ -2,10 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-<<<<<<< HEAD
 mod house;
 mod audit;
 mod text;
-=======
 mod sql;
->>>>>>> sql
