@@ -19,7 +19,7 @@ pub const RUN: &str = "01JH8Q3V5K6M7N8P9QRSTVWXYZ";
 
 pub fn draft(n: u64, kind: &str, payload: Value) -> Draft {
     let Stamp { ts, mono, boot } = stamp(n);
-    let step = (n % 3 != 0).then(|| format!("step-{n}"));
+    let step = (!n.is_multiple_of(3)).then(|| format!("step-{n}"));
     let att = step.is_some().then_some(1);
     Draft {
         by: "a1".to_owned(),

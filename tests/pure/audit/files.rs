@@ -4,7 +4,7 @@ use super::{draft, drafts, stamp};
 use backout::audit::log::Log;
 use backout::audit::store::{Dir, Lock, LogSink, Store};
 use backout::audit::verify::{Fault, Verdict};
-use backout::audit::{Options, RunId, Writer, list_runs, run_dir, show, state_dir, verify};
+use backout::audit::{Follow, Options, RunId, Writer, list_runs, run_dir, show, state_dir, verify};
 use jiff::Timestamp;
 use serde_json::json;
 use std::fs;
@@ -83,6 +83,53 @@ async fn a_run_is_written_resumed_and_verified() {
     );
     assert_eq!(list_runs(state.path()).unwrap(), [run]);
     assert!(list_runs(&state.path().join("none")).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_log_is_followed_while_it_is_written() {
+    let state = tempfile::tempdir().unwrap();
+    let (run, dir) = new_run(state.path());
+    let writer = Writer::create(&dir, run.as_str()).unwrap();
+    let mut follow = Follow::new(&dir).unwrap();
+    assert!(follow.poll().unwrap().is_empty());
+    let written = writer.append(drafts(), false).await.unwrap().unwrap();
+    assert_eq!(follow.poll().unwrap(), written);
+    assert!(follow.poll().unwrap().is_empty());
+    writer.close().unwrap();
+    let first = dir.join("audit-000001.jsonl");
+    let mut torn = fs::read(&first).unwrap();
+    torn.extend_from_slice(b"{\"v\":1,");
+    fs::write(&first, &torn).unwrap();
+    assert!(
+        follow.poll().unwrap().is_empty(),
+        "a record that is being written is left alone"
+    );
+    let (writer, _) = Writer::resume(&dir, "a1", stamp(30), &mut |_| Ok(())).unwrap();
+    for n in 0..1200 {
+        writer
+            .append(vec![draft(n, "note", json!({}))], n == 1199)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    assert_eq!(follow.poll().unwrap().len(), 1000);
+    assert_eq!(
+        follow.poll().unwrap().last().map(|record| record.seq),
+        Some(1220)
+    );
+    let mut late = Follow::new(&dir).unwrap();
+    assert_eq!(
+        (late.poll().unwrap().len(), late.poll().unwrap().len()),
+        (1000, 221)
+    );
+    let second = dir.join("audit-000002.jsonl");
+    let mut bad = fs::read(&second).unwrap();
+    bad[300] ^= 1;
+    fs::write(&second, &bad).unwrap();
+    assert_eq!(
+        Follow::new(&dir).unwrap().poll().unwrap_err().exit_code(),
+        9
+    );
 }
 
 #[tokio::test]
@@ -234,6 +281,31 @@ async fn a_full_device_poisons() {
         );
     }
     assert_eq!(writer.close().unwrap_err().exit_code(), 74);
+}
+
+#[test]
+fn the_debug_log_is_private_and_started_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let guard = backout::telemetry::start(dir.path()).unwrap();
+    tracing::debug!(target: "backout", seq = 7, "told");
+    tracing::debug!(target: "sqlx", "not told");
+    assert_eq!(
+        backout::telemetry::start(dir.path())
+            .err()
+            .map(|failure| failure.exit_code()),
+        Some(70)
+    );
+    drop(guard);
+    let path = dir.path().join("debug.log");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(
+        text.contains("told seq=7") && !text.contains("not told") && !text.contains('\u{1b}'),
+        "{text}"
+    );
+    assert_eq!(
+        fs::metadata(path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[test]
