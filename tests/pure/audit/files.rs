@@ -4,7 +4,9 @@ use super::{draft, drafts, stamp};
 use backout::audit::log::Log;
 use backout::audit::store::{Dir, Lock, LogSink, Store};
 use backout::audit::verify::{Fault, Verdict};
-use backout::audit::{Follow, Options, RunId, Writer, list_runs, run_dir, show, state_dir, verify};
+use backout::audit::{
+    Copier, Follow, Options, RunId, Writer, list_runs, run_dir, show, state_dir, verify,
+};
 use jiff::Timestamp;
 use serde_json::json;
 use std::fs;
@@ -130,6 +132,44 @@ async fn a_log_is_followed_while_it_is_written() {
         Follow::new(&dir).unwrap().poll().unwrap_err().exit_code(),
         9
     );
+}
+
+#[tokio::test]
+async fn a_second_copy_is_kept_and_caught_up() {
+    let state = tempfile::tempdir().unwrap();
+    let (run, dir) = new_run(state.path());
+    let copy = state.path().join("share");
+    let writer = Writer::create(&dir, run.as_str()).unwrap();
+    writer.append(drafts(), true).await.unwrap().unwrap();
+    assert_eq!(Copier::start(&dir, &copy).unwrap().close(), None);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&copy), mode(&copy.join("audit-000001.jsonl"))),
+        (0o750, 0o640)
+    );
+    writer.append(drafts(), true).await.unwrap().unwrap();
+    writer.close().unwrap();
+    let copier = Copier::start(&dir, &copy).unwrap();
+    let (writer, _) = Writer::resume(&dir, "a1", stamp(30), &mut |_| Ok(())).unwrap();
+    writer.close().unwrap();
+    assert_eq!(copier.close(), None);
+    assert_eq!(
+        (whole(&copy).verdict, whole(&copy).head),
+        (Verdict::Whole, whole(&dir).head)
+    );
+    assert_eq!(whole(&copy).records, 41);
+    // A copy that somebody changed is left as the evidence it is.
+    let first = copy.join("audit-000001.jsonl");
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&first, &bytes).unwrap();
+    let said = Copier::start(&dir, &copy).unwrap().close();
+    assert_eq!(
+        said.as_deref(),
+        Some("audit-000001.jsonl and its copy are not the same")
+    );
+    assert_eq!(fs::read(&first).unwrap(), bytes);
+    assert!(Copier::start(&dir, &state.path().join("no/such")).is_err());
 }
 
 #[tokio::test]
