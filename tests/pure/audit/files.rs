@@ -221,6 +221,45 @@ async fn a_file_that_vanishes_is_noticed() {
     }
 }
 
+/// Alone in its process, since it looks at the high-water mark of the whole of it.
+#[test]
+#[ignore = "long"]
+fn a_big_log_is_verified_in_little_memory() {
+    let peak = || -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let state = tempfile::tempdir().unwrap();
+    let (run, dir) = new_run(state.path());
+    let mut log = Log::create(Dir::create(&dir).unwrap(), run.as_str()).unwrap();
+    for n in 0..5_000 {
+        log.append(
+            vec![draft(n, "note", json!({ "x": "y".repeat(20_000) }))],
+            false,
+        )
+        .unwrap();
+    }
+    log.sync().unwrap();
+    let before = peak();
+    let start = std::time::Instant::now();
+    let report = whole(&dir);
+    let (bytes, used) = (
+        report.segments.iter().map(|s| s.bytes).sum::<u64>(),
+        peak() - before,
+    );
+    println!(
+        "{} MiB in {:?}, {used} KiB more, {before} KiB before",
+        bytes >> 20,
+        start.elapsed()
+    );
+    assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 2));
+    assert!(peak() < 32 * 1024 && bytes > 64 << 20);
+}
+
 #[test]
 fn planted_links_are_refused() {
     let state = tempfile::tempdir().unwrap();
