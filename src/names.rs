@@ -1,1 +1,82 @@
-//! (module)
+//! Every name that backout leaves in somebody else's system, once: tables, headers, topics, application names.
+//!
+//! Never quotes, never connects.
+
+use sha2::{Digest, Sha256};
+
+/// PostgreSQL schema, and prefix where there are no schemas of our own.
+pub const SCHEMA: &str = "backout";
+
+pub const CLAIM: &str = "claim";
+pub const MARKER: &str = "marker";
+pub const ANCHOR: &str = "anchor";
+pub const PROGRESS: &str = "progress";
+pub const BEFORE_IMAGE: &str = "before_image";
+pub const ENVIRONMENT: &str = "environment";
+
+/// All tables but the frozen sets.
+pub const TABLES: [&str; 6] = [CLAIM, MARKER, ANCHOR, PROGRESS, BEFORE_IMAGE, ENVIRONMENT];
+
+pub const HEADER_RUN: &str = "backout-run";
+pub const HEADER_STEP: &str = "backout-step";
+pub const HEADER_ITEM: &str = "backout-item";
+
+/// Holds the cluster id of a rehearsal cluster; absent means production.
+pub const TOPIC_ENVIRONMENT: &str = "backout.environment";
+
+/// PostgreSQL cuts identifiers and `application_name` at 63 bytes, without a word.
+pub const PG_NAME_BYTES: usize = 63;
+
+/// Where our tables stand in a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `backout.claim`: PostgreSQL.
+    Schema,
+    /// `backout_claim`: SQLite, MySQL, MariaDB.
+    Prefix,
+}
+
+impl Place {
+    /// The unquoted full name, e.g. `backout.claim` or `backout_claim`.
+    pub fn table(self, name: &str) -> String {
+        match self {
+            Place::Schema => format!("{SCHEMA}.{name}"),
+            Place::Prefix => format!("{SCHEMA}_{name}"),
+        }
+    }
+}
+
+/// The table of a frozen set, `frozen_<set>`: short enough for every dialect with the prefix in front, unquoted.
+pub fn frozen(set: &str) -> String {
+    let room = PG_NAME_BYTES - SCHEMA.len() - "_frozen_".len();
+    if set.len() <= room {
+        return format!("frozen_{set}");
+    }
+    let digest = hex(&Sha256::digest(set.as_bytes())[..4]);
+    format!("frozen_{}_{digest}", cut(set, room - 9))
+}
+
+/// `backout/<run8>/<step>/<n>` in at most 63 bytes of printable ASCII; a step id that does not fit ends in `~`.
+pub fn application_name(run8: &str, step: &str, n: u32) -> String {
+    let ascii = |s: &str| {
+        s.chars()
+            .map(|c| if c.is_ascii_graphic() { c } else { '?' })
+            .collect::<String>()
+    };
+    let (run8, step, n) = (ascii(cut(run8, 8)), ascii(step), n.to_string());
+    let room = PG_NAME_BYTES - SCHEMA.len() - run8.len() - n.len() - 3;
+    let step = if step.len() <= room {
+        step
+    } else {
+        format!("{}~", cut(&step, room - 1))
+    };
+    format!("{SCHEMA}/{run8}/{step}/{n}")
+}
+
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
