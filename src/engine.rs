@@ -1,1 +1,124 @@
-//! (module)
+//! The engine: the one loop that owns the run and its log.
+//!
+//! Owns the order of things: an input is decided, its records are on disk, the state takes them in, and only then do
+//! their effects begin. Never draws, never opens a connection itself: probes and workers do, and report back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::run::record::{Act, Checked, End, Event, Evidence, Now, Offer, OpenItem, OutcomeResult};
+use crate::run::state::State;
+use crate::runbook::{CheckRef, Runbook};
+use crate::survey::Survey;
+use crate::target::Identity;
+
+/// What a driver may ask of the engine. Every one is answered by a changed snapshot: a new state, or a refusal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// Accept the proposed entry point: these steps are done already.
+    Enter { done: Vec<String> },
+    /// Prepare the step and show its gate; a step that asks for nothing begins at once.
+    Open { step: String },
+    /// The same for undoing it.
+    Undo { step: String },
+    /// What was typed at the open gate.
+    Answer { typed: String, reason: Option<String>, looked_ms: u64, from_file: bool },
+    /// Alone at night: instead of the second person, for the open gate only.
+    BreakGlass { reason: String },
+    /// Leave the gate: nothing happens.
+    Close,
+    /// A soft need is passed over, with a reason.
+    Override { step: String, reason: String },
+    Skip { step: String, reason: String },
+    Jump { to: String, reason: String },
+    Note { step: Option<String>, text: String },
+    SetVar { name: String, value: String },
+    /// A `decide` step's option.
+    Decide { step: String, option: String, reason: String },
+    /// An asked row of a `reconcile` step.
+    Classify { step: String, row: String, class: String, reason: String },
+    /// Judge again what must hold after the step.
+    Verify { step: String },
+    /// The operator's word where evidence could not tell.
+    Settle { step: String, result: OutcomeResult, reason: String },
+    /// Done by other hands, with evidence.
+    Elsewhere { step: String, evidence: String },
+    Hold { why: String },
+    Lift,
+    Act { act: Act, typed: String },
+    /// Run a check now, at its full depth.
+    Recheck { check: CheckRef },
+    Finish { end: End, open: Vec<OpenItem> },
+    /// Hold, follow what is open to its end, then end the engine.
+    Leave { why: String },
+    /// SIGTERM: as `Leave`, and cancel what is open on the server.
+    Terminate,
+}
+
+/// What drivers render: a picture of the run at one moment. Latest wins.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub runbook: Arc<Runbook>,
+    pub state: Arc<State>,
+    pub now: Now,
+    /// By target name, in the runbook's order.
+    pub targets: Vec<(String, Link)>,
+    pub checks: BTreeMap<CheckRef, Live>,
+    pub survey: Option<Arc<Survey>>,
+    /// A survey is under way.
+    pub surveying: bool,
+    /// Being prepared for its gate, since.
+    pub preparing: Option<(String, Now)>,
+    /// Asked rows of the `reconcile` step that stands open, and its classes.
+    pub classified: Option<Arc<crate::action::Classified>>,
+    /// The latest events, oldest first, at most 500.
+    pub log: VecDeque<Arc<Event>>,
+    /// The last thing that was turned down or failed, with when and what to do; stays until the next accepted ask.
+    pub message: Option<Message>,
+    /// Done and how many of the open action's items or rows.
+    pub progress: Option<(u64, Option<u64>)>,
+    pub run_dir: std::path::PathBuf,
+    /// The loop has ended; the code that the process should exit with.
+    pub exit: Option<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub at: Now,
+    pub what: String,
+    pub means: Option<String>,
+    pub can: Option<String>,
+}
+
+/// Whether a target answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Link {
+    Connecting,
+    Up(Box<Identity>),
+    /// In the server's words.
+    Down { words: String, since: Now },
+}
+
+/// A check with its recent past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    pub latest: Option<Checked>,
+    /// Oldest first, at most 60.
+    pub history: VecDeque<Checked>,
+    pub asking: bool,
+}
+
+/// A driver's hold on a running engine.
+#[derive(Clone)]
+pub struct Handle {
+    pub asks: mpsc::Sender<Ask>,
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub events: broadcast::Sender<Arc<Event>>,
+}
+
+/// What stands at an open gate, from the state: for drivers.
+pub fn gate_of(state: &State) -> Option<(&Offer, &Evidence)> {
+    state.gate.as_ref().map(|gate| (&gate.shown.offer, &gate.shown.evidence))
+}

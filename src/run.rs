@@ -3,6 +3,14 @@
 //! Owns `decide`, `evolve` and `effects`: pure, no I/O, no clock. State is computed from records and from nothing
 //! else, so a replayed log *is* the state.
 
+pub mod decide;
+pub mod effect;
+pub mod gate;
+pub mod next;
 pub mod record;
+pub mod state;
 
+pub use decide::{Draft, Facts, Input, Refusal, decide};
+pub use effect::{Effect, effects};
 pub use record::{Event, Now, Record};
+pub use state::{State, Status};

@@ -185,7 +185,17 @@ pub enum VarKind {
 }
 
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
@@ -196,7 +206,17 @@ pub enum Layer {
 }
 
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -227,9 +247,13 @@ pub struct Check {
 pub enum CheckKind {
     Query(PerDialect<SqlText>),
     /// Of a set, asked again.
-    Count { set: String },
+    Count {
+        set: String,
+    },
     /// Asked again.
-    Reading { reading: String },
+    Reading {
+        reading: String,
+    },
     /// Statements in a transaction that is always rolled back; `expect` is on the last.
     Probe {
         statements: PerDialect<Vec<SqlText>>,
@@ -237,16 +261,22 @@ pub enum CheckKind {
     },
     Schema(Vec<Fact>),
     /// Live sessions whose application name matches the glob.
-    Sessions { matching: String },
+    Sessions {
+        matching: String,
+    },
     Group(GroupCheck),
     Shapes {
         topic: String,
         since: Option<Template>,
     },
     Http(HttpRequest),
-    Command { argv: Vec<Template> },
+    Command {
+        argv: Vec<Template>,
+    },
     /// None of the service's sessions or members is left.
-    ServiceGone { service: String },
+    ServiceGone {
+        service: String,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -283,7 +313,9 @@ pub enum SetSource {
         sql: PerDialect<SqlText>,
     },
     /// The records of a `records` target.
-    Records { target: String },
+    Records {
+        target: String,
+    },
     Compare(Compare),
 }
 
@@ -471,15 +503,23 @@ pub enum Action {
     Ddl(PerDialect<Vec<SqlText>>),
     Change(Change),
     /// Puts every row of a compared set in its class and freezes the result.
-    Reconcile { set: String },
+    Reconcile {
+        set: String,
+    },
     Publish(Publish),
-    Session { end: String },
-    Command { argv: Vec<Template> },
+    Session {
+        end: String,
+    },
+    Command {
+        argv: Vec<Template>,
+    },
     Http(HttpRequest),
     Manual(Manual),
     Decide(Decide),
     /// Undoes another step at its own place in the order.
-    UndoOf { step: String },
+    UndoOf {
+        step: String,
+    },
 }
 
 impl Action {
@@ -556,7 +596,17 @@ pub struct Decide {
 
 /// How much a gate asks for. Rising; an action's kind sets it and nothing lowers it.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Level {

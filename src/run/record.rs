@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::runbook::expect::Verdict;
-use crate::runbook::{CheckRef, FreezeItem, Level, SetRef};
+use crate::runbook::{CheckRef, FreezeItem, Level};
 
 /// One moment, read from one clock by the engine; nobody else reads time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,13 @@ pub enum Record {
     Frozen(Frozen),
     /// The entry point was accepted; `done` are the steps that the world shows as done already.
     Entered { done: Vec<String> },
-    Decided { option: String, reason: String },
+    /// A `decide` step's option; with `row`, the class of one asked row of a `reconcile`.
+    Decided {
+        option: String,
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        row: Option<String>,
+    },
     Enabled {},
     NotNeeded { because: String },
     Jumped { to: String, reason: String },
@@ -396,11 +402,53 @@ pub struct OpenItem {
     pub by: String,
 }
 
-/// How an asked row of a compared set was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowDecision {
-    pub set: SetRef,
-    pub key: String,
-    pub class: String,
-    pub reason: String,
+impl Record {
+    /// Legal anywhere; changes no run state.
+    pub fn is_log(&self) -> bool {
+        matches!(
+            self,
+            Self::SegmentOpened(_)
+                | Self::LockTaken { .. }
+                | Self::LockLost { .. }
+                | Self::Checked { .. }
+                | Self::ClockStep { .. }
+                | Self::Signal { .. }
+                | Self::SessionLost { .. }
+                | Self::AuditDegraded { .. }
+                | Self::Checkpoint(_)
+                | Self::Anchored { .. }
+                | Self::Heartbeat {}
+                | Self::Read { .. }
+                | Self::Exported { .. }
+        )
+    }
+
+    /// Rides along with the next synced record: nothing depends on it.
+    pub fn may_wait(&self) -> bool {
+        matches!(self, Self::Checked { .. } | Self::Progressed { .. } | Self::Heartbeat {})
+    }
+
+    /// The `kind` of the line.
+    pub fn kind(&self) -> String {
+        self.parts().0
+    }
+
+    /// `kind` and `payload` of the line.
+    pub fn parts(&self) -> (String, Value) {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(mut parts)) => {
+                let kind = parts.remove("kind").and_then(|kind| kind.as_str().map(str::to_owned));
+                (kind.unwrap_or_default(), parts.remove("payload").unwrap_or(Value::Null))
+            }
+            _ => (String::new(), Value::Null),
+        }
+    }
+
+    /// The record of a line.
+    ///
+    /// # Errors
+    /// An unknown kind, or a payload that is not of its kind.
+    pub fn from_parts(kind: &str, payload: &Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(serde_json::json!({ "kind": kind, "payload": payload }))
+    }
 }
