@@ -3,10 +3,6 @@
 //! Owns every connection to a database or a broker: how it is opened, what the server says it is, and which environment
 //! it declares. Never judges an answer and never decides whether something may be done.
 
-pub mod http;
-pub mod kafka;
-pub mod records;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
