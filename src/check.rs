@@ -3,10 +3,6 @@
 //! Owns how each kind of check and reading is asked. Never changes a target (a probe is rolled back, always), and never
 //! turns a missing answer into a pass.
 
-pub mod command;
-pub mod http;
-pub mod kafka;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

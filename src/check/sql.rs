@@ -201,10 +201,7 @@ pub async fn count(handle: &mut Handle, place: Where, sql: &RenderedSql) -> Aske
 /// The rows of a set, read again now.
 pub async fn set_rows(name: &str, ctx: &Context) -> Asked<Vec<Row>> {
     let Some(set) = ctx.runbook.sets.get(name) else {
-        return match ctx.runbook.targets.get(name) {
-            Some(_) => crate::target::records::read(name, ctx).await.map_err(NoAnswer::from),
-            None => unknown(format!("there is no set {name}")),
-        };
+        return records(name, ctx).await;
     };
     match &set.source {
         SetSource::Query { on, sql } => {
@@ -213,9 +210,14 @@ pub async fn set_rows(name: &str, ctx: &Context) -> Asked<Vec<Row>> {
             let sql = rendered(sql, dialect, &Names::new(ctx))?;
             rows(&mut handle, Where::Apart, &sql).await
         }
-        SetSource::Records { target } => crate::target::records::read(target, ctx).await.map_err(NoAnswer::from),
+        SetSource::Records { target } => records(target, ctx).await,
         SetSource::Compare(_) => unknown(format!("{name} is compared: a reconcile step gives its rows")),
     }
+}
+
+async fn records(target: &str, ctx: &Context) -> Asked<Vec<Row>> {
+    let target = ctx.targets.target(target)?;
+    Ok(crate::target::records::read(target, &ctx.access).await?)
 }
 
 /// What a probe found.
