@@ -64,7 +64,8 @@ impl Drop for Inner {
 pub struct Words(Mutex<Option<String>>);
 
 impl Words {
-    fn last(&self) -> Option<String> {
+    /// The reason of the last error, if there was one.
+    pub fn last(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -286,16 +287,27 @@ impl Connection {
         .await
     }
 
-    /// State and members of a group, from the broker.
+    /// State and members of a group, from the broker; `None` where the broker cannot tell, as the mock cluster cannot.
     ///
     /// # Errors
-    /// The broker does not answer: [`unsupported`] tells whether it cannot.
-    pub async fn describe_group(&self, group: &str) -> Result<GroupState> {
+    /// The broker's own words.
+    pub async fn describe_group(&self, group: &str) -> Result<Option<GroupState>> {
         let wanted = group.to_owned();
         self.ask(&format!("describe group {group}"), None, move |client| {
-            admin::describe_group(client.client(), &wanted, CALL)
+            match admin::describe_group(client.client(), &wanted, CALL) {
+                Err(error) if unsupported(&error) => Ok(None),
+                described => described.map(Some),
+            }
         })
         .await
+    }
+
+    /// What to say where [`Connection::describe_group`] gives `None`.
+    pub fn cannot_describe(&self, group: &str) -> Failure {
+        Failure::new(
+            Kind::Target,
+            format!("Kafka {} ({}) cannot tell the state of group {group}", self.name(), self.brokers()),
+        )
     }
 
     /// What `freeze: [offsets of BUS]` keeps: committed offsets of each group on the topics that it reads, and the
@@ -331,7 +343,7 @@ impl Connection {
 }
 
 /// Whether the broker cannot answer this kind of question at all, as the mock cluster cannot describe groups.
-pub fn unsupported(error: &KafkaError) -> bool {
+fn unsupported(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion)
