@@ -102,6 +102,8 @@ pub struct Stuck {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
+    /// t = 0.
+    pub now: Timestamp,
     pub deployed: Timestamp,
     pub rolled_back: Timestamp,
     pub orders: Vec<Order>,
@@ -181,7 +183,7 @@ pub fn build(scenario: &Scenario, now: Timestamp) -> History {
         revenue: orders.iter().map(|o| o.amount_cents).sum(),
         stuck: known,
     };
-    History { deployed, rolled_back, orders, charges, events, read_until, truth }
+    History { now, deployed, rolled_back, orders, charges, events, read_until, truth }
 }
 
 fn classes(scenario: &Scenario) -> Vec<Class> {
