@@ -19,6 +19,7 @@ use super::kafka::{Asked, SANDBOX};
 use crate::failure::{Failure, Kind, Result};
 use crate::runbook::expect::Verdict;
 use crate::target::Access;
+use crate::target::http::secrets;
 use crate::text::{Secret, Shown, multiline, scrub};
 
 /// Bytes kept of each stream; the rest is read and dropped, so that the program never waits for us.
@@ -29,9 +30,6 @@ pub const GRACE: Duration = Duration::from_secs(5);
 
 /// What the program learns of the item at hand.
 pub const ITEM_KEY: &str = "BACKOUT_ITEM_KEY";
-
-/// Values shorter than this are no secrets, and scrubbing them would leave nothing readable.
-const SECRET: usize = 6;
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,8 +161,7 @@ pub async fn run(
         }
     };
     group.disarm();
-    let secrets: Vec<Secret> =
-        access.env.values().filter(|value| value.len() >= SECRET).map(|value| Secret::new(value.as_str())).collect();
+    let secrets = secrets(access);
     Ok(Finished {
         end,
         stdout: shown(stdout, &secrets).await,
@@ -227,9 +224,10 @@ impl Drop for Group {
     }
 }
 
-type Kept = JoinHandle<Vec<u8>>;
+/// The reader of a stream, and what it has kept so far.
+type Kept = (JoinHandle<()>, watch::Receiver<Vec<u8>>);
 
-fn keep(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> (Kept, watch::Receiver<Vec<u8>>) {
+fn keep(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Kept {
     let (so_far, seen) = watch::channel(Vec::new());
     let task = tokio::spawn(async move {
         let mut buffer = [0; 8192];
@@ -241,13 +239,12 @@ fn keep(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> (Kept, watch
                 });
             }
         }
-        Vec::new()
     });
     (task, seen)
 }
 
 /// What was said. A program left running in the background may hold the pipe open: it is not waited for.
-async fn shown((task, seen): (Kept, watch::Receiver<Vec<u8>>), secrets: &[Secret]) -> String {
+async fn shown((task, seen): Kept, secrets: &[Secret]) -> String {
     let abort = task.abort_handle();
     if tokio::time::timeout(Duration::from_millis(500), task).await.is_err() {
         abort.abort();

@@ -22,6 +22,7 @@ use crate::target::{Access, Identity};
 pub mod address;
 pub mod admin;
 mod declaration;
+pub mod window;
 
 pub use admin::{GroupState, Member};
 pub use declaration::{Declaration, declare_rehearsal};
