@@ -26,7 +26,12 @@ fn access() -> Access {
 }
 
 fn target(kind: TargetKind, address: &str) -> Target {
-    Target { name: NAME.to_owned(), kind, address: address.to_owned(), key: None }
+    Target {
+        name: NAME.to_owned(),
+        kind,
+        address: address.to_owned(),
+        key: None,
+    }
 }
 
 /// Writes the declaration into the shop's database.

@@ -52,14 +52,17 @@ impl Server {
     /// `home` holds the data folder, unless this is root: the server refuses to run as root, and its user cannot enter
     /// root's folders, so the data then stands in the folder for temporary files.
     pub async fn start(home: &Path, password: &str) -> Result<Self> {
-        let failed = |what: &str| Failure::new(Kind::Target, format!("the throw-away PostgreSQL: {what}"));
+        let failed =
+            |what: &str| Failure::new(Kind::Target, format!("the throw-away PostgreSQL: {what}"));
         let bin = binaries().ok_or_else(|| {
             failed("no initdb and postgres on this machine")
                 .hint("install the PostgreSQL server package, or rehearse with --on sqlite")
         })?;
         let user = user_for_server();
         let data = match user {
-            Some(_) => std::env::temp_dir().join(format!("backout-postgres-{}", std::process::id())),
+            Some(_) => {
+                std::env::temp_dir().join(format!("backout-postgres-{}", std::process::id()))
+            }
             None => home.join("postgres"),
         };
         let log = data.join("server.log");
@@ -79,7 +82,17 @@ impl Server {
 
         let cluster = data.join("cluster");
         let made = as_user(Command::new(bin.join("initdb")), user)
-            .args(["--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"])
+            .args([
+                "--username",
+                USER,
+                "--auth",
+                "scram-sha-256",
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C",
+                "--no-sync",
+            ])
             .arg("--pwfile")
             .arg(&secret)
             .arg("--pgdata")
@@ -100,7 +113,11 @@ impl Server {
             let child = start_server(&bin, &cluster, &log, port, user)
                 .map_err(|e| failed("cannot start").cause(e))?;
             let url = format!("postgres://{USER}:{password}@127.0.0.1:{port}/postgres");
-            let mut server = Self { child, data: data.clone(), url };
+            let mut server = Self {
+                child,
+                data: data.clone(),
+                url,
+            };
             match server.wait_until_up().await {
                 Ok(()) => {
                     folder.0 = None;
@@ -108,7 +125,10 @@ impl Server {
                 }
                 Err(why) => {
                     server.stop();
-                    last = format!("{why}\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+                    last = format!(
+                        "{why}\n{}",
+                        std::fs::read_to_string(&log).unwrap_or_default()
+                    );
                 }
             }
         }
@@ -194,7 +214,14 @@ fn start_server(
         .arg("-p")
         .arg(port.to_string())
         .args(["-h", "127.0.0.1", "-k", "", "-F"])
-        .args(["-c", "max_connections=40", "-c", "shared_buffers=16MB", "-c", "autovacuum=off"])
+        .args([
+            "-c",
+            "max_connections=40",
+            "-c",
+            "shared_buffers=16MB",
+            "-c",
+            "autovacuum=off",
+        ])
         .args(["-c", "full_page_writes=off", "-c", "synchronous_commit=off"])
         .current_dir(cluster)
         .stdin(Stdio::null())
@@ -236,7 +263,9 @@ fn user_for_server() -> Option<(u32, u32)> {
             Some((uid, fields.next()?.parse().ok()?))
         })
     };
-    find("postgres").or_else(|| find("nobody")).or(Some((65534, 65534)))
+    find("postgres")
+        .or_else(|| find("nobody"))
+        .or(Some((65534, 65534)))
 }
 
 fn free_port() -> std::io::Result<u16> {

@@ -81,7 +81,13 @@ pub struct Sandbox {
 pub async fn serve(setup: Setup) -> Result<()> {
     // A session of its own: a closed terminal is not its end. Fails where it has one already.
     let _ = rustix::process::setsid();
-    let here = |e: std::io::Error| Failure::new(Kind::Target, format!("the sandbox's folder {}", setup.dir.display())).cause(e);
+    let here = |e: std::io::Error| {
+        Failure::new(
+            Kind::Target,
+            format!("the sandbox's folder {}", setup.dir.display()),
+        )
+        .cause(e)
+    };
     // The control socket is bound by a short name.
     std::env::set_current_dir(&setup.dir).map_err(here)?;
     let scenario = Scenario::read(&setup.scenario)?;
@@ -89,7 +95,9 @@ pub async fn serve(setup: Setup) -> Result<()> {
     let history = history::build(&scenario, Timestamp::now());
 
     let server = match (&setup.postgres_url, setup.on) {
-        (None, On::Postgres) => Some(Server::start(&setup.dir, &format!("{:032x}", rand::random::<u128>())).await?),
+        (None, On::Postgres) => {
+            Some(Server::start(&setup.dir, &format!("{:032x}", rand::random::<u128>())).await?)
+        }
         _ => None,
     };
     let url = match (&setup.postgres_url, &server) {
@@ -112,7 +120,11 @@ pub async fn serve(setup: Setup) -> Result<()> {
     life.tick().await;
 
     let supplies = &scenario.supplies;
-    let place = if setup.postgres_url.is_some() { "given" } else { "throw-away" };
+    let place = if setup.postgres_url.is_some() {
+        "given"
+    } else {
+        "throw-away"
+    };
     let cluster = if life.bus.mock {
         "librdkafka's mock cluster, group states simulated"
     } else {
@@ -137,7 +149,10 @@ pub async fn serve(setup: Setup) -> Result<()> {
         export,
         vars: [
             (supplies.vars.deployed.clone(), history.deployed.to_string()),
-            (supplies.vars.rolled_back.clone(), history.rolled_back.to_string()),
+            (
+                supplies.vars.rolled_back.clone(),
+                history.rolled_back.to_string(),
+            ),
         ]
         .into(),
         t0: history.now,
@@ -155,46 +170,96 @@ pub async fn serve(setup: Setup) -> Result<()> {
 }
 
 /// v1, its orders, the migration, v2's orders, and the declaration. Says which server it is on.
-async fn build_shop(setup: &Setup, scenario: &Scenario, history: &History, url: &str, nonce: &str) -> Result<String> {
+async fn build_shop(
+    setup: &Setup,
+    scenario: &Scenario,
+    history: &History,
+    url: &str,
+    nonce: &str,
+) -> Result<String> {
     const SESSION: &str = "backout-sandbox";
-    let mut shop = Shop::open(url, SESSION).await.map_err(|e| failed("cannot be opened", &e))?;
+    let mut shop = Shop::open(url, SESSION)
+        .await
+        .map_err(|e| failed("cannot be opened", &e))?;
     if setup.postgres_url.is_some() {
-        if !declare::database_is_rehearsal(url).await? && shop.tables().await.map_err(|e| failed("look", &e))? > 0 {
-            return Err(Failure::new(Kind::Target, "the given database is neither empty nor declares itself a rehearsal")
-                .hint("give an empty database that exists for this rehearsal; nothing was changed"));
+        if !declare::database_is_rehearsal(url).await?
+            && shop.tables().await.map_err(|e| failed("look", &e))? > 0
+        {
+            return Err(Failure::new(
+                Kind::Target,
+                "the given database is neither empty nor declares itself a rehearsal",
+            )
+            .hint("give an empty database that exists for this rehearsal; nothing was changed"));
         }
-        shop.sweep().await.map_err(|e| failed("cannot be swept", &e))?;
+        shop.sweep()
+            .await
+            .map_err(|e| failed("cannot be swept", &e))?;
     }
     let script = |path: &Path| {
         let path = scenario.base.join(path);
-        std::fs::read_to_string(&path)
-            .map_err(|e| Failure::new(Kind::Runbook, format!("cannot read {}", path.display())).cause(e))
+        std::fs::read_to_string(&path).map_err(|e| {
+            Failure::new(Kind::Runbook, format!("cannot read {}", path.display())).cause(e)
+        })
     };
     let (v1, up) = match setup.on {
-        On::Postgres => (script(&scenario.sql.v1.postgres)?, script(&scenario.sql.up.postgres)?),
-        On::Sqlite => (script(&scenario.sql.v1.sqlite)?, script(&scenario.sql.up.sqlite)?),
+        On::Postgres => (
+            script(&scenario.sql.v1.postgres)?,
+            script(&scenario.sql.up.postgres)?,
+        ),
+        On::Sqlite => (
+            script(&scenario.sql.v1.sqlite)?,
+            script(&scenario.sql.up.sqlite)?,
+        ),
     };
     let (v2_orders, v1_orders): (Vec<_>, Vec<_>) = history.orders.iter().partition(|o| o.v2);
-    shop.script(v1).await.map_err(|e| failed("the schema of v1", &e))?;
-    shop.seed(&v1_orders, false).await.map_err(|e| failed("the orders of v1", &e))?;
-    shop.script(up).await.map_err(|e| failed("the migration to v2", &e))?;
-    shop.seed(&v2_orders, true).await.map_err(|e| failed("the orders of v2", &e))?;
-    shop.continue_ids().await.map_err(|e| failed("the ids", &e))?;
-    let version = shop.version().await.map_err(|e| failed("its version", &e))?;
+    shop.script(v1)
+        .await
+        .map_err(|e| failed("the schema of v1", &e))?;
+    shop.seed(&v1_orders, false)
+        .await
+        .map_err(|e| failed("the orders of v1", &e))?;
+    shop.script(up)
+        .await
+        .map_err(|e| failed("the migration to v2", &e))?;
+    shop.seed(&v2_orders, true)
+        .await
+        .map_err(|e| failed("the orders of v2", &e))?;
+    shop.continue_ids()
+        .await
+        .map_err(|e| failed("the ids", &e))?;
+    let version = shop
+        .version()
+        .await
+        .map_err(|e| failed("its version", &e))?;
     shop.close(SESSION).await;
     declare::database(url, nonce).await?;
     Ok(version)
 }
 
-async fn build_bus(setup: &Setup, scenario: &Scenario, history: &History, nonce: &str) -> Result<Bus> {
+async fn build_bus(
+    setup: &Setup,
+    scenario: &Scenario,
+    history: &History,
+    nonce: &str,
+) -> Result<Bus> {
     let topic = &scenario.topic;
-    let groups = [scenario.actors.fulfillment.group.as_str(), scenario.actors.loyalty.group.as_str()];
+    let groups = [
+        scenario.actors.fulfillment.group.as_str(),
+        scenario.actors.loyalty.group.as_str(),
+    ];
     let bus = match &setup.kafka {
         None => Bus::mock(topic)?,
         Some(given) => {
-            if !declare::cluster_is_rehearsal(given).await? && !super::bus::topics(given).await?.is_empty() {
-                return Err(Failure::new(Kind::Target, "the given cluster is neither empty nor declares itself a rehearsal")
-                    .hint("give an empty cluster that exists for this rehearsal; nothing was changed"));
+            if !declare::cluster_is_rehearsal(given).await?
+                && !super::bus::topics(given).await?.is_empty()
+            {
+                return Err(Failure::new(
+                    Kind::Target,
+                    "the given cluster is neither empty nor declares itself a rehearsal",
+                )
+                .hint(
+                    "give an empty cluster that exists for this rehearsal; nothing was changed",
+                ));
             }
             Bus::given(given, topic, &groups).await?
         }
@@ -225,7 +290,13 @@ struct Life {
 }
 
 impl Life {
-    async fn begin(setup: &Setup, scenario: &Scenario, history: &History, url: &str, bus: Bus) -> Result<Self> {
+    async fn begin(
+        setup: &Setup,
+        scenario: &Scenario,
+        history: &History,
+        url: &str,
+        bus: Bus,
+    ) -> Result<Self> {
         let actors = &scenario.actors;
         let tick = Duration::from_millis(scenario.tick_ms);
         let read = |group: &str, requires: Option<String>| {
@@ -253,16 +324,23 @@ impl Life {
             tolerant_image: actors.loyalty.tolerant_image.clone(),
             bus,
             waiting: Vec::new(),
-            said: (None, false),
+            said: (None, true),
         })
     }
 
     async fn run(mut self, setup: &Setup, socket: &UnixListener) -> Result<()> {
-        let handler = |kind| signal(kind).map_err(|e| Failure::new(Kind::Defect, "cannot listen for signals").cause(e));
+        let handler = |kind| {
+            signal(kind)
+                .map_err(|e| Failure::new(Kind::Defect, "cannot listen for signals").cause(e))
+        };
         let mut terminate = handler(SignalKind::terminate())?;
         let mut hang_up = handler(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(Duration::from_millis(self.tick_ms));
-        let users = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(setup.dir.join(USERS));
+        let users = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(setup.dir.join(USERS));
         let users = users.map_err(|e| Failure::new(Kind::Target, "the sandbox's lock").cause(e))?;
         let mut used = Instant::now();
         let mut ending = None;
@@ -291,7 +369,15 @@ impl Life {
         }
         self.end().await;
         if let Some(mut stream) = ending {
-            reply(&mut stream, &Answer { code: 0, stdout: String::new(), stderr: String::new() }).await;
+            reply(
+                &mut stream,
+                &Answer {
+                    code: 0,
+                    stdout: String::new(),
+                    stderr: String::new(),
+                },
+            )
+            .await;
         }
         Ok(())
     }
@@ -323,10 +409,22 @@ impl Life {
     /// The actors follow what their deployments want.
     async fn follow(&mut self) {
         let wants = |name: &str| self.world.deployment(name).is_some_and(|d| d.replicas > 0);
-        let tolerant = self.world.deployment(LOYALTY).is_some_and(|d| d.image == self.tolerant_image);
-        self.loyalty.switches.wanted.store(wants(LOYALTY), Ordering::Release);
-        self.loyalty.switches.tolerant.store(tolerant, Ordering::Release);
-        self.fulfillment.switches.wanted.store(wants("fulfillment"), Ordering::Release);
+        let tolerant = self
+            .world
+            .deployment(LOYALTY)
+            .is_some_and(|d| d.image == self.tolerant_image);
+        self.loyalty
+            .switches
+            .wanted
+            .store(wants(LOYALTY), Ordering::Release);
+        self.loyalty
+            .switches
+            .tolerant
+            .store(tolerant, Ordering::Release);
+        self.fulfillment
+            .switches
+            .wanted
+            .store(wants("fulfillment"), Ordering::Release);
         let canary = wants(CANARY);
         self.straggler.tick(canary).await;
     }
@@ -334,14 +432,19 @@ impl Life {
     /// One line from a stand-in, or the word to end.
     async fn hear(&mut self, mut stream: UnixStream) -> Option<UnixStream> {
         let mut line = String::new();
-        let heard = tokio::time::timeout(Duration::from_secs(1), BufReader::new(&mut stream).read_line(&mut line)).await;
+        let heard = tokio::time::timeout(
+            Duration::from_secs(1),
+            BufReader::new(&mut stream).read_line(&mut line),
+        )
+        .await;
         match heard.ok().and_then(|_| serde_json::from_str(&line).ok()) {
             Some(Request::End) => return Some(stream),
             Some(Request::Act(argv)) => {
                 let answer = self.world.act(&argv, Timestamp::now());
                 self.log(&json!({ "stand_in": argv, "code": answer.code }));
                 self.follow().await;
-                self.waiting.push((stream, answer, Instant::now() + Duration::from_secs(15)));
+                self.waiting
+                    .push((stream, answer, Instant::now() + Duration::from_secs(15)));
                 self.answer_waiting().await;
             }
             None => reply(&mut stream, &Answer::error("not a request")).await,
@@ -375,15 +478,23 @@ impl Life {
             self.log(&json!({ "checkout-v2": "wrote a v2 order", "order_id": now.0 }));
         }
         if now.1 != self.said.1 {
-            let words = if now.1 { "takes orders" } else { "fails on every order" };
+            let words = if now.1 {
+                "takes orders"
+            } else {
+                "fails on every order"
+            };
             self.log(&json!({ "checkout-v1": words, "because": self.checkout.last_error }));
         }
         self.said = now;
     }
 
     fn log(&self, what: &serde_json::Value) {
-        let line = json!({ "at": Timestamp::now(), "tick": self.n, "what": what }).to_string() + "\n";
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("sandbox.log"));
+        let line =
+            json!({ "at": Timestamp::now(), "tick": self.n, "what": what }).to_string() + "\n";
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("sandbox.log"));
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
     }
 
