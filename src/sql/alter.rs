@@ -186,11 +186,9 @@ fn costlier(a: Cost, b: Cost) -> Cost {
 }
 
 fn rename_table(mut words: Words<'_>, name: &Name) -> Option<Statement> {
-    if !words.eat(&["rename", "to"])
-        && !(words.dialect == Dialect::Mysql && words.eat(&["rename", "as"]))
-    {
-        return None;
-    }
+    let renames = words.eat(&["rename", "to"])
+        || (words.dialect == Dialect::Mysql && words.eat(&["rename", "as"]));
+    renames.then_some(())?;
     let new = words.name()?;
     let target = if new.qualified() {
         new.clone()

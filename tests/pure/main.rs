@@ -5,3 +5,4 @@
 mod house;
 mod audit;
 mod text;
+mod sql;
