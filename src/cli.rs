@@ -1,1 +1,5 @@
 //! (module)
+
+pub mod lint;
+pub mod plan;
+pub mod schema;
