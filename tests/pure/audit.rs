@@ -19,14 +19,29 @@ pub const RUN: &str = "01JH8Q3V5K6M7N8P9QRSTVWXYZ";
 
 pub fn draft(n: u64, kind: &str, payload: Value) -> Draft {
     let Stamp { ts, mono, boot } = stamp(n);
-    let step = (n % 3 != 0).then(|| format!("step-{n}"));
+    let step = (!n.is_multiple_of(3)).then(|| format!("step-{n}"));
     let att = step.is_some().then_some(1);
-    Draft { by: "a1".to_owned(), step, att, kind: kind.to_owned(), payload, ts, mono, boot }
+    Draft {
+        by: "a1".to_owned(),
+        step,
+        att,
+        kind: kind.to_owned(),
+        payload,
+        ts,
+        mono,
+        boot,
+    }
 }
 
 pub fn stamp(n: u64) -> Stamp {
-    let ts = Timestamp::from_microsecond(1_767_579_069_123_456 + i64::try_from(n).unwrap() * 1_000_003).unwrap();
-    Stamp { ts, mono: 81_234_567_890 + n * 1_000, boot: "3f2a91c0".to_owned() }
+    let ts =
+        Timestamp::from_microsecond(1_767_579_069_123_456 + i64::try_from(n).unwrap() * 1_000_003)
+            .unwrap();
+    Stamp {
+        ts,
+        mono: 81_234_567_890 + n * 1_000,
+        boot: "3f2a91c0".to_owned(),
+    }
 }
 
 /// Twenty records of the sizes and characters that occur.
@@ -77,11 +92,17 @@ impl Memory {
     }
 
     pub fn put(&self, name: &str, bytes: &[u8]) {
-        self.0.lock().unwrap().files.insert(name.to_owned(), (bytes.to_vec(), bytes.len()));
+        self.0
+            .lock()
+            .unwrap()
+            .files
+            .insert(name.to_owned(), (bytes.to_vec(), bytes.len()));
     }
 
     pub fn bytes(&self, segment: u32) -> Vec<u8> {
-        self.0.lock().unwrap().files[&segment_name(segment)].0.clone()
+        self.0.lock().unwrap().files[&segment_name(segment)]
+            .0
+            .clone()
     }
 }
 
@@ -99,9 +120,18 @@ impl Store for Memory {
     fn create(&self, name: &str) -> io::Result<Box<dyn LogSink>> {
         let mut disk = self.0.lock().unwrap();
         disk.burn()?;
-        assert!(disk.files.insert(name.to_owned(), (Vec::new(), 0)).is_none(), "{name} was created twice");
+        assert!(
+            disk.files
+                .insert(name.to_owned(), (Vec::new(), 0))
+                .is_none(),
+            "{name} was created twice"
+        );
         drop(disk);
-        Ok(Box::new(MemorySink { disk: self.0.clone(), name: name.to_owned(), dead: false }))
+        Ok(Box::new(MemorySink {
+            disk: self.0.clone(),
+            name: name.to_owned(),
+            dead: false,
+        }))
     }
 }
 
@@ -116,8 +146,16 @@ impl LogSink for MemorySink {
         assert!(!self.dead, "a sink that failed was used again");
         let mut disk = self.disk.lock().unwrap();
         let burnt = disk.burn();
-        let taken = if burnt.is_ok() { bytes.len() } else { disk.partial.min(bytes.len()) };
-        disk.files.get_mut(&self.name).unwrap().0.extend_from_slice(&bytes[..taken]);
+        let taken = if burnt.is_ok() {
+            bytes.len()
+        } else {
+            disk.partial.min(bytes.len())
+        };
+        disk.files
+            .get_mut(&self.name)
+            .unwrap()
+            .0
+            .extend_from_slice(&bytes[..taken]);
         self.dead = burnt.is_err();
         burnt
     }
@@ -162,18 +200,25 @@ pub fn judge(log: &[u8]) -> Report {
 pub fn rehash(line: &[u8]) -> Vec<u8> {
     let body = &line[..line.len() - 76];
     let mut out = body.to_vec();
-    out.extend_from_slice(format!(",\"hash\":\"{}\"}}\n", backout::audit::line::digest(body)).as_bytes());
+    out.extend_from_slice(
+        format!(",\"hash\":\"{}\"}}\n", backout::audit::line::digest(body)).as_bytes(),
+    );
     out
 }
 
 /// Every record after `from` chained anew: what an attacker with the files can do.
 pub fn rechain(lines: &[&[u8]], from: usize) -> Vec<u8> {
     let mut out: Vec<u8> = lines[..from].concat();
-    let mut prev = from.checked_sub(1).map(|i| Envelope::parse(lines[i]).unwrap().hash);
+    let mut prev = from
+        .checked_sub(1)
+        .map(|i| Envelope::parse(lines[i]).unwrap().hash);
     for line in &lines[from..] {
-        let record = Envelope::parse(line).unwrap_or_else(|_| Envelope::parse(&rehash(line)).unwrap());
+        let record =
+            Envelope::parse(line).unwrap_or_else(|_| Envelope::parse(&rehash(line)).unwrap());
         let prev_now = prev.take().unwrap_or_else(|| record.prev.clone());
-        let text = String::from_utf8(line.to_vec()).unwrap().replacen(&record.prev, &prev_now, 1);
+        let text = String::from_utf8(line.to_vec())
+            .unwrap()
+            .replacen(&record.prev, &prev_now, 1);
         let line = rehash(text.as_bytes());
         prev = Some(Envelope::parse(&line).unwrap().hash);
         out.extend_from_slice(&line);
