@@ -37,6 +37,8 @@ pub enum Ask {
     SetVar { name: String, value: String },
     /// A `decide` step's option.
     Decide { step: String, option: String, reason: String },
+    /// What was done by hand, and seen.
+    Seen { step: String, seen: String },
     /// An asked row of a `reconcile` step.
     Classify { step: String, row: String, class: String, reason: String },
     /// Judge again what must hold after the step.

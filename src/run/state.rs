@@ -65,9 +65,9 @@ impl Status {
         matches!(self, Self::Done | Self::Elsewhere | Self::Applied | Self::Unverified)
     }
 
-    /// A gate or an intent may begin from here.
+    /// A gate or an intent may begin from here. An answer whose intent never reached the disk is worth nothing.
     pub fn open_to_attempt(self) -> bool {
-        matches!(self, Self::Waiting | Self::Enabled | Self::Failed | Self::Undone)
+        matches!(self, Self::Waiting | Self::Enabled | Self::Failed | Self::Undone | Self::Answered)
     }
 
     pub fn word(self) -> &'static str {
@@ -572,11 +572,7 @@ impl State {
             if !self.open_for(event)?.settling {
                 return Err("settling has not started".into());
             }
-            self.finish(event, result)?;
-            if let Some(open) = self.open.as_mut() {
-                open.settling = false;
-            }
-            return Ok(());
+            return self.finish(event, result);
         }
         // By other hands, with evidence.
         let step = self.step_mut(event)?;
