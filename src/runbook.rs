@@ -19,8 +19,12 @@ pub mod parse;
 pub mod resolve;
 pub mod schema;
 pub mod template;
+pub mod vars;
+pub mod words;
 
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use expect::Expect;
+pub use resolve::{Loaded, load, load_str};
 pub use template::{SqlText, Template};
 
 /// The checked model. Every name in it refers to something that exists.

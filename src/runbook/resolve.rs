@@ -1,1 +1,173 @@
-//! (module)
+//! From the tree to the model: every key, every name, every shape, with all that is wrong said at once.
+//!
+//! Owns the defaults (layer, phase, title, `after`) and the links between steps. Sections are read by `parts`, `checks`,
+//! `sets`, `steps` and `actions`; the graph is closed by `links`. Never judges SQL: `lint` does, on the finished model.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::parse::{self, Node, fields::Reader, tree::Value};
+use super::{Runbook, TargetKind, lint};
+
+mod actions;
+mod bound;
+mod checks;
+mod links;
+mod names;
+mod parts;
+mod sets;
+mod steps;
+
+use names::Names;
+
+/// A runbook that may run, and what its author should look at.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub runbook: Runbook,
+    pub warnings: Diagnostics,
+}
+
+/// Reads, resolves and lints a file. Paths in it are relative to its folder.
+///
+/// # Errors
+/// Everything that is wrong with it, at once, warnings among them.
+pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    let name = path.display().to_string();
+    let text = parse::read(path).map_err(|d| Diagnostics::new(&*name, "", vec![d]))?;
+    let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    load_str(&name, &text, base)
+}
+
+/// The same for a text; `base` is the folder that paths in it are relative to.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Loaded, Diagnostics> {
+    let (root, mut found) = parse::tree(text);
+    let Some(root) = root else {
+        return Err(Diagnostics::new(name, text, found));
+    };
+    let cx = Cx {
+        r: Reader::new(text),
+        names: Names::default(),
+        base: base.to_owned(),
+        used: RefCell::default(),
+        places: RefCell::default(),
+    };
+    let (runbook, cx) = read(&root, cx);
+    let Cx { r, used, places, .. } = cx;
+    found.extend(r.into_found());
+    if let Some(runbook) = &runbook {
+        found.extend(lint::judge(runbook, &lint::Known { source: text, places: &places.into_inner(), used: &used.into_inner() }));
+    }
+    let diagnostics = Diagnostics::new(name, text, found);
+    match runbook {
+        Some(runbook) if !diagnostics.has_errors() => Ok(Loaded { runbook, warnings: diagnostics }),
+        _ => Err(diagnostics),
+    }
+}
+
+/// What stands in the file under which place: `step x`, `step x action`, `check x`, `var x`, …
+pub type Places = HashMap<String, Range<usize>>;
+
+/// Everything that a section needs while it is read.
+struct Cx<'a> {
+    r: Reader<'a>,
+    names: Names,
+    base: PathBuf,
+    /// `var x`, `check x`, `set x`, `reading x`: what something refers to.
+    used: RefCell<HashSet<String>>,
+    places: RefCell<Places>,
+}
+
+impl Cx<'_> {
+    fn place(&self, what: impl Into<String>, span: &Range<usize>) {
+        self.places.borrow_mut().insert(what.into(), span.clone());
+    }
+
+    fn used(&self, what: &str, name: &str) {
+        self.used.borrow_mut().insert(format!("{what} {name}"));
+    }
+}
+
+fn read<'a>(root: &Node, mut cx: Cx<'a>) -> (Option<Runbook>, Cx<'a>) {
+    cx.names = Names::collect(root, &cx.r);
+    let runbook = document(root, &cx);
+    (runbook, cx)
+}
+
+fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
+    let r = &cx.r;
+    let fields = r.fields(root)?;
+    match fields.get("backout") {
+        None => r.error_help(&fields.head(), "`backout` is missing", "a runbook begins with `backout: 1`, the version of its format"),
+        Some(Node { value: Value::Number(n), .. }) if n == "1" => {}
+        Some(Node { value: Value::Number(n), span }) => {
+            r.error(span, format!("the file has format {n}, and this program reads format 1"));
+        }
+        Some(node) => {
+            r.whole(node, 1..=1);
+        }
+    }
+    let name = fields.need("name").and_then(|n| r.text(n).filter(|t| r.is_name(t, &n.span)));
+    let title = fields.get("title").and_then(|n| r.text(n));
+    let summary = fields.get("summary").and_then(|n| r.text(n));
+    fields.not_yet(&["deadlines", "fragments", "trust"]);
+    let section = |key| fields.get(key);
+    let migration = section("migration").and_then(|n| parts::migration(cx, n));
+    let targets = section("targets").map(|n| parts::targets(cx, n)).unwrap_or_default();
+    let services = section("services").map(|n| parts::services(cx, n)).unwrap_or_default();
+    let vars = section("vars").map(|n| parts::vars(cx, n)).unwrap_or_default();
+    let readings = section("readings").map(|n| checks::all(cx, n, true)).unwrap_or_default();
+    let sets = sets::all(cx, section("sets"), &targets);
+    let checks = section("checks").map(|n| checks::all(cx, n, false)).unwrap_or_default();
+    let mut guards = section("guards").map(|n| checks::guards(cx, n)).unwrap_or_default();
+    let never = section("never").map(|n| parts::never(cx, n)).unwrap_or_default();
+    let drafts = match section("steps") {
+        Some(node) => steps::all(cx, node),
+        None => {
+            r.error(&fields.head(), "`steps` is missing");
+            IndexMap::new()
+        }
+    };
+    fields.finish();
+    let steps = links::close(cx, drafts, &mut guards);
+    let name = name?;
+    Some(Runbook {
+        title: title.unwrap_or_else(|| name.clone()),
+        name,
+        summary: summary.unwrap_or_default(),
+        digest: hex(&Sha256::digest(r.source.as_bytes())),
+        source: r.source.to_owned(),
+        base: cx.base.clone(),
+        migration,
+        targets,
+        services,
+        vars,
+        readings,
+        sets,
+        checks,
+        guards,
+        never,
+        steps,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Whether a kind of target takes SQL.
+fn takes_sql(kind: TargetKind) -> bool {
+    kind.dialect().is_some()
+}
+
+fn warn(cx: &Cx, span: &Range<usize>, message: impl Into<String>, help: &str) {
+    cx.r.say(Diagnostic::warning(span.clone(), message).help(help));
+}

@@ -288,13 +288,12 @@ impl SqlText {
                 SqlPiece::SetTable => sql.push_str(set_table.ok_or_else(|| Missing::unset("set"))?),
                 SqlPiece::Ident(name) => {
                     let value = as_text(&scope.get(name).ok_or_else(|| Missing::unset(name))?);
-                    if !is_identifier(&value) {
-                        return Err(Missing {
-                            name: name.clone(),
-                            why: Why::NotAnIdentifier { value },
-                        });
+                    match sql::quote_ident(dialect, &value) {
+                        Ok(quoted) => sql.push_str(&quoted),
+                        Err(_) => {
+                            return Err(Missing { name: name.clone(), why: Why::NotAnIdentifier { value } });
+                        }
                     }
-                    sql.push_str(&sql::quote_ident(dialect, &value));
                 }
                 SqlPiece::Bind(name) => {
                     let value = scope.get(name).ok_or_else(|| Missing::unset(name))?;
@@ -392,13 +391,6 @@ pub fn as_text(value: &Value) -> String {
         Value::Null => String::new(),
         other => other.to_string(),
     }
-}
-
-/// Whether a value may be put into a statement as an identifier.
-pub fn is_identifier(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn once<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

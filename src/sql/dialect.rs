@@ -1,0 +1,130 @@
+//! Asks the dialect's parser whether a text is exactly one statement. Decides nothing about what the statement does.
+
+use sqlparser::dialect::{MySqlDialect, SQLiteDialect};
+use sqlparser::parser::Parser;
+use squawk_syntax::SourceFile;
+use squawk_syntax::ast::{AstNode, Stmt};
+
+use super::lex::Kind;
+use super::words::Words;
+use super::{Dialect, Refused};
+
+/// Deeper nesting than anybody writes, and far from what would exhaust a thread's stack.
+const DEPTH: usize = 64;
+/// Links of a chain such as `1 + 1 + 1 …`, which parsers keep as one branch.
+const LENGTH: usize = 20_000;
+
+/// The words of the one statement in `sql`.
+pub(super) fn one(dialect: Dialect, sql: &str) -> Result<Words<'_>, Refused> {
+    let words = Words::read(dialect, sql)?;
+    shallow(&words)?;
+    match dialect {
+        Dialect::Postgres => postgres(sql)?,
+        Dialect::Mysql => sqlparser(&MySqlDialect {}, sql)?,
+        // sqlparser does not know these; their words are all that is read, and none of them is milder than Utility.
+        Dialect::Sqlite if sqlite_only(&words) => {}
+        Dialect::Sqlite => sqlparser(&SQLiteDialect {}, sql)?,
+    }
+    Ok(words)
+}
+
+fn shallow(words: &Words<'_>) -> Result<(), Refused> {
+    let (mut depth, mut chain) = (0usize, 0usize);
+    for word in &words.all {
+        let prefix = ["not", "case", "explain", "prepare"]
+            .iter()
+            .any(|w| word.is(w));
+        let operator = word.token.kind == Kind::Punct
+            && !matches!(word.text.as_str(), "," | "(" | ")" | "[" | "]" | ".");
+        if word.punct("(") || word.punct("[") || word.is("case") {
+            depth += 1;
+        } else if word.punct(")") || word.punct("]") || word.is("end") {
+            depth = depth.saturating_sub(1);
+        }
+        chain = if prefix || operator { chain + 1 } else { 0 };
+        if depth > DEPTH || chain > DEPTH {
+            return Err(Refused::TooDeep { limit: DEPTH });
+        }
+    }
+    if words.all.len() > LENGTH {
+        return Err(Refused::TooDeep { limit: LENGTH });
+    }
+    Ok(())
+}
+
+fn postgres(sql: &str) -> Result<(), Refused> {
+    let parse = SourceFile::parse(sql);
+    if let Some(error) = parse.errors().first() {
+        let offset = usize::from(error.range().start());
+        return Err(Refused::Unparsable {
+            message: error.message().to_owned(),
+            offset,
+        });
+    }
+    let statements = parse.syntax_node().children().filter_map(Stmt::cast);
+    match statements
+        .filter(|s| !matches!(s, Stmt::EmptyStmt(_)))
+        .count()
+    {
+        1 => Ok(()),
+        0 => Err(Refused::Empty),
+        count => Err(Refused::Many { count }),
+    }
+}
+
+fn sqlparser(dialect: &dyn sqlparser::dialect::Dialect, sql: &str) -> Result<(), Refused> {
+    match Parser::parse_sql(dialect, sql) {
+        Ok(statements) if statements.len() == 1 => Ok(()),
+        Ok(statements) if statements.is_empty() => Err(Refused::Empty),
+        Ok(statements) => Err(Refused::Many {
+            count: statements.len(),
+        }),
+        Err(error) => {
+            let message = error.to_string();
+            Err(Refused::Unparsable {
+                offset: offset(sql, &message),
+                message,
+            })
+        }
+    }
+}
+
+/// sqlparser tells places as `at Line: 1, Column: 8`, both from 1, the column in characters.
+fn offset(sql: &str, message: &str) -> usize {
+    let number = |after: &str| {
+        let text = message.rsplit_once(after)?.1;
+        text[..text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len())]
+            .parse::<usize>()
+            .ok()
+    };
+    let (Some(line), Some(column)) = (number("Line: "), number("Column: ")) else {
+        return 0;
+    };
+    let start: usize = sql
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    let inside = sql[start..].char_indices().nth(column.saturating_sub(1));
+    inside.map_or(sql.len(), |(at, _)| start + at)
+}
+
+fn sqlite_only(words: &Words<'_>) -> bool {
+    let heads: [&[&str]; 12] = [
+        &["create", "trigger"],
+        &["create", "temp", "trigger"],
+        &["create", "temporary", "trigger"],
+        &["create", "virtual", "table"],
+        &["alter", "table"],
+        &["drop"],
+        &["reindex"],
+        &["attach"],
+        &["detach"],
+        &["analyze"],
+        &["vacuum"],
+        &["pragma"],
+    ];
+    heads.iter().any(|head| words.ahead(head))
+}

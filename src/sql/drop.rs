@@ -1,0 +1,407 @@
+//! `DROP …` and `TRUNCATE`: what goes, and what must have been saved for it to come back.
+
+use super::Dialect;
+use super::fact::Fact;
+use super::statement::{Class, Cost, Lock, Object, ObjectKind, OldCode, Reverse, Statement};
+use super::words::Words;
+
+struct Thing {
+    head: &'static [&'static str],
+    kind: &'static str,
+    object: ObjectKind,
+    class: Class,
+    saved: &'static str,
+}
+
+const fn thing(
+    head: &'static [&'static str],
+    kind: &'static str,
+    object: ObjectKind,
+    class: Class,
+    saved: &'static str,
+) -> Thing {
+    Thing {
+        head,
+        kind,
+        object,
+        class,
+        saved,
+    }
+}
+
+const DEFINITION: &str = "the definition, comments and grants";
+
+const THINGS: [Thing; 19] = [
+    thing(
+        &["table"],
+        "DROP TABLE",
+        ObjectKind::Table,
+        Class::Irreversible,
+        "a copy of the table: definition and every row",
+    ),
+    thing(
+        &["foreign", "table"],
+        "DROP FOREIGN TABLE",
+        ObjectKind::Table,
+        Class::Ddl,
+        DEFINITION,
+    ),
+    thing(
+        &["materialized", "view"],
+        "DROP MATERIALIZED VIEW",
+        ObjectKind::MaterializedView,
+        Class::Ddl,
+        "the definition (pg_get_viewdef), indexes and grants",
+    ),
+    thing(
+        &["view"],
+        "DROP VIEW",
+        ObjectKind::View,
+        Class::Ddl,
+        "the definition (pg_get_viewdef) and grants",
+    ),
+    thing(
+        &["type"],
+        "DROP TYPE",
+        ObjectKind::Type,
+        Class::Ddl,
+        "the definition with all labels in order",
+    ),
+    thing(
+        &["domain"],
+        "DROP DOMAIN",
+        ObjectKind::Type,
+        Class::Ddl,
+        DEFINITION,
+    ),
+    thing(
+        &["function"],
+        "DROP FUNCTION",
+        ObjectKind::Function,
+        Class::Ddl,
+        "the definition (pg_get_functiondef) and grants",
+    ),
+    thing(
+        &["procedure"],
+        "DROP PROCEDURE",
+        ObjectKind::Procedure,
+        Class::Ddl,
+        "the definition (pg_get_functiondef) and grants",
+    ),
+    thing(
+        &["routine"],
+        "DROP ROUTINE",
+        ObjectKind::Function,
+        Class::Ddl,
+        "the definition (pg_get_functiondef) and grants",
+    ),
+    thing(
+        &["aggregate"],
+        "DROP AGGREGATE",
+        ObjectKind::Function,
+        Class::Ddl,
+        DEFINITION,
+    ),
+    thing(
+        &["schema"],
+        "DROP SCHEMA",
+        ObjectKind::Schema,
+        Class::Ddl,
+        DEFINITION,
+    ),
+    thing(
+        &["sequence"],
+        "DROP SEQUENCE",
+        ObjectKind::Sequence,
+        Class::Ddl,
+        "the definition and the last value",
+    ),
+    thing(
+        &["extension"],
+        "DROP EXTENSION",
+        ObjectKind::Extension,
+        Class::Irreversible,
+        "the version and everything it keeps",
+    ),
+    thing(
+        &["database"],
+        "DROP DATABASE",
+        ObjectKind::Database,
+        Class::Irreversible,
+        "a backup of the database",
+    ),
+    thing(
+        &["owned"],
+        "DROP OWNED",
+        ObjectKind::Role,
+        Class::Irreversible,
+        "a backup of the database",
+    ),
+    thing(
+        &["role"],
+        "DROP ROLE",
+        ObjectKind::Role,
+        Class::Irreversible,
+        "the role with its password, members and grants",
+    ),
+    thing(
+        &["user"],
+        "DROP USER",
+        ObjectKind::Role,
+        Class::Irreversible,
+        "the role with its password, members and grants",
+    ),
+    thing(
+        &["subscription"],
+        "DROP SUBSCRIPTION",
+        ObjectKind::Other,
+        Class::Irreversible,
+        "the slot, which goes with it",
+    ),
+    thing(
+        &["tablespace"],
+        "DROP TABLESPACE",
+        ObjectKind::Other,
+        Class::Ddl,
+        DEFINITION,
+    ),
+];
+
+pub(super) fn drop(mut words: Words<'_>) -> Option<Statement> {
+    words.eat(&["drop"]).then_some(())?;
+    words.eat(&["temporary"]);
+    let cascade = words.later(&["cascade"]);
+    let mut statement = if words.eat(&["index"]) {
+        index(words.clone())?
+    } else if words.eat(&["trigger"]) {
+        trigger(words.clone())?
+    } else if let Some(thing) = THINGS.iter().find(|thing| words.eat(thing.head)) {
+        named(words.clone(), thing)?
+    } else {
+        let mut statement = Statement::new(Class::Ddl, "DROP");
+        let what = "the definition of what is dropped".to_owned();
+        statement.reverse = Reverse::NeedsSaved { what, sql: None };
+        // The last name is the thing, or the table it hangs on.
+        words.at = words
+            .all
+            .len()
+            .saturating_sub(1 + usize::from(cascade || words.later(&["restrict"])));
+        statement.objects.extend(
+            words
+                .name()
+                .map(|name| Object::new(ObjectKind::Other, name.key())),
+        );
+        statement
+    };
+    if cascade {
+        // What hangs on it goes too, columns among it, and the statement does not name it.
+        statement.raise(Class::Irreversible);
+    }
+    match words.dialect {
+        Dialect::Postgres => {}
+        Dialect::Sqlite => statement.lock = Some(Lock::DATABASE_WRITE),
+        Dialect::Mysql => statement.transactional = false,
+    }
+    Some(statement)
+}
+
+fn named(mut words: Words<'_>, thing: &Thing) -> Option<Statement> {
+    let mut statement = Statement::new(thing.class, thing.kind);
+    words.eat(&["by"]);
+    words.eat(&["if", "exists"]);
+    let mut names = Vec::new();
+    loop {
+        let name = words.name()?;
+        let arguments = words.parens().map(str::trim);
+        statement
+            .objects
+            .push(Object::new(thing.object, name.key()));
+        names.push((name.key(), arguments));
+        if !words.eat_punct(",") {
+            break;
+        }
+    }
+    statement.cost = Cost::CatalogOnly;
+    let listed = names
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    statement.old_code = OldCode::both(format!("code that uses {listed} fails"));
+    statement.reverse = Reverse::NeedsSaved {
+        what: format!("{} of {listed}", thing.saved),
+        sql: None,
+    };
+    let locks = [
+        ObjectKind::Table,
+        ObjectKind::View,
+        ObjectKind::MaterializedView,
+        ObjectKind::Sequence,
+    ];
+    if locks.contains(&thing.object) {
+        statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
+    }
+    statement.transactional =
+        !["DROP DATABASE", "DROP TABLESPACE", "DROP SUBSCRIPTION"].contains(&thing.kind);
+    let facts = names
+        .into_iter()
+        .map(|(name, arguments)| match thing.object {
+            ObjectKind::Table => Some(Fact::Table {
+                name,
+                present: false,
+            }),
+            ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View {
+                name,
+                present: false,
+            }),
+            ObjectKind::Type => Some(Fact::Type {
+                name,
+                present: false,
+            }),
+            ObjectKind::Schema => Some(Fact::Schema {
+                name,
+                present: false,
+            }),
+            // Types alone are known to be types; with a name before them only the server can tell.
+            ObjectKind::Function => match arguments {
+                Some("") => Some(Fact::Function {
+                    name: format!("{name}()"),
+                    present: false,
+                }),
+                _ => None,
+            },
+            _ => None,
+        });
+    statement.done = facts.collect::<Option<Vec<_>>>().unwrap_or_default();
+    Some(statement)
+}
+
+fn index(mut words: Words<'_>) -> Option<Statement> {
+    let concurrently = words.dialect == Dialect::Postgres && words.eat(&["concurrently"]);
+    words.eat(&["if", "exists"]);
+    let mut statement = Statement::new(
+        Class::Ddl,
+        if concurrently {
+            "DROP INDEX CONCURRENTLY"
+        } else {
+            "DROP INDEX"
+        },
+    );
+    loop {
+        let name = words.name()?;
+        statement
+            .objects
+            .push(Object::new(ObjectKind::Index, name.key()));
+        statement.done.push(Fact::Index {
+            name: name.key(),
+            valid: false,
+            present: false,
+        });
+        if !words.eat_punct(",") {
+            break;
+        }
+    }
+    if words.eat(&["on"]) {
+        let table = words.name()?.key();
+        statement
+            .objects
+            .iter_mut()
+            .for_each(|object| object.table = Some(table.clone()));
+        statement
+            .objects
+            .push(Object::new(ObjectKind::Table, table));
+    }
+    statement.lock = Some(if concurrently {
+        Lock::SHARE_UPDATE_EXCLUSIVE
+    } else {
+        Lock::ACCESS_EXCLUSIVE
+    });
+    statement.cost = Cost::CatalogOnly;
+    statement.transactional = !concurrently;
+    statement.old_code =
+        OldCode::fine("the answers are the same, perhaps slow; a unique index guards no more");
+    let what = match words.dialect {
+        Dialect::Postgres => {
+            "the definition of the index (pg_get_indexdef), and the time to build it"
+        }
+        Dialect::Sqlite => {
+            "the definition of the index (sqlite_schema.sql), and the time to build it"
+        }
+        Dialect::Mysql => {
+            "the definition of the index (SHOW CREATE TABLE), and the time to build it"
+        }
+    };
+    statement.reverse = Reverse::NeedsSaved {
+        what: what.to_owned(),
+        sql: None,
+    };
+    Some(statement)
+}
+
+fn trigger(mut words: Words<'_>) -> Option<Statement> {
+    words.eat(&["if", "exists"]);
+    let name = words.name()?.key();
+    let mut statement = Statement::new(Class::Ddl, "DROP TRIGGER");
+    statement.cost = Cost::CatalogOnly;
+    if words.eat(&["on"]) {
+        let table = words.name()?.key();
+        statement
+            .objects
+            .push(Object::new(ObjectKind::Table, &table));
+        statement
+            .objects
+            .push(Object::of(ObjectKind::Trigger, &table, &name));
+        statement.done = vec![Fact::Trigger {
+            table,
+            name: name.clone(),
+            present: false,
+        }];
+        statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
+    } else {
+        // SQLite and MySQL: a trigger's name is unique; the statement does not say its table.
+        statement
+            .objects
+            .push(Object::new(ObjectKind::Trigger, &name));
+        statement.done = vec![Fact::Trigger {
+            table: String::new(),
+            name: name.clone(),
+            present: false,
+        }];
+    }
+    statement.old_code = OldCode::fine("its writes lose the trigger's effects");
+    statement.reverse = Reverse::NeedsSaved {
+        what: format!("the definition of trigger {name}"),
+        sql: None,
+    };
+    Some(statement)
+}
+
+pub(super) fn truncate(mut words: Words<'_>) -> Option<Statement> {
+    words.eat(&["truncate"]).then_some(())?;
+    words.eat(&["table"]);
+    let mut statement = Statement::new(Class::Irreversible, "TRUNCATE");
+    loop {
+        words.eat(&["only"]);
+        let name = words.name()?;
+        words.eat_punct("*");
+        statement
+            .objects
+            .push(Object::new(ObjectKind::Table, name.key()));
+        if !words.eat_punct(",") {
+            break;
+        }
+    }
+    statement.lock = Some(if words.dialect == Dialect::Mysql {
+        Lock::METADATA
+    } else {
+        Lock::ACCESS_EXCLUSIVE
+    });
+    statement.cost = Cost::CatalogOnly;
+    statement.transactional = words.dialect == Dialect::Postgres;
+    statement.old_code = OldCode::reads("every row is gone");
+    statement.reverse = Reverse::NeedsSaved {
+        what: "a copy of every row".to_owned(),
+        sql: None,
+    };
+    Some(statement)
+}
