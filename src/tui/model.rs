@@ -296,7 +296,8 @@ pub fn classes(snapshot: &Snapshot) -> Vec<String> {
     use crate::runbook::SetSource;
     let Some(classified) = &snapshot.classified else { return Vec::new() };
     match snapshot.runbook.sets.get(&classified.set).map(|set| &set.source) {
-        Some(SetSource::Compare(compare)) => compare.classes.keys().cloned().collect(),
+        // `open` leaves the row as it is, with an owner named in the reason.
+        Some(SetSource::Compare(compare)) => compare.classes.keys().cloned().chain(["open".into()]).collect(),
         _ => classified.classes.iter().map(|class| class.name.clone()).collect(),
     }
 }

@@ -18,6 +18,8 @@ mod dialog;
 mod gate_page;
 mod rows;
 
+pub use dialog::offered;
+
 /// Twice within this is meant.
 const TWICE: Duration = Duration::from_millis(1500);
 
@@ -371,10 +373,10 @@ fn edit(field: &mut Field, key: &KeyEvent) -> bool {
 /// The reason as it is sent; `None` says what is missing.
 fn reason(field: &Field) -> Result<String, String> {
     let text = field.text.trim();
-    if text.chars().count() < 3 {
-        return Err("A reason is wanted: the log must say why.".into());
+    if gate::reason_is_enough(text) {
+        return Ok(text.to_owned());
     }
-    Ok(text.to_owned())
+    Err(format!("Say why in {} characters or more: the log is read by somebody who was not here.", gate::REASON_LEAST))
 }
 
 /// The number of the class under the key `1` to `9`.

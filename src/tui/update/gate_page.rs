@@ -4,11 +4,9 @@ use crossterm::event::{KeyCode, KeyEvent};
 
 use super::{Effect, edit, reason};
 use crate::engine::{Ask, Snapshot};
+use crate::run::gate;
 use crate::runbook::Level;
 use crate::tui::model::{Model, wants_second};
-
-/// A manual step's answer: what was seen.
-pub const SEEN_CHARS: usize = 10;
 
 pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effect> {
     let armed = model.armed();
@@ -78,9 +76,8 @@ pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> 
 /// What is not as it must be; the text stays for mending.
 pub fn difference(level: Level, typed: &str, wanted: &str) -> Option<String> {
     if level == Level::Seen {
-        let count = typed.trim().chars().count();
-        return (count < SEEN_CHARS)
-            .then(|| format!("Say what was seen in {SEEN_CHARS} characters or more; these are {count}."));
+        let least = gate::REASON_LEAST;
+        return (!gate::reason_is_enough(typed)).then(|| format!("Say what was seen in {least} characters or more."));
     }
     if typed == wanted {
         return None;
