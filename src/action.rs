@@ -4,6 +4,11 @@
 //! `perform` (do it, stopping at every point of no return until the engine says go) and `settle` (after a crash: did it
 //! happen?), and its done-check. Never writes the log, never decides; the engine does both.
 
+pub mod command;
+pub mod http;
+pub mod item;
+pub mod publish;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::run::record::{Frozen, ItemDone, Outcome, Point};
@@ -58,4 +63,15 @@ impl Port {
     pub async fn tell(&self, report: Report) {
         let _ = self.reports.send((self.step.clone(), self.att, report)).await;
     }
+}
+
+/// One row of a set that an action goes through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Stable over retries and runs.
+    pub key: String,
+    pub row_key: String,
+    pub ours: serde_json::Map<String, serde_json::Value>,
+    pub theirs: Option<serde_json::Map<String, serde_json::Value>>,
+    pub before: Option<serde_json::Map<String, serde_json::Value>>,
 }

@@ -3,6 +3,12 @@
 //! Owns the order of things: an input is decided, its records are on disk, the state takes them in, and only then do
 //! their effects begin. Never draws, never opens a connection itself: probes and workers do, and report back.
 
+mod clock;
+mod core;
+mod fault;
+mod probe;
+mod work;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -124,3 +130,6 @@ pub struct Handle {
 pub fn gate_of(state: &State) -> Option<(&Offer, &Evidence)> {
     state.gate.as_ref().map(|gate| (&gate.shown.offer, &gate.shown.evidence))
 }
+
+pub use clock::now;
+pub use core::{ENGINE, Setup, event_of, start};

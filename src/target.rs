@@ -3,16 +3,27 @@
 //! Owns every connection to a database or a broker: how it is opened, what the server says it is, and which environment
 //! it declares. Never judges an answer and never decides whether something may be done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Kind, Result};
+use crate::names;
 use crate::run::record::{Environment, TargetSeen};
-use crate::runbook::{Runbook, TargetKind};
+use crate::runbook::{Runbook, Target, TargetKind};
+use crate::text::Secret;
+
+pub mod db;
+pub mod http;
+pub mod kafka;
+pub mod postgres;
+pub mod records;
+pub mod sqlite;
+
+pub use db::{Handle, SqlError};
 
 /// How targets are reached in this run: the environment (process and `--env-file`), names for connections, folders.
 #[derive(Clone)]
@@ -27,6 +38,43 @@ pub struct Access {
     pub insecure_tls: bool,
     /// In a rehearsal: the only programs that `command` may start, by name.
     pub stand_ins: Option<PathBuf>,
+}
+
+impl Access {
+    /// The address of a target with every `${NAME}` in it filled in from the environment.
+    ///
+    /// # Errors
+    /// A name that is not set, or braces that do not close.
+    pub fn address(&self, target: &Target) -> Result<Secret> {
+        let mut filled = String::new();
+        let mut rest = target.address.as_str();
+        while let Some(open) = rest.find("${") {
+            filled.push_str(&rest[..open]);
+            let Some(close) = rest[open..].find('}').map(|i| i + open) else {
+                return Err(Failure::new(
+                    Kind::Runbook,
+                    format!("the address of target {} has `${{` without `}}`", target.name),
+                ));
+            };
+            let name = &rest[open + 2..close];
+            let value = self.env.get(name).filter(|v| !v.is_empty()).ok_or_else(|| {
+                Failure::new(
+                    Kind::Target,
+                    format!("target {} cannot be reached: {name} is not set", target.name),
+                )
+                .hint(format!("set {name} in the environment or in the file given with --env-file"))
+            })?;
+            filled.push_str(value);
+            rest = &rest[close + 1..];
+        }
+        filled.push_str(rest);
+        Ok(Secret::new(filled))
+    }
+
+    /// The first eight characters of the run: what names connections.
+    pub fn run8(&self) -> &str {
+        &self.run[..self.run.floor_char_boundary(8)]
+    }
 }
 
 /// What the server itself says that it is.
@@ -44,4 +92,95 @@ pub struct Identity {
     pub sees_sessions: bool,
     /// Whether claim and marker tables are there and writable.
     pub has_marker: bool,
+}
+
+/// The read connection of one target, held by one asker at a time.
+pub type Monitor = OwnedMappedMutexGuard<Option<Handle>, Handle>;
+
+/// Every target of the runbook, opened when somebody first asks.
+pub struct Targets {
+    runbook: Arc<Runbook>,
+    access: Arc<Access>,
+    monitors: BTreeMap<String, Arc<Mutex<Option<Handle>>>>,
+}
+
+impl Targets {
+    pub fn new(runbook: Arc<Runbook>, access: Arc<Access>) -> Self {
+        let monitors = runbook
+            .targets
+            .keys()
+            .map(|name| (name.clone(), Arc::new(Mutex::new(None))))
+            .collect();
+        Self { runbook, access, monitors }
+    }
+
+    /// The target of this name in the runbook.
+    ///
+    /// # Errors
+    /// No such target.
+    pub fn target(&self, name: &str) -> Result<&Target> {
+        self.runbook
+            .targets
+            .get(name)
+            .ok_or_else(|| Failure::new(Kind::Runbook, format!("there is no target {name} in the runbook")))
+    }
+
+    /// The read connection for checks: opened on first use, and again after it was lost or left in the middle.
+    ///
+    /// # Errors
+    /// The target cannot be reached; the message has the server's words and never the address.
+    pub async fn monitor(&self, name: &str) -> Result<Monitor> {
+        let target = self.target(name)?;
+        let slot = self
+            .monitors
+            .get(name)
+            .ok_or_else(|| Failure::new(Kind::Defect, format!("target {name} has no connection slot")))?;
+        let mut guard = Arc::clone(slot).lock_owned().await;
+        if guard.as_ref().is_none_or(Handle::unusable) {
+            *guard = None;
+            let app = names::application_name(self.access.run8(), "checks", 0);
+            *guard = Some(self.open(target, &app, true).await?);
+        }
+        OwnedMutexGuard::try_map(guard, Option::as_mut)
+            .map_err(|_| Failure::new(Kind::Defect, format!("target {name} has no connection")))
+    }
+
+    /// A connection of one worker, that it alone owns and may write with. `app`: what the server lists it as.
+    ///
+    /// # Errors
+    /// As [`Targets::monitor`].
+    pub async fn dedicated(&self, name: &str, app: &str) -> Result<Handle> {
+        self.open(self.target(name)?, app, false).await
+    }
+
+    /// # Errors
+    /// As [`Targets::monitor`].
+    pub async fn identity(&self, name: &str) -> Result<Identity> {
+        let mut handle = self.monitor(name).await?;
+        match &mut *handle {
+            Handle::Postgres(connection) => connection.identity().await,
+            Handle::Sqlite(connection) => connection.identity().await,
+            Handle::Kafka(connection) => connection.identity(name).await,
+        }
+    }
+
+    async fn open(&self, target: &Target, app: &str, reads_only: bool) -> Result<Handle> {
+        match target.kind {
+            TargetKind::Postgres => {
+                postgres::Connection::open(target, &self.access, app, reads_only).await.map(Handle::Postgres)
+            }
+            TargetKind::Sqlite => sqlite::Connection::open(target, &self.access, reads_only).await.map(Handle::Sqlite),
+            TargetKind::Kafka => kafka::Connection::open(target, &self.access).map(Handle::Kafka),
+            TargetKind::Mysql => Err(unsupported(target, "mysql")),
+            TargetKind::Registry => Err(unsupported(target, "registry")),
+            TargetKind::Http | TargetKind::Records => Err(Failure::new(
+                Kind::Defect,
+                format!("target {} is read as a whole and has no connection", target.name),
+            )),
+        }
+    }
+}
+
+fn unsupported(target: &Target, kind: &str) -> Failure {
+    Failure::new(Kind::Target, format!("target {}: {kind} targets are not supported yet", target.name))
 }

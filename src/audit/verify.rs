@@ -4,6 +4,7 @@
 //! declare how the one before them ended, and anchors. Whether a record is *legal* after those before it is the
 //! caller's to say. Never writes.
 
+mod display;
 mod report;
 
 pub use report::{Anchor, Anchored, Fault, Finding, Report, SegmentReport, Span, Tail, Verdict};

@@ -14,23 +14,47 @@ const DEPTH: usize = 64;
 /// Links of a chain such as `1 + 1 + 1 …`, which parsers keep as one branch.
 const LENGTH: usize = 20_000;
 
+/// Words that any thread's stack is enough for.
+const SHORT: usize = 400;
+
+/// Parsers build a chain as one deep branch and walk it recursively, also when they drop it: on the stack of a thread
+/// made for it, of which only the touched part is ever real memory.
+fn roomy(parse: impl FnOnce() -> Result<(), Refused> + Send) -> Result<(), Refused> {
+    let refused = Refused::TooDeep { limit: SHORT };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(512 << 20)
+            .spawn_scoped(scope, parse);
+        thread
+            .ok()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or(Err(refused))
+    })
+}
+
 /// The words of the one statement in `sql`.
 pub(super) fn one(dialect: Dialect, sql: &str) -> Result<Words<'_>, Refused> {
     let words = Words::read(dialect, sql)?;
     shallow(&words)?;
-    match dialect {
-        Dialect::Postgres => postgres(sql)?,
-        Dialect::Mysql => sqlparser(&MySqlDialect {}, sql)?,
-        // sqlparser does not know these; their words are all that is read, and none of them is milder than Utility.
-        Dialect::Sqlite if sqlite_only(&words) => {}
-        Dialect::Sqlite => sqlparser(&SQLiteDialect {}, sql)?,
+    // sqlparser does not know these; their words are all that is read, and none of them is milder than Utility.
+    let alone = dialect == Dialect::Sqlite && sqlite_only(&words);
+    let parse = || match dialect {
+        _ if alone => Ok(()),
+        Dialect::Postgres => postgres(sql),
+        Dialect::Mysql => sqlparser(&MySqlDialect {}, sql),
+        Dialect::Sqlite => sqlparser(&SQLiteDialect {}, sql),
+    };
+    if words.all.len() <= SHORT {
+        parse()?
+    } else {
+        roomy(parse)?
     }
     Ok(words)
 }
 
 fn shallow(words: &Words<'_>) -> Result<(), Refused> {
     let (mut depth, mut chain) = (0usize, 0usize);
-    for word in &words.all {
+    for word in words.all.iter() {
         let prefix = ["not", "case", "explain", "prepare"]
             .iter()
             .any(|w| word.is(w));

@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod house;
+mod audit;
+mod text;
+mod sql;

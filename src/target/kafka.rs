@@ -1,0 +1,426 @@
+//! A Kafka cluster: how it is reached, what it says it is, and the questions that every Kafka check asks.
+//!
+//! Owns the clients. Every call to librdkafka blocks, so each runs on a thread made for blocking calls, with a limit of
+//! its own, and clients are dropped there too. Never joins a group and never commits an offset: reading leaves no trace.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Kind, Result};
+use crate::run::record::TargetSeen;
+use crate::runbook::{Target, TargetKind};
+use crate::target::{Access, Identity};
+
+pub mod address;
+pub mod admin;
+mod declaration;
+pub mod window;
+
+pub use admin::{GroupState, Member};
+pub use declaration::{Declaration, declare_rehearsal};
+
+/// What one call to a broker may take.
+pub const CALL: Duration = Duration::from_secs(5);
+
+/// Integers beyond this stand as text in a snapshot: other readers of JSON would round them.
+const EXACT: i64 = 1 << 53;
+
+/// Reads for the cluster itself, not for a group.
+const NO_GROUP: &str = "";
+
+/// One target: settings and clients. Cheap to clone.
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    address: address::Address,
+    /// One client per group asked about: the group's committed offsets are asked under its own name.
+    clients: Mutex<HashMap<String, Arc<Client>>>,
+}
+
+/// A consumer that is never subscribed.
+pub type Client = BaseConsumer<Words>;
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let clients = std::mem::take(self.clients.get_mut().unwrap_or_else(PoisonError::into_inner));
+        // Closing a client that knows a group takes 100 ms and more: never on the runtime's threads.
+        std::thread::spawn(move || drop(clients));
+    }
+}
+
+/// Keeps what the library said last: calls themselves fail with no more than "timed out".
+#[derive(Default)]
+pub struct Words(Mutex<Option<String>>);
+
+impl Words {
+    /// The reason of the last error, if there was one.
+    pub fn last(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Words {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+        // "all brokers are down" says less than the reason that came before it.
+        let known = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known || last.is_none() {
+            *last = Some(reason.to_owned());
+        }
+    }
+
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, fac: &str, message: &str) {
+        tracing::debug!(?level, fac, message, "librdkafka");
+    }
+}
+
+impl ConsumerContext for Words {}
+
+/// The records of one partition that can be read now: from `low` up to, not including, `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    pub low: i64,
+    /// The last stable offset: what a reader of committed records sees.
+    pub end: i64,
+}
+
+impl Connection {
+    /// Reads the settings; connects to nothing yet.
+    ///
+    /// # Errors
+    /// An address that cannot be read, and one off loopback without TLS unless `--insecure-tls` was given.
+    pub fn open(target: &Target, access: &Access) -> Result<Self> {
+        let address = access.address(target)?;
+        let address = address::Address::parse(&target.name, address.expose(), access.insecure_tls)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                name: target.name.clone(),
+                address,
+                clients: Mutex::default(),
+            }),
+        })
+    }
+
+    /// The target's name in the runbook.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The brokers of the address, without any setting: safe to show.
+    pub fn brokers(&self) -> &str {
+        &self.inner.address.brokers
+    }
+
+    /// Settings of a client of any kind, security and limits included.
+    pub fn config(&self) -> ClientConfig {
+        self.inner.address.config()
+    }
+
+    /// A consumer for one reading, outside every group. For use and drop on a thread for blocking calls.
+    ///
+    /// # Errors
+    /// The library refuses the settings.
+    pub fn reader(&self, settings: &[(&str, &str)]) -> Result<Client> {
+        let mut config = reading(self.config(), NO_GROUP);
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
+        config
+            .create_with_context(Words::default())
+            .map_err(|e| self.failed("read from it", &e, None))
+    }
+
+    /// Runs `ask` with a client on a thread for blocking calls. `group` is the group that it asks about.
+    ///
+    /// # Errors
+    /// What the broker or the library says, with what was wanted (`what`, after "cannot").
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        what: &str,
+        group: Option<&str>,
+        ask: impl FnOnce(&Client) -> std::result::Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T> {
+        let (connection, group, what) = (self.clone(), group.unwrap_or(NO_GROUP).to_owned(), what.to_owned());
+        blocking(move || {
+            let client = connection.client(&group)?;
+            // Nobody else takes events off this client; they would pile up while a broker is away.
+            while client.poll(Duration::ZERO).is_some() {}
+            ask(&client).map_err(|e| {
+                while client.poll(Duration::ZERO).is_some() {}
+                connection.failed(&what, &e, client.context().last())
+            })
+        })
+        .await?
+    }
+
+    fn client(&self, group: &str) -> Result<Arc<Client>> {
+        let mut clients = self.inner.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(group) {
+            return Ok(client.clone());
+        }
+        let client: Client = reading(self.config(), group)
+            .create_with_context(Words::default())
+            .map_err(|e| self.failed("use its settings", &e, None))?;
+        let client = Arc::new(client);
+        clients.insert(group.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// The failure of one call, in the broker's or the library's words.
+    pub fn failed(&self, what: &str, error: &KafkaError, words: Option<String>) -> Failure {
+        let failure = Failure::new(
+            Kind::Target,
+            format!("Kafka {} ({}): cannot {what}", self.name(), self.brokers()),
+        );
+        let failure = match words {
+            Some(words) if unreached(error) => failure.cause(self.inner.address.scrub(&words)),
+            _ => failure,
+        };
+        let failure = failure.cause(self.inner.address.scrub(&error.to_string()));
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                failure.hint("look at the topic's name, and at the rights of this user: without them a topic looks absent")
+            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => failure.hint("this user lacks the right; reading needs DESCRIBE and READ"),
+            _ if unreached(error) => failure.hint("look at the host, the port and the TLS settings of the target's address"),
+            _ => failure,
+        }
+    }
+
+    /// Cluster id, brokers, and whether the cluster declares itself a rehearsal.
+    ///
+    /// # Errors
+    /// The cluster cannot be reached within [`CALL`], or leads to brokers in the clear off loopback.
+    pub async fn identity(&self, name: &str) -> Result<Identity> {
+        let (brokers, topics) = self
+            .ask("reach it", None, |client| {
+                let metadata = client.fetch_metadata(None, CALL)?;
+                let brokers: Vec<(String, i32)> =
+                    metadata.brokers().iter().map(|b| (b.host().to_owned(), b.port())).collect();
+                let topics = metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len()));
+                Ok((brokers, topics.collect::<BTreeMap<_, _>>()))
+            })
+            .await?;
+        self.inner.address.admits(name, &brokers)?;
+        let cluster = self
+            .ask("learn its cluster id", None, |client| Ok(client.client().fetch_cluster_id(CALL)))
+            .await?
+            .ok_or_else(|| {
+                Failure::new(Kind::Target, format!("Kafka {name} ({}) tells no cluster id", self.brokers()))
+                    .hint("a broker older than 0.10 is not supported")
+            })?;
+        let declaration = declaration::read(self, &cluster, &topics).await?;
+        let mut words: Vec<String> = brokers.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        words.sort();
+        Ok(Identity {
+            seen: TargetSeen {
+                name: name.to_owned(),
+                server: if cluster.starts_with("mockCluster") {
+                    "librdkafka mock cluster".to_owned()
+                } else {
+                    "Apache Kafka".to_owned()
+                },
+                words: format!("cluster {cluster} @ {}", words.join(", ")),
+                identity: cluster,
+            },
+            kind: TargetKind::Kafka,
+            environment: declaration.environment,
+            nonce: declaration.nonce,
+            standby: false,
+            encrypted: Some(self.inner.address.encrypted),
+            sees_sessions: true,
+            has_marker: false,
+        })
+    }
+
+    /// Readable range of every partition, by partition number.
+    ///
+    /// # Errors
+    /// No such topic, or the broker's own words.
+    pub async fn marks(&self, topic: &str) -> Result<BTreeMap<i32, Marks>> {
+        let topic = topic.to_owned();
+        self.ask(&format!("read the offsets of topic {topic}"), None, move |client| marks(client, &topic))
+            .await
+    }
+
+    /// The committed offsets of a group on a topic; `None` where there is none. Joins nothing.
+    ///
+    /// # Errors
+    /// No such topic, or the broker's own words.
+    pub async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, Option<i64>>> {
+        let topic = topic.to_owned();
+        self.ask(&format!("read the committed offsets of group {group}"), Some(group), move |client| {
+            let mut asked = TopicPartitionList::new();
+            for partition in partitions(client, &topic)? {
+                asked.add_partition(&topic, partition);
+            }
+            let answer = client.committed_offsets(asked, CALL)?;
+            let mut committed = BTreeMap::new();
+            for element in answer.elements() {
+                element.error()?;
+                committed.insert(
+                    element.partition(),
+                    match element.offset() {
+                        Offset::Offset(offset) => Some(offset),
+                        _ => None,
+                    },
+                );
+            }
+            Ok(committed)
+        })
+        .await
+    }
+
+    /// State and members of a group, from the broker; `None` where the broker cannot tell, as the mock cluster cannot.
+    ///
+    /// # Errors
+    /// The broker's own words.
+    pub async fn describe_group(&self, group: &str) -> Result<Option<GroupState>> {
+        let wanted = group.to_owned();
+        self.ask(&format!("describe group {group}"), None, move |client| {
+            match admin::describe_group(client.client(), &wanted, CALL) {
+                Err(error) if unsupported(&error) => Ok(None),
+                described => described.map(Some),
+            }
+        })
+        .await
+    }
+
+    /// What to say where [`Connection::describe_group`] gives `None`.
+    pub fn cannot_describe(&self, group: &str) -> Failure {
+        Failure::new(
+            Kind::Target,
+            format!("Kafka {} ({}) cannot tell the state of group {group}", self.name(), self.brokers()),
+        )
+    }
+
+    /// What `freeze: [offsets of BUS]` keeps: committed offsets of each group on the topics that it reads, and the
+    /// readable range of every such topic.
+    ///
+    /// # Errors
+    /// The first topic or group that does not answer: half a snapshot undoes nothing.
+    pub async fn offsets_snapshot(&self, groups: &BTreeMap<String, Vec<String>>) -> Result<Value> {
+        let mut topics = serde_json::Map::new();
+        for topic in groups.values().flatten() {
+            if !topics.contains_key(topic) {
+                let marks = self.marks(topic).await?;
+                let partitions = marks.iter().map(|(partition, marks)| {
+                    (partition.to_string(), json!({"low": number(marks.low), "end": number(marks.end)}))
+                });
+                topics.insert(topic.clone(), Value::Object(partitions.collect()));
+            }
+        }
+        let mut committed = serde_json::Map::new();
+        for (group, topics) in groups {
+            let mut per_topic = serde_json::Map::new();
+            for topic in topics {
+                let offsets = self.committed(group, topic).await?;
+                let offsets = offsets
+                    .iter()
+                    .map(|(partition, offset)| (partition.to_string(), offset.map_or(Value::Null, number)));
+                per_topic.insert(topic.clone(), Value::Object(offsets.collect()));
+            }
+            committed.insert(group.clone(), Value::Object(per_topic));
+        }
+        Ok(json!({"groups": committed, "topics": topics}))
+    }
+}
+
+/// Whether the broker cannot answer this kind of question at all, as the mock cluster cannot describe groups.
+fn unsupported(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion)
+    )
+}
+
+fn unreached(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::WaitingForCoordinator
+        )
+    )
+}
+
+/// The readable range of each partition, on a client at hand.
+pub(crate) fn marks(client: &Client, topic: &str) -> std::result::Result<BTreeMap<i32, Marks>, KafkaError> {
+    let mut found = BTreeMap::new();
+    for partition in partitions(client, topic)? {
+        let (low, end) = client.fetch_watermarks(topic, partition, CALL)?;
+        found.insert(partition, Marks { low, end });
+    }
+    Ok(found)
+}
+
+fn partitions(client: &Client, topic: &str) -> std::result::Result<Vec<i32>, KafkaError> {
+    let metadata = client.fetch_metadata(Some(topic), CALL)?;
+    let missing = || KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+    let found = metadata.topics().iter().find(|t| t.name() == topic).ok_or_else(missing)?;
+    if let Some(error) = found.error() {
+        return Err(KafkaError::MetadataFetch(error.into()));
+    }
+    if found.partitions().is_empty() {
+        return Err(missing());
+    }
+    Ok(found.partitions().iter().map(|p| p.id()).collect())
+}
+
+/// A reader of committed records that leaves no trace: nothing committed, nothing created, no group joined.
+fn reading(mut config: ClientConfig, group: &str) -> ClientConfig {
+    let group = if group.is_empty() {
+        format!("backout-read-{:016x}", rand::random::<u64>())
+    } else {
+        group.to_owned()
+    };
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("allow.auto.create.topics", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed");
+    config
+}
+
+/// Runs `work` on a thread for blocking calls.
+///
+/// # Errors
+/// The thread died, which is a defect.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Failure::new(Kind::Defect, "a call to Kafka ended early").cause(e))
+}
+
+fn number(offset: i64) -> Value {
+    if offset.abs() > EXACT {
+        Value::String(offset.to_string())
+    } else {
+        Value::from(offset)
+    }
+}

@@ -1,0 +1,302 @@
+//! PostgreSQL: how it is opened, what it says it is, one statement at a time.
+//!
+//! Never pools, never caches a statement, never lets the address or the password into an error.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgRow, PgSslMode};
+use sqlx::{Column, Connection as _, Executor, PgConnection, Row as _, Statement as _};
+
+use crate::failure::{Failure, Kind, Result};
+use crate::names::{ENVIRONMENT, Place};
+use crate::run::record::{Environment, TargetSeen};
+use crate::runbook::template::{RenderedSql, as_text};
+use crate::runbook::{Target, TargetKind};
+
+use super::db::{Row, SqlError, operator_sql};
+use super::{Access, Identity};
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Of a check's statement.
+pub const CHECK_MS: u64 = 5_000;
+
+/// One connection of one owner.
+pub struct Connection {
+    conn: PgConnection,
+    pub target: String,
+    /// With `backend_start` it names this backend and no later one of the same number.
+    pub pid: i32,
+    pub backend_start: String,
+    where_to: String,
+    pub(super) busy: bool,
+    pub(super) lost: bool,
+}
+
+impl Connection {
+    /// # Errors
+    /// No answer within five seconds, a refusal (the server's words and a hint), or an address that asks for less than
+    /// verified TLS off loopback.
+    pub async fn open(target: &Target, access: &Access, app: &str, reads_only: bool) -> Result<Self> {
+        let address = access.address(target)?;
+        let options = options(target, address.expose(), access.insecure_tls)?;
+        let where_to = format!("{}:{}", options.get_host(), options.get_port());
+        let options = options.application_name(app).statement_cache_capacity(0);
+        let connecting = PgConnection::connect_with(&options);
+        let conn = match tokio::time::timeout(CONNECT, connecting).await {
+            Ok(Ok(conn)) => conn,
+            Ok(Err(error)) => return Err(refused(target, &where_to, &error.into())),
+            Err(_) => {
+                return Err(Failure::new(Kind::Target, format!("target {} does not answer", target.name))
+                    .cause(format!("no answer from {where_to} within {} s", CONNECT.as_secs()))
+                    .hint("look at the network, the port and the server's load"));
+            }
+        };
+        let mut this = Self {
+            conn,
+            target: target.name.clone(),
+            pid: 0,
+            backend_start: String::new(),
+            where_to,
+            busy: false,
+            lost: false,
+        };
+        this.settle_session(reads_only).await.map_err(|e| e.failure("preparing the connection", &target.name))?;
+        Ok(this)
+    }
+
+    async fn settle_session(&mut self, reads_only: bool) -> Result<(), SqlError> {
+        let statement = if reads_only { CHECK_MS } else { 0 };
+        for (name, value) in [
+            ("statement_timeout", statement.to_string()),
+            ("lock_timeout", "2000".to_owned()),
+            ("idle_in_transaction_session_timeout", "300000".to_owned()),
+            ("standard_conforming_strings", "on".to_owned()),
+        ] {
+            self.send(&format!("set {name} = {value}")).await?;
+        }
+        if reads_only {
+            self.send("set default_transaction_read_only = on").await?;
+        }
+        // Not on every platform, and not before version 14: a help where it is there.
+        let _ = self.send("set client_connection_check_interval = 1000").await;
+        let row = self
+            .conn
+            .fetch_one(
+                "select pid, backend_start::text from pg_stat_get_activity(pg_backend_pid())",
+            )
+            .await?;
+        self.pid = row.try_get(0)?;
+        self.backend_start = row.try_get(1)?;
+        Ok(())
+    }
+
+    pub fn unusable(&self) -> bool {
+        self.lost || self.busy
+    }
+
+    pub(super) async fn rows(&mut self, sql: &RenderedSql, limit: Option<u64>) -> Result<Vec<Row>, SqlError> {
+        let limit = limit.map(|n| format!(" limit {n}")).unwrap_or_default();
+        // The line breaks matter: a statement may end in a comment.
+        let text = format!("select to_jsonb(q)::text from (\n{}\n) q{limit}", sql.sql.trim_end_matches(';'));
+        let mut query = sqlx::query(operator_sql(&text));
+        for bind in &sql.binds {
+            query = query.bind(text_of(&bind.value));
+        }
+        let rows = query.fetch_all(&mut self.conn).await.map_err(SqlError::from);
+        self.noted(rows)?.iter().map(json_row).collect()
+    }
+
+    pub(super) async fn execute(&mut self, sql: &RenderedSql) -> Result<u64, SqlError> {
+        let mut query = sqlx::query(operator_sql(&sql.sql));
+        for bind in &sql.binds {
+            query = query.bind(text_of(&bind.value));
+        }
+        let done = query.execute(&mut self.conn).await.map_err(SqlError::from);
+        self.noted(done).map(|done| done.rows_affected())
+    }
+
+    pub(super) async fn parse(&mut self, sql: &str) -> Result<(), SqlError> {
+        let parsed = self.conn.prepare(operator_sql(sql)).await.map(|_| ()).map_err(SqlError::from);
+        self.noted(parsed)
+    }
+
+    /// The columns of a read, each with its type as SQL writes it.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub async fn column_types(&mut self, sql: &str) -> Result<Vec<(String, String)>, SqlError> {
+        let parsed = self.conn.prepare(operator_sql(sql)).await.map_err(SqlError::from);
+        let mut columns = Vec::new();
+        for column in self.noted(parsed)?.columns() {
+            let oid = column.type_info().oid().map_or(25, |oid| oid.0);
+            columns.push((column.name().to_owned(), oid));
+        }
+        let mut typed = Vec::new();
+        for (name, oid) in columns {
+            let row = self.conn.fetch_one(operator_sql(&format!("select format_type({oid}, null)"))).await?;
+            typed.push((name, row.try_get(0)?));
+        }
+        Ok(typed)
+    }
+
+    async fn send(&mut self, sql: &str) -> Result<(), SqlError> {
+        let done = self.conn.execute(operator_sql(sql)).await.map(|_| ()).map_err(SqlError::from);
+        self.noted(done)
+    }
+
+    fn noted<T>(&mut self, result: Result<T, SqlError>) -> Result<T, SqlError> {
+        if result.as_ref().is_err_and(|error| error.lost) {
+            self.lost = true;
+        }
+        result
+    }
+
+    /// What the server says it is, and which environment it declares.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub async fn identity(&mut self) -> Result<Identity> {
+        let target = self.target.clone();
+        self.read_identity().await.map_err(|error| error.failure("reading the identity", &target))
+    }
+
+    async fn read_identity(&mut self) -> Result<Identity, SqlError> {
+        let row = self.own(IDENTITY).await?;
+        let text = |name: &str| row.get(name).map(as_text).unwrap_or_default();
+        let is = |name: &str| row.get(name).and_then(Value::as_bool).unwrap_or(false);
+        let (database, user, standby) = (text("db"), text("usr"), is("standby"));
+        // Not every hosted server lets it be read; without it nothing can be declared a rehearsal.
+        let system = self.own("select system_identifier::text as id from pg_control_system()").await;
+        let system = system.ok().and_then(|row| row.get("id").map(as_text));
+        let identity = match &system {
+            Some(system) => format!("{system}/{database}"),
+            None => format!("{}/{database}", self.where_to),
+        };
+        let declared = if system.is_some() && is("has_environment") {
+            self.declared(&identity).await
+        } else {
+            None
+        };
+        Ok(Identity {
+            seen: TargetSeen {
+                name: self.target.clone(),
+                server: format!("PostgreSQL {}", text("version").split_whitespace().next().unwrap_or_default()),
+                words: format!(
+                    "{database} @ {} as {user}, {}",
+                    self.where_to,
+                    if standby { "standby" } else { "primary" }
+                ),
+                identity,
+            },
+            kind: TargetKind::Postgres,
+            environment: if declared.is_some() { Environment::Rehearsal } else { Environment::Production },
+            nonce: declared,
+            standby,
+            encrypted: row.get("ssl").and_then(Value::as_bool),
+            sees_sessions: is("sees_all"),
+            has_marker: is("has_marker"),
+        })
+    }
+
+    /// The nonce of the declaration that names this very database; none for anything else, an error included.
+    async fn declared(&mut self, identity: &str) -> Option<String> {
+        let table = Place::Schema.table(ENVIRONMENT);
+        let sql = format!(
+            "select nonce from {table} where environment = 'rehearsal' and identity = '{}'",
+            identity.replace('\'', "''")
+        );
+        self.own(&sql).await.ok().and_then(|row| row.get("nonce").map(as_text))
+    }
+
+    async fn own(&mut self, sql: &str) -> Result<Row, SqlError> {
+        let sql = RenderedSql { sql: sql.to_owned(), binds: Vec::new() };
+        self.rows(&sql, Some(1)).await?.into_iter().next().ok_or_else(|| SqlError::new("no row"))
+    }
+}
+
+const IDENTITY: &str = "select current_database() as db, current_user as usr, pg_is_in_recovery() as standby,
+    current_setting('server_version') as version,
+    (select ssl from pg_stat_ssl where pid = pg_backend_pid()) as ssl,
+    pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees_all,
+    to_regclass('backout.environment') is not null as has_environment,
+    to_regclass('backout.marker') is not null and to_regclass('backout.claim') is not null
+      and coalesce(has_table_privilege(to_regclass('backout.marker'), 'insert'), false)
+      and coalesce(has_table_privilege(to_regclass('backout.claim'), 'update'), false) as has_marker";
+
+/// Declares this database a rehearsal: only what its own server says it is makes the row count.
+///
+/// # Errors
+/// The server's words.
+pub async fn declare_rehearsal(connection: &mut Connection, nonce: &str) -> Result<()> {
+    let identity = connection.identity().await?.seen.identity;
+    let table = Place::Schema.table(ENVIRONMENT);
+    let quoted = |text: &str| text.replace('\'', "''");
+    for sql in [
+        "create schema if not exists backout".to_owned(),
+        format!("create table if not exists {table} (environment text not null, identity text not null, nonce text not null)"),
+        format!("delete from {table}"),
+        format!("insert into {table} values ('rehearsal', '{}', '{}')", quoted(&identity), quoted(nonce)),
+    ] {
+        let target = connection.target.clone();
+        connection.send(&sql).await.map_err(|e| e.failure("declaring the rehearsal", &target))?;
+    }
+    Ok(())
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    if value.is_null() { None } else { Some(as_text(value)) }
+}
+
+fn json_row(row: &PgRow) -> Result<Row, SqlError> {
+    let text: String = row.try_get(0)?;
+    serde_json::from_str(&text).map_err(|error| SqlError::new(format!("the row is not a record: {error}")))
+}
+
+/// Reads the address and decides on TLS.
+fn options(target: &Target, address: &str, insecure_tls: bool) -> Result<PgConnectOptions> {
+    let broken = || {
+        Failure::new(Kind::Target, format!("the address of target {} is not a PostgreSQL address", target.name))
+            .hint("it has the form postgres://USER:PASSWORD@HOST:PORT/DATABASE; special characters are percent-encoded")
+    };
+    if !(address.starts_with("postgres://") || address.starts_with("postgresql://")) {
+        return Err(broken());
+    }
+    let options = PgConnectOptions::from_str(address).map_err(|_| broken())?;
+    let asked = address
+        .split_once('?')
+        .into_iter()
+        .flat_map(|(_, query)| query.split('&'))
+        .find_map(|pair| pair.strip_prefix("sslmode=").or_else(|| pair.strip_prefix("ssl-mode=")));
+    let host = options.get_host();
+    let local = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if local || insecure_tls {
+        return Ok(options);
+    }
+    match asked {
+        None | Some("verify-full") => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
+        Some(mode) => Err(Failure::new(
+            Kind::Target,
+            format!("target {} is off this machine and asks for sslmode={mode}, which proves nothing about the server", target.name),
+        )
+        .hint("use sslmode=verify-full (with sslrootcert=FILE), or say --insecure-tls, which is recorded")),
+    }
+}
+
+fn refused(target: &Target, where_to: &str, error: &SqlError) -> Failure {
+    let hint = match error.code.as_deref() {
+        Some("28P01" | "28000") => "look at the user and the password in the address, and at pg_hba.conf",
+        Some("3D000") => "look at the database name in the address",
+        Some("53300") => "the server has no connection left: end one, or raise max_connections",
+        Some("57P03") => "the server is starting or stopping: try again",
+        _ if error.message.starts_with("TLS") => "look at the server's certificate and at sslrootcert in the address",
+        _ => "look at host and port in the address, and whether the server runs",
+    };
+    Failure::new(Kind::Target, format!("target {} at {where_to} cannot be opened", target.name))
+        .cause(error.words())
+        .hint(hint)
+}
