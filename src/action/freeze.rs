@@ -51,7 +51,7 @@ async fn read(item: &FreezeItem, ctx: &Context) -> Result<FrozenContent, String>
             Ok(FrozenContent::Rows { count: lines.len() as u64, digest, file, classes: None })
         }
         FreezeItem::Offsets { target } => {
-            check::kafka::offsets(target, ctx).await.map(FrozenContent::Snapshot).map_err(|failure| failure.to_string())
+            check::kafka::offsets_snapshot(target, ctx).await.map(FrozenContent::Snapshot).map_err(|failure| failure.to_string())
         }
         FreezeItem::Catalog { target } => {
             let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::session::{Drive, Open, Session};
+use crate::audit;
 use crate::failure::Result;
 use crate::rehearsal::scenario::{FILE, Scenario};
 use crate::rehearsal::{self, On, Options, Rehearsal, program};
@@ -28,6 +30,33 @@ pub struct RehearseArgs {
     /// End the sandbox of this runbook and do nothing else
     #[arg(long, conflicts_with_all = ["on", "postgres_url", "kafka", "keep"])]
     pub end: bool,
+}
+
+/// `rehearse` as it is typed.
+#[derive(Debug, clap::Args)]
+pub struct Play {
+    #[command(flatten)]
+    args: RehearseArgs,
+    #[command(flatten)]
+    drive: Drive,
+}
+
+/// Builds the sandbox, then runs the runbook on it as any run.
+pub async fn run(play: Play) -> Result<u8> {
+    let home = audit::state_dir(play.drive.state_dir.as_deref()).join("rehearsals");
+    let open = Open {
+        runbook: play.args.runbook.clone(),
+        vars: Vec::new(),
+        env_file: None,
+        incident: None,
+        insecure_tls: false,
+    };
+    // A runbook that does not hold is said before a world is built for it.
+    let session = if play.args.end { None } else { Some(Session::open(&open)?) };
+    match (prepare(&play.args, home).await?, session) {
+        (Ready::ToPlay(rehearsal), Some(session)) => session.within(rehearsal).begin(&play.drive).await,
+        _ => Ok(0),
+    }
 }
 
 /// What is there after the verb has done its part.
