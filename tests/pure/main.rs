@@ -1,1 +1,4 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod corpus;
+mod runbook;
