@@ -18,6 +18,7 @@ use crate::target::db::Handle;
 use crate::target::{Access, Targets};
 
 pub mod command;
+pub mod finding;
 pub mod http;
 pub mod kafka;
 pub mod schema;

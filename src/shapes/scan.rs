@@ -3,21 +3,21 @@
 //! Owns the consumer of the pass. The ends are taken first, so that a busy topic ends; records are picked by their
 //! timestamps too, since producers' clocks are not ordered.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::{Fields, Seen, Shape, ShapeTable, Window};
 use crate::failure::Result;
-use crate::target::kafka::{self, CALL, Client, Connection};
+use crate::target::kafka::{self, CALL, Client, Connection, window};
 use crate::text::Shown;
 
 /// More shapes than this are keys that are values: a table of them tells nothing.
@@ -33,6 +33,11 @@ pub struct Limits {
     /// Of payloads.
     pub bytes: u64,
     pub time: Duration,
+}
+
+impl Limits {
+    /// For survey and polling: what takes longer is marked partial there, and read whole on request.
+    pub const POLLED: Self = Self { records: 500_000, bytes: 256 << 20, time: Duration::from_secs(5) };
 }
 
 impl Default for Limits {
@@ -67,13 +72,7 @@ pub async fn scan(
     let _guard = OnDrop(dropped.clone());
     let (connection, topic) = (connection.clone(), topic.to_owned());
     kafka::blocking(move || {
-        let client = connection.reader(&[
-            ("enable.partition.eof", "true"),
-            ("fetch.wait.max.ms", "10"),
-            ("queued.min.messages", "100000"),
-            ("queued.max.messages.kbytes", "65536"),
-            ("fetch.message.max.bytes", "4194304"),
-        ])?;
+        let client = connection.reader(&window::SETTINGS)?;
         let pass = Pass {
             client: &client,
             since: since.map(Timestamp::as_millisecond),
@@ -120,60 +119,40 @@ struct Pass<'c, P> {
 impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
     fn run(mut self) -> std::result::Result<ShapeTable, KafkaError> {
         self.table.windows = self.windows()?;
-        let mut open: BTreeMap<i32, i64> = (self.table.windows.iter())
-            .filter(|(_, w)| w.end > w.start)
-            .map(|(partition, w)| (*partition, w.end))
-            .collect();
-        let starts = self.table.windows.iter().filter(|(p, _)| open.contains_key(p)).map(|(p, w)| (*p, w.start));
-        assign(self.client, &self.table.topic, starts)?;
-        let of = self.table.windows.values().map(|w| u64::try_from(w.end - w.start).unwrap_or(0)).sum();
-        let (mut read, mut told, mut heard) = (0, Instant::now(), Instant::now());
-        while !open.is_empty() {
+        let ranges: BTreeMap<i32, Range<i64>> =
+            self.table.windows.iter().map(|(partition, w)| (*partition, w.start..w.end)).collect();
+        let of = ranges.values().map(|r| u64::try_from(r.end - r.start).unwrap_or(0)).sum();
+        let (mut read, mut told) = (0, Instant::now());
+        let mut stopped = None;
+        let (client, topic) = (self.client, self.table.topic.clone());
+        let whole = window::read(client, &topic, &ranges, |record| {
+            if let Some(record) = record {
+                read += 1;
+                self.take(record);
+            }
             if told.elapsed() >= Duration::from_millis(100) {
                 told = Instant::now();
                 let stop = (self.progress)(Progress { records: read, of }).is_break();
-                if let Some(why) = self.over(stop) {
-                    self.table.partial = Some(why);
-                    break;
-                }
+                stopped = self.over(stop);
             }
-            match self.client.poll(Duration::from_millis(100)) {
-                None if heard.elapsed() > CALL => {
-                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
-                }
-                None => {}
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    heard = Instant::now();
-                    open.remove(&partition);
-                }
-                Some(Err(error)) => match error.rdkafka_error_code() {
-                    // The library connects again by itself; silence is bounded above.
-                    Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {}
-                    _ => return Err(error),
-                },
-                Some(Ok(record)) => {
-                    heard = Instant::now();
-                    let Some(end) = open.get(&record.partition()).copied() else { continue };
-                    if record.offset() < end {
-                        read += 1;
-                        self.take(&record);
-                    }
-                    if record.offset() + 1 >= end {
-                        open.remove(&record.partition());
-                    }
-                    if self.table.records >= self.limits.records && !open.is_empty() {
-                        self.table.partial = Some(format!("stopped at {} records", self.limits.records));
-                        break;
-                    }
-                    if self.table.bytes >= self.limits.bytes && !open.is_empty() {
-                        self.table.partial = Some(format!("stopped at {} MiB", self.limits.bytes >> 20));
-                        break;
-                    }
-                }
-            }
+            stopped = stopped.take().or_else(|| self.full());
+            if stopped.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if !whole {
+            self.table.partial = stopped;
         }
         let _ = (self.progress)(Progress { records: read, of });
         Ok(self.done())
+    }
+
+    fn full(&self) -> Option<String> {
+        if self.table.records >= self.limits.records {
+            Some(format!("stopped at {} records", self.limits.records))
+        } else if self.table.bytes >= self.limits.bytes {
+            Some(format!("stopped at {} bytes", self.limits.bytes))
+        } else {
+            None
+        }
     }
 
     fn over(&self, stop: bool) -> Option<String> {
@@ -279,45 +258,23 @@ impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
     }
 
     /// Those of the partitions whose last records hold one at or after `since`.
-    fn with_later(&self, windows: &BTreeMap<i32, Window>, since: i64) -> std::result::Result<Vec<i32>, KafkaError> {
-        let mut open: BTreeMap<i32, i64> = windows.iter().map(|(p, w)| (*p, w.end)).collect();
-        assign(self.client, &self.table.topic, windows.iter().map(|(p, w)| (*p, w.low.max(w.end - TAIL))))?;
-        let (mut later, until) = (Vec::new(), Instant::now() + CALL);
-        while !open.is_empty() {
-            if Instant::now() > until {
-                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+    fn with_later(
+        &self,
+        windows: &BTreeMap<i32, Window>,
+        since: i64,
+    ) -> std::result::Result<BTreeSet<i32>, KafkaError> {
+        let tails = windows.iter().map(|(partition, w)| (*partition, w.low.max(w.end - TAIL)..w.end)).collect();
+        let mut later = BTreeSet::new();
+        window::read(self.client, &self.table.topic, &tails, |record| {
+            if let Some(record) = record
+                && record.timestamp().to_millis().is_some_and(|at| at >= since)
+            {
+                later.insert(record.partition());
             }
-            match self.client.poll(Duration::from_millis(100)) {
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    open.remove(&partition);
-                }
-                Some(Ok(record)) => {
-                    let partition = record.partition();
-                    if open.contains_key(&partition) && record.timestamp().to_millis().is_some_and(|at| at >= since) {
-                        later.push(partition);
-                        open.remove(&partition);
-                    } else if open.get(&partition).is_some_and(|end| record.offset() + 1 >= *end) {
-                        open.remove(&partition);
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.client.unassign()?;
+            ControlFlow::Continue(())
+        })?;
         Ok(later)
     }
-}
-
-fn assign(
-    client: &Client,
-    topic: &str,
-    starts: impl Iterator<Item = (i32, i64)>,
-) -> std::result::Result<(), KafkaError> {
-    let mut assigned = TopicPartitionList::new();
-    for (partition, offset) in starts {
-        assigned.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-    }
-    client.assign(&assigned)
 }
 
 /// `checkout v2`, from the headers that say it.

@@ -3,17 +3,17 @@
 //! Owns that record. No topic, no record, another cluster's id, no right to read: production.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Message};
 use serde::{Deserialize, Serialize};
 
-use super::{CALL, Client, Connection, Words, address, blocking, marks, reading};
+use super::{CALL, Client, Connection, Words, address, blocking, marks, reading, window};
 use crate::failure::{Failure, Kind, Result};
 use crate::names::TOPIC_ENVIRONMENT;
 use crate::run::record::Environment;
@@ -49,7 +49,7 @@ pub(super) async fn read(
     }
     let (reader, cluster) = (connection.clone(), cluster.to_owned());
     blocking(move || {
-        let client = reader.reader(&[("enable.partition.eof", "true"), ("fetch.wait.max.ms", "50")])?;
+        let client = reader.reader(&window::SETTINGS)?;
         match newest(&client, &cluster) {
             Ok(found) => Ok(found
                 .filter(|d| d.environment == Environment::Rehearsal && d.nonce.as_deref().is_some_and(|n| !n.is_empty()))
@@ -64,39 +64,23 @@ pub(super) async fn read(
 }
 
 fn newest(client: &Client, cluster: &str) -> std::result::Result<Option<Declaration>, KafkaError> {
-    let mut wanted = marks(client, TOPIC_ENVIRONMENT)?;
-    wanted.retain(|_, marks| marks.end > marks.low);
-    let mut assigned = TopicPartitionList::new();
-    for (partition, marks) in &wanted {
-        // A declaration is written once in a cluster's life; the newest hundred of a partition are all there is.
-        assigned.add_partition_offset(TOPIC_ENVIRONMENT, *partition, Offset::Offset(marks.low.max(marks.end - 100)))?;
-    }
-    client.assign(&assigned)?;
-    let (mut found, until) = (None, Instant::now() + CALL);
-    while !wanted.is_empty() {
-        if Instant::now() > until {
-            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+    // A declaration is written once in a cluster's life; the newest hundred of a partition are all there is.
+    let ranges = marks(client, TOPIC_ENVIRONMENT)?
+        .into_iter()
+        .map(|(partition, marks)| (partition, marks.low.max(marks.end - 100)..marks.end))
+        .collect();
+    let mut found: Option<(i64, Declaration)> = None;
+    window::read(client, TOPIC_ENVIRONMENT, &ranges, |record| {
+        let Some(record) = record else { return ControlFlow::Continue(()) };
+        let at = record.timestamp().to_millis().unwrap_or(0);
+        let declared = record.payload().and_then(|p| serde_json::from_slice::<Declaration>(p).ok());
+        if let Some(declared) = declared.filter(|d| d.identity == cluster)
+            && found.as_ref().is_none_or(|(newest, _)| at >= *newest)
+        {
+            found = Some((at, declared));
         }
-        match client.poll(Duration::from_millis(100)) {
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                wanted.remove(&partition);
-            }
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {}
-                _ => return Err(error),
-            },
-            Some(Ok(record)) => {
-                let at = record.timestamp().to_millis().unwrap_or(0);
-                let declared = record.payload().and_then(|p| serde_json::from_slice::<Declaration>(p).ok());
-                if let Some(declared) = declared.filter(|d| d.identity == cluster)
-                    && found.as_ref().is_none_or(|(newest, _)| at >= *newest)
-                {
-                    found = Some((at, declared));
-                }
-            }
-        }
-    }
+        ControlFlow::Continue(())
+    })?;
     Ok(found.map(|(_, declared)| declared))
 }
 
