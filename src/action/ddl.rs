@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::transaction::{Back, Effect, not_applied, outcome};
-use super::{Go, Port, position};
-use crate::check::{Context, Names, sessions};
+use super::{Go, Port};
+use crate::check::{Context, Names, schema, sessions};
 use crate::failure::{Failure, Kind, Result};
 use crate::names;
 use crate::run::record::{Offer, Outcome, OutcomeResult, Point, Position, Undoing};
@@ -229,7 +229,7 @@ pub async fn perform_plain(plan: &Plan, _step: &Step, offer: &Offer, ctx: &Conte
             return outcome(result, format!("statement {} of {}: {}", n + 1, plan.statements.len(), error.words()));
         }
     }
-    let found = position::of_facts(&facts_of(plan), &mut handle).await;
+    let found = schema::position_on(&facts_of(plan), &mut handle).await;
     match found.position {
         Position::Done => outcome(OutcomeResult::Applied, format!("the catalog shows it: {}", found.because)),
         _ => outcome(OutcomeResult::Unknown, found.because),
