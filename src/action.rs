@@ -7,7 +7,6 @@
 pub mod change;
 pub mod command;
 pub mod ddl;
-mod files;
 pub mod freeze;
 pub mod http;
 pub mod item;
@@ -16,10 +15,11 @@ pub mod position;
 pub mod prepare;
 pub mod publish;
 pub mod reconcile;
-mod rows;
+pub mod rows;
 pub mod session;
 pub mod sets;
 pub mod settle;
+mod table;
 mod transaction;
 
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub use position::position;
 pub use prepare::prepare;
 pub use reconcile::{AskedRow, ClassTotal, Classified, classify};
 pub use session::{act, act_token};
-pub use sets::{items, set_key, set_table};
+pub use sets::items;
 pub use settle::{Settlement, settle};
 
 /// Of a program or a request whose step names no limit.
@@ -156,8 +156,8 @@ pub async fn perform(job: Job, ctx: Context, port: &Port) -> Outcome {
     match work {
         Work::Transaction(body) => transaction::perform(&body, &step, &offer, &ctx, port).await,
         Work::Plain(plan) => ddl::perform_plain(&plan, &step, &offer, &ctx, port).await,
-        Work::Freeze(items) => freeze::perform(&items, &ctx, port).await,
-        Work::Reconcile(set) => reconcile::perform(&set, &ctx, port).await,
+        Work::Freeze(items) => kept(freeze::perform(&items, &ctx).await, port).await,
+        Work::Reconcile(set) => kept(reconcile::perform(&set, &ctx).await, port).await,
         Work::Sessions(found) => session::perform(&found, &ctx, port).await,
         Work::Publish(job) => match kafka(&offer, &ctx).await {
             Ok(connection) => publish::perform(port, &connection, job, None).await,
@@ -169,6 +169,14 @@ pub async fn perform(job: Job, ctx: Context, port: &Port) -> Outcome {
         Work::HttpEach(calls, wanted) => http::perform_each(port, &calls, &earlier, wanted, pause, limit).await,
         Work::Person => transaction::outcome(crate::run::record::OutcomeResult::Applied, "as the operator answered"),
     }
+}
+
+/// What was read goes into the log before the outcome that rests on it.
+async fn kept((frozen, outcome): (Vec<Frozen>, Outcome), port: &Port) -> Outcome {
+    if !frozen.is_empty() {
+        port.tell(Report::Frozen(frozen)).await;
+    }
+    outcome
 }
 
 async fn kafka(offer: &Offer, ctx: &Context) -> Result<crate::target::kafka::Connection, Outcome> {

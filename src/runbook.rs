@@ -14,6 +14,7 @@ use crate::sql::{Dialect, Fact};
 
 pub mod diagnostic;
 pub mod expect;
+pub mod level;
 pub mod lint;
 pub mod parse;
 pub mod resolve;

@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::rows::{self, SetTable, key_of, key_text, quoted};
+use super::rows as kept;
+use super::table::{self as rows, SetTable, key_of, key_text, quoted};
 use super::transaction::{Back, Effect};
-use super::{files, marker, set_table};
+use super::{marker, sets};
 use crate::check::{Context, Names};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Offer;
 use crate::runbook::template::{Bind, RenderedSql};
-use crate::runbook::{Change, SetRef};
+use crate::runbook::{Change, SetRef, SetSource};
 use crate::sql::{self, Class, Dialect};
 use crate::target::db::{Handle, Row, bind, text_bind};
 
@@ -67,8 +68,8 @@ impl Plan {
                 .hint("write it as one UPDATE … or DELETE FROM …, so that the rows can be saved as they were")
         };
         let names = Names::new(ctx);
-        let set = match &change.set {
-            Some(set) => Some((set.clone(), set_table(ctx, set)?)),
+        let mut set = match &change.set {
+            Some(set) => Some((set.clone(), SetTable::new(sets::frozen_rows(set, ctx)?, typed(set, ctx, handle).await))),
             None => None,
         };
         let set_name = set.as_ref().map(|(set, _)| marker::frozen_table(dialect, &set_word(set))).unwrap_or_default();
@@ -81,6 +82,10 @@ impl Plan {
         let shown = set.is_some().then_some("backout_set");
         let shown = text.render(dialect, &names, shown).map_err(|missing| refuse(missing.to_string()))?;
         let anatomy = Anatomy::of(dialect, &shown.sql).map_err(refuse)?;
+        if let Some((_, table)) = &mut set {
+            let sql = RenderedSql { sql: format!("select * from {}", anatomy.table), binds: Vec::new() };
+            table.retype(&rows::columns(handle, &sql).await);
+        }
         let preview = preview(&anatomy, &shown, set.as_ref().map(|(_, table)| table), dialect);
         let failed = |error: crate::target::SqlError| error.failure(&format!("step {step}: the preview"), &target);
         let key = rows::primary_key(handle, &anatomy.table).await.map_err(failed)?;
@@ -160,7 +165,7 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan, offer: &Offer, ctx: &C
     if offer.epoch.is_some() {
         save(handle, &images, offer).await?;
     }
-    let (file, _) = files::write(ctx, "changed", &offer.step, &images).map_err(|f| Back::Because(f.to_string()))?;
+    let file = keep(&offer.step, &images, ctx)?;
     Ok(Effect {
         changed: Some(affected),
         changed_since: changed_since(plan, &images, ctx),
@@ -171,13 +176,40 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan, offer: &Offer, ctx: &C
 /// Rows of the frozen set that the statement did not meet any more.
 fn changed_since(plan: &Plan, images: &[Image], ctx: &Context) -> Vec<String> {
     let Some((set, table)) = &plan.set else { return Vec::new() };
-    let Some(key) = super::set_key(ctx, set) else { return Vec::new() };
+    let (SetRef::Set(name) | SetRef::Class { set: name, .. }) = set else { return Vec::new() };
+    let key = sets::key_column(name, ctx);
     let text = |row: &Row| row.get(&key).map(crate::runbook::template::as_text);
     let met: BTreeSet<_> = images.iter().filter_map(|image| text(&image.before)).collect();
     if images.iter().any(|image| !image.before.contains_key(&key)) {
         return Vec::new();
     }
     table.rows.iter().filter_map(text).filter(|row| !met.contains(row)).collect()
+}
+
+/// On disk before COMMIT: what `changed by` and the undo rest on.
+fn keep(name: &str, images: &[Image], ctx: &Context) -> Result<String, Back> {
+    let lines: Vec<Value> = images.iter().map(|image| serde_json::to_value(image).unwrap_or_default()).collect();
+    match kept::write(&ctx.access.run_dir, "changed", name, &lines) {
+        Ok((file, _)) => Ok(file),
+        Err(failure) => Err(Back::Because(failure.to_string())),
+    }
+}
+
+/// The types of a set's columns, by its own query; without one that still runs they follow from the values.
+async fn typed(set: &SetRef, ctx: &Context, handle: &mut Handle) -> Vec<(String, String)> {
+    let (SetRef::Set(name) | SetRef::Class { set: name, .. }) = set else { return Vec::new() };
+    let mut source = ctx.runbook.sets.get(name).map(|set| &set.source);
+    if let Some(SetSource::Compare(compare)) = source {
+        source = ctx.runbook.sets.get(&compare.ours).map(|set| &set.source);
+    }
+    let Some(SetSource::Query { on, sql: text }) = source else { return Vec::new() };
+    match handle.dialect() {
+        Some(dialect) if on == handle.target() => match crate::check::sql::rendered(text, dialect, &Names::new(ctx)) {
+            Ok(text) => rows::columns(handle, &text).await,
+            Err(_) => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 async fn save(handle: &mut Handle, images: &[Image], offer: &Offer) -> Result<(), Back> {
@@ -227,7 +259,11 @@ impl UndoPlan {
         let Some(file) = ctx.changed.get(step) else {
             return Err(Failure::new(Kind::Refused, format!("{step} has changed no rows in this run: nothing to undo")));
         };
-        let images: Vec<Image> = files::read(ctx, file)?;
+        let images: Vec<Image> = kept::read(&ctx.access.run_dir, file)?
+            .into_iter()
+            .map(|line| serde_json::from_value(Value::Object(line)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failure::new(Kind::Defect, format!("the rows that {step} changed cannot be read")).cause(error))?;
         let key: Vec<String> =
             images.first().map(|image| image.pk.keys().cloned().collect()).unwrap_or_default();
         let target = handle.target().to_owned();
@@ -279,7 +315,7 @@ pub(super) async fn run_undo(handle: &mut Handle, plan: &UndoPlan, offer: &Offer
         save(handle, &images, offer).await?;
     }
     let name = format!("{}.undone", plan.of);
-    let (file, _) = files::write(ctx, "changed", &name, &images).map_err(|f| Back::Because(f.to_string()))?;
+    let file = keep(&name, &images, ctx)?;
     Ok(Effect { changed: Some(undone), changed_since, before_image: Some(file) })
 }
 

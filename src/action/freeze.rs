@@ -1,57 +1,65 @@
-//! Keeping what was found, for later steps and for the end.
-//!
-//! Owns the reading of each item. Changes no target; what cannot be read is frozen as unknown and says so.
+//! Freezes what is found now for later steps: values, sets, offsets, catalogs. Changes no target.
 
-use serde_json::json;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 
-use super::reconcile::typed;
-use super::transaction::outcome;
-use super::{Port, Report, files, sets};
-use crate::check::sql::set_rows;
-use crate::check::{self, Context, Depth, NoAnswer, kafka, schema};
+use super::rows;
+use crate::check::{self, Context, Depth, sql};
 use crate::run::record::{Frozen, FrozenContent, Outcome, OutcomeResult};
 use crate::runbook::FreezeItem;
 
-pub(super) async fn perform(items: &[FreezeItem], ctx: &Context, port: &Port) -> Outcome {
-    let mut frozen = Vec::new();
-    for item in items {
-        let content = read(item, ctx).await.unwrap_or_else(|none| FrozenContent::Unknown { because: none.words() });
-        frozen.push(Frozen { item: item.clone(), content });
-    }
-    let unknown: Vec<String> = frozen
+/// Reads everything at once. What cannot be read is frozen as unknown: it never blocks containing.
+pub async fn perform(items: &[FreezeItem], ctx: &Context) -> (Vec<Frozen>, Outcome) {
+    let frozen = join_all(items.iter().map(|item| async {
+        let content = read(item, ctx).await.unwrap_or_else(|because| FrozenContent::Unknown { because });
+        Frozen { item: item.clone(), content }
+    }))
+    .await;
+    let unknown: Vec<_> = frozen
         .iter()
         .filter(|frozen| matches!(frozen.content, FrozenContent::Unknown { .. }))
         .map(|frozen| frozen.item.to_string())
         .collect();
-    let words = match unknown.len() {
-        0 => format!("{} read and kept", frozen.len()),
-        _ => format!("{} of {} read and kept; unknown: {}", frozen.len() - unknown.len(), frozen.len(), unknown.join(", ")),
+    let evidence = match unknown.is_empty() {
+        true => format!("{} items frozen", frozen.len()),
+        false => format!("{} items frozen; unknown, freeze again: {}", frozen.len() - unknown.len(), unknown.join(", ")),
     };
-    port.tell(Report::Frozen(frozen)).await;
-    outcome(OutcomeResult::Applied, words)
+    let outcome = Outcome {
+        result: OutcomeResult::Applied,
+        evidence,
+        changed: None,
+        changed_since: Vec::new(),
+        before_image: None,
+    };
+    (frozen, outcome)
 }
 
-async fn read(item: &FreezeItem, ctx: &Context) -> Result<FrozenContent, NoAnswer> {
-    let unknown = |words: String| NoAnswer::Unknown(words);
-    Ok(match item {
+async fn read(item: &FreezeItem, ctx: &Context) -> Result<FrozenContent, String> {
+    match item {
         FreezeItem::Reading(name) => {
-            let reading = ctx.runbook.readings.get(name).ok_or_else(|| unknown(format!("there is no reading {name}")))?;
+            let reading = ctx.runbook.readings.get(name).ok_or_else(|| format!("there is no reading {name}"))?;
             let answer = check::ask(reading, ctx, Depth::Parse).await;
-            FrozenContent::Value(answer.value.ok_or_else(|| unknown(answer.words.unwrap_or_default()))?)
-        }
-        FreezeItem::Set(name) if sets::compare(ctx, name).is_some() => {
-            return Err(unknown("a compared set is frozen by its reconcile step".to_owned()));
+            match answer.value {
+                Some(value) => Ok(FrozenContent::Value(value)),
+                None => Err(answer.words.unwrap_or_else(|| "it gave no value".into())),
+            }
         }
         FreezeItem::Set(name) => {
-            let rows = set_rows(name, ctx).await?;
-            let (file, digest) = files::write(ctx, "frozen", name, &rows)?;
-            files::write(ctx, "frozen", &format!("{name}.columns"), &typed(name, ctx).await)?;
-            FrozenContent::Rows { count: rows.len() as u64, digest, file, classes: None }
+            let found = sql::set_rows(name, ctx).await.map_err(|none| none.words())?;
+            let lines: Vec<Value> = found.into_iter().map(Value::Object).collect();
+            let (file, digest) = rows::write(&ctx.access.run_dir, "frozen", name, &lines).map_err(|f| f.to_string())?;
+            Ok(FrozenContent::Rows { count: lines.len() as u64, digest, file, classes: None })
         }
-        FreezeItem::Offsets { target } => FrozenContent::Snapshot(kafka::offsets_snapshot(target, ctx).await?),
+        FreezeItem::Offsets { target } => {
+            check::kafka::offsets_snapshot(target, ctx).await.map(FrozenContent::Snapshot).map_err(|failure| failure.to_string())
+        }
         FreezeItem::Catalog { target } => {
-            let mut handle = ctx.targets.monitor(target).await?;
-            FrozenContent::Snapshot(json!(schema::catalog(&mut handle).await?))
+            let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
+            let lines = check::schema::catalog(&mut handle).await.map_err(|none| none.words())?;
+            let text: Vec<Value> = lines.into_iter().map(|line| json!({ "line": line })).collect();
+            let (file, digest) = rows::write(&ctx.access.run_dir, "frozen", &format!("catalog-{target}"), &text)
+                .map_err(|failure| failure.to_string())?;
+            Ok(FrozenContent::Rows { count: text.len() as u64, digest, file, classes: None })
         }
-    })
+    }
 }

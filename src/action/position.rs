@@ -36,7 +36,7 @@ pub async fn position(step: &Step, ctx: &Context) -> Found {
             }
         }
         Action::Change(change) => match &change.set {
-            Some(set) if super::sets::rows(ctx, set).is_err() => {
+            Some(set) if super::sets::frozen_rows(set, ctx).is_err() => {
                 found(Position::NotDone, format!("{set} is not frozen in this run"))
             }
             None => found(Position::NotDone, "only this run's log knows it"),
@@ -107,7 +107,7 @@ async fn by_checks(checks: &[CheckRef], ctx: &Context) -> Found {
 
 /// Which of its events stand in the topic.
 async fn published(step: &Step, publish: &crate::runbook::Publish, ctx: &Context) -> Found {
-    let Ok(items) = items(ctx, &step.id, &publish.from) else {
+    let Ok(items) = items(&step.id, &publish.from, ctx) else {
         return found(Position::NotDone, format!("{} is not there in this run", publish.from));
     };
     let events = match publish::prepare_events(&step.id, publish, &items, &Names::new(ctx)) {

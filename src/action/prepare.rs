@@ -5,7 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use super::transaction::Body;
-use super::{Job, Prepared, Work, change, command, ddl, files, http, is_sql, items, marker, publish, session};
+use super::{Job, Prepared, Work, change, command, ddl, http, is_sql, items, marker, publish, session};
 use crate::check::{Context, Names, http as http_check};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
@@ -164,7 +164,7 @@ async fn action(
             change_draft(plan, change, word, id, &mut handle, identity, ctx).await?
         }
         Action::Publish(publish) => {
-            let events = publish::prepare_events(id, publish, &items(ctx, id, &publish.from)?, &names)?;
+            let events = publish::prepare_events(id, publish, &items(id, &publish.from, ctx)?, &names)?;
             let handle = ctx.targets.monitor(on.unwrap_or_default()).await?;
             let Handle::Kafka(connection) = &*handle else {
                 return Err(refused(id, "its target is not a Kafka cluster"));
@@ -260,7 +260,7 @@ async fn action(
 /// Items that the log does not hold as done.
 fn open_items(ctx: &Context, step: &Step, each: &crate::runbook::Each) -> Result<Vec<super::Item>> {
     let done = ctx.items.get(&step.id);
-    let all = items(ctx, &step.id, &each.set)?;
+    let all = items(&step.id, &each.set, ctx)?;
     Ok(all.into_iter().filter(|item| done.and_then(|done| done.get(&item.key)).is_none_or(|item| !item.ok)).collect())
 }
 
@@ -367,7 +367,7 @@ async fn change_draft(
     }
     let mut rendered = vec![plan.real.sql.clone()];
     if let Some((set, table)) = &plan.set {
-        let digest = files::hex(&Sha256::digest(table.json().as_bytes()));
+        let digest = hex(&Sha256::digest(table.json().as_bytes()));
         rendered.push(format!("{set}: {} rows, digest {digest}", table.rows.len()));
     }
     let mut draft = Draft::new(Work::Freeze(Vec::new()), word, rendered, Level::Number);
@@ -463,8 +463,12 @@ fn undo_words(undo: &Undoing) -> String {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Of action, checks and undo as written: the same in every run and on every target.
 fn step_digest(step: &Step) -> String {
     let written = format!("{:?}\n{:?}\n{:?}\n{:?}\n{:?}", step.action, step.needs, step.verify, step.undo, step.each);
-    files::hex(&Sha256::digest(written.as_bytes()))
+    hex(&Sha256::digest(written.as_bytes()))
 }

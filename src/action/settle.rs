@@ -118,7 +118,7 @@ async fn in_database(
                 found.say("marker", "there, with this offer's digest");
                 let mut settled = found.settled(OutcomeResult::Applied, "the marker is committed");
                 settled.outcome.changed = changed_of(reached);
-                settled.outcome.before_image = image_of(step, offer, ctx);
+                settled.outcome.before_image = image_of(reached);
                 settled
             }
             Ok(Some(_)) => {
@@ -146,13 +146,10 @@ fn changed_of(reached: &[(Point, Value)]) -> Option<u64> {
     ready.1.get("changed")?.as_u64()
 }
 
-/// The images were on disk before COMMIT.
-fn image_of(step: &Step, offer: &Offer, ctx: &Context) -> Option<String> {
-    let name = match (&step.action, &offer.undoes) {
-        (_, Some(undone)) => format!("changed/{undone}.undone.jsonl"),
-        _ => format!("changed/{}.jsonl", offer.step),
-    };
-    ctx.access.run_dir.join(&name).exists().then_some(name)
+/// The images were on disk before the point was reached.
+fn image_of(reached: &[(Point, Value)]) -> Option<String> {
+    let ready = reached.iter().rev().find(|(point, _)| *point == Point::Ready)?;
+    Some(ready.1.get("before_image")?.as_str()?.to_owned())
 }
 
 /// By the done-check; a program or a request is known by its checks only.

@@ -4,6 +4,7 @@
 //! declare how the one before them ended, and anchors. Whether a record is *legal* after those before it is the
 //! caller's to say. Never writes.
 
+mod display;
 mod report;
 
 pub use report::{Anchor, Anchored, Fault, Finding, Report, SegmentReport, Span, Tail, Verdict};
@@ -262,7 +263,11 @@ impl<'a> Chain<'a> {
         if let Some((fault, what)) = misplaced {
             self.bad(at, Some(record.seq), fault, what);
         }
-        self.report.extend_span(at.file, at.offset, &record, linked);
+        // A record after bytes that are none: those were not the end of a crash.
+        let after_damage = self.whole && !self.report.suspects.is_empty();
+        self.whole &= !after_damage;
+        self.report
+            .extend_span(at.file, at.offset, &record, linked && !after_damage);
         (self.next_seq, self.head) = (record.seq.saturating_add(1), record.hash.clone());
         let declared = linked && self.declaration(at, &record);
         if self.whole && declared {

@@ -3,3 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod house;
+mod audit;
+mod text;
+mod sql;
+mod corpus;
+mod runbook;
