@@ -88,7 +88,7 @@ impl From<&str> for Shown {
 
 impl From<String> for Shown {
     fn from(text: String) -> Self {
-        if text.chars().any(|c| c.is_control() || is_hidden(c)) {
+        if text.chars().any(|c| !is_visible(c)) {
             Self::new(&text)
         } else {
             Self(text)
@@ -137,7 +137,7 @@ pub fn multiline(text: &str) -> Vec<Shown> {
 pub fn is_clean(text: &str) -> Result<(), (usize, char)> {
     match text
         .char_indices()
-        .find(|&(_, c)| c != '\n' && c != '\t' && (c.is_control() || is_hidden(c)))
+        .find(|&(_, c)| c != '\n' && c != '\t' && !is_visible(c))
     {
         Some(found) => Err(found),
         None => Ok(()),
@@ -148,18 +148,19 @@ fn push_visible(line: &mut String, c: char) {
     match c {
         '\0'..='\x1f' => line.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
         '\x7f' => line.push('\u{2421}'),
-        c if c.is_control() || is_hidden(c) => line.push_str(&format!("<U+{:04X}>", u32::from(c))),
+        c if !is_visible(c) => line.push_str(&format!("<U+{:04X}>", u32::from(c))),
         c => line.push(c),
     }
 }
 
-/// Characters without a glyph, or that move the ones around them: soft hyphen, joiners, bidi controls, line and
-/// paragraph separators, fillers, the byte order mark, annotation marks, tags.
-fn is_hidden(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{e0000}'..='\u{e007f}')
+/// Has a glyph and moves nothing around it. Not so: controls, soft hyphen, joiners, bidi controls, line and paragraph
+/// separators, fillers, the byte order mark, annotation marks, tags.
+pub fn is_visible(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A value that must not reach a screen, a log or a file: it has no `Display`, no `Serialize`, and its `Debug` is `•••`.

@@ -3,3 +3,5 @@
 mod corpus;
 mod runbook;
 mod sql;
+mod audit;
+mod text;
