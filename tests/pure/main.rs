@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod audit;
 mod corpus;
 mod runbook;
 mod sql;
-mod audit;
 mod text;
