@@ -37,7 +37,7 @@ enum Verb {
     /// Where are we? Every check and every step's done-check, read-only
     Survey(survey::Args),
     /// Rehearse a runbook on a sandbox that needs no server
-    Rehearse(rehearse::Args),
+    Rehearse(rehearse::Play),
     /// Check runbooks without connecting to anything
     Lint(lint::Args),
     /// A runbook as it would run, in Markdown
@@ -55,7 +55,7 @@ enum Verb {
     /// The manual page
     Man,
     #[command(hide = true)]
-    Sandbox(sandbox::Args),
+    Sandbox(sandbox::SandboxArgs),
 }
 
 /// Runs the program and gives its exit code. Everything that goes wrong is said on stderr, for the operator.
@@ -82,7 +82,7 @@ fn dispatch(verb: Verb) -> Result<u8> {
         Verb::Run(args) => block_on(run::run(args)),
         Verb::Resume(args) => block_on(run::resume(args)),
         Verb::Survey(args) => block_on(survey::run(args)),
-        Verb::Rehearse(args) => rehearse::run(args),
+        Verb::Rehearse(args) => block_on(rehearse::run(args)),
         Verb::Lint(args) => lint::run(&args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Audit(args) => audit::run(&args),
@@ -93,7 +93,7 @@ fn dispatch(verb: Verb) -> Result<u8> {
             Ok(0)
         }
         Verb::Man => print_man(),
-        Verb::Sandbox(args) => sandbox::run(args),
+        Verb::Sandbox(args) => block_on(sandbox::run(args)),
     }
 }
 

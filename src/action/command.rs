@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Go, Item, Port, Report};
+pub use crate::check::command::render;
 use crate::check::command::{Ended, Finished, admit, run};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Kind, Result};
 use crate::run::record::{ItemDone, Outcome, OutcomeResult, Point};
 use crate::runbook::Template;
 use crate::runbook::template::Scope;
@@ -48,17 +49,6 @@ impl Earlier<'_> {
         let item = self.begun?.get("item")?.as_str()?;
         (!self.done.contains_key(item)).then_some(item)
     }
-}
-
-/// # Errors
-/// A name without a value.
-pub fn render(argv: &[Template], scope: &dyn Scope) -> Result<Vec<String>> {
-    argv.iter()
-        .map(|arg| {
-            arg.render_text(scope)
-                .map_err(|missing| Failure::new(Kind::RedCheck, format!("the command `{arg}` cannot be rendered")).cause(missing))
-        })
-        .collect()
 }
 
 /// Renders the command for each row.

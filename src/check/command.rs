@@ -15,15 +15,22 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::kafka::{Asked, SANDBOX};
+use super::finding::Finding;
+use super::kafka::SANDBOX;
+use super::{Answer, Context, Names};
 use crate::failure::{Failure, Kind, Result};
 use crate::runbook::expect::Verdict;
+use crate::runbook::template::Scope;
+use crate::runbook::{Check, CheckKind, Template};
 use crate::target::Access;
 use crate::target::http::secrets;
 use crate::text::{Secret, Shown, multiline, scrub};
 
 /// Bytes kept of each stream; the rest is read and dropped, so that the program never waits for us.
 pub const OUTPUT: usize = 64 * 1024;
+
+/// What a check waits for its program.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Between asking a program to end and ending it.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -255,23 +262,44 @@ async fn shown((task, seen): Kept, secrets: &[Secret]) -> String {
     lines.join("\n")
 }
 
+/// Asks a `command` check.
+pub async fn ask(question: &Check, ctx: &Context) -> Answer {
+    let CheckKind::Command { argv } = &question.kind else { return Answer::unknown("it is no check by a command") };
+    match render(argv, &Names::new(ctx)) {
+        Ok(argv) => check(&argv, question.expect.is_some(), &ctx.access, LIMIT).await,
+        Err(failure) => Finding::failed(&failure),
+    }
+    .judged(question, ctx)
+}
+
+/// # Errors
+/// A name without a value.
+pub fn render(argv: &[Template], scope: &dyn Scope) -> Result<Vec<String>> {
+    argv.iter()
+        .map(|arg| {
+            arg.render_text(scope)
+                .map_err(|m| Failure::new(Kind::RedCheck, format!("the command's `{arg}` cannot be rendered")).cause(m))
+        })
+        .collect()
+}
+
 /// A `command` check: its output as a value, where an answer is expected; else how it ended.
-pub async fn check(argv: &[String], expects: bool, access: &Access, limit: Duration) -> Asked {
+pub async fn check(argv: &[String], expects: bool, access: &Access, limit: Duration) -> Finding {
     let (_never, cancel) = watch::channel(false);
     let finished = match admit(argv, access) {
         Ok(program) => run(&program, access, None, limit, cancel).await,
         Err(failure) => Err(failure),
     };
     match finished {
-        Err(failure) => Asked::unknown(failure.to_string().replace('\n', "; ")),
-        Ok(finished) if matches!(finished.end, Ended::TimedOut | Ended::Signal(_)) => Asked::unknown(finished.words()),
-        Ok(finished) if expects && !finished.ok() => Asked::unknown(finished.words()),
-        Ok(finished) if expects => Asked {
+        Err(failure) => Finding::unknown(failure.to_string().replace('\n', "; ")),
+        Ok(finished) if matches!(finished.end, Ended::TimedOut | Ended::Signal(_)) => Finding::unknown(finished.words()),
+        Ok(finished) if expects && !finished.ok() => Finding::unknown(finished.words()),
+        Ok(finished) if expects => Finding {
             value: Some(value_of(finished.stdout.trim())),
             words: None,
             verdict: None,
         },
-        Ok(finished) => Asked {
+        Ok(finished) => Finding {
             value: match finished.end {
                 Ended::Exit(code) => Some(Value::from(code)),
                 _ => None,

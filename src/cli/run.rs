@@ -53,7 +53,7 @@ pub async fn resume(args: ResumeArgs) -> Result<u8> {
             .hint("put the runbook back as it was, or begin a new run"));
     }
     if let Some(sandbox) = &origin.sandbox {
-        session = super::rehearse::within(session, sandbox)?;
+        session = session.within(crate::rehearsal::join(sandbox)?);
     }
     session.resume(&run, run_dir, &args.drive).await
 }

@@ -15,7 +15,8 @@ use crate::engine::{self, Setup};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::decide::Input;
 use crate::run::record::{Actor, Event, RunStarted};
-use crate::runbook::{self, Runbook, TargetKind};
+use crate::rehearsal::Rehearsal;
+use crate::runbook::{self, Runbook};
 use crate::target::Access;
 use crate::text::Secret;
 use crate::{telemetry, tui};
@@ -78,6 +79,10 @@ pub struct Session {
     pub env: BTreeMap<String, String>,
     pub vars: Vec<(String, String)>,
     pub stand_ins: Option<PathBuf>,
+    /// Said on stderr before the screen opens.
+    told: Vec<String>,
+    /// Held for as long as the run: the sandbox lives while somebody plays.
+    rehearsal: Option<Rehearsal>,
 }
 
 impl Session {
@@ -93,29 +98,23 @@ impl Session {
         let path = std::fs::canonicalize(&open.runbook).unwrap_or_else(|_| open.runbook.clone());
         let (incident, insecure_tls) = (open.incident.clone(), open.insecure_tls);
         let origin = Origin { runbook: path, incident, insecure_tls, sandbox: None };
-        Ok(Self { runbook, origin, env, vars, stand_ins: None })
+        Ok(Self { runbook, origin, env, vars, stand_ins: None, told: Vec::new(), rehearsal: None })
     }
 
-    /// Takes a sandbox's world instead of the environment's.
-    pub fn within(mut self, sandbox: PathBuf, env: BTreeMap<String, String>, stand_ins: PathBuf, vars: Vec<(String, String)>) -> Self {
-        self.env = env;
-        self.origin.sandbox = Some(sandbox);
-        self.stand_ins = Some(stand_ins);
-        let given: Vec<String> = self.vars.iter().map(|(name, _)| name.clone()).collect();
-        self.vars.extend(vars.into_iter().filter(|(name, _)| !given.contains(name)));
-        self.rehearse_on_sqlite();
-        self
-    }
-
-    /// A sandbox on SQLite stands in for every SQL target whose address says so.
-    fn rehearse_on_sqlite(&mut self) {
-        for target in self.runbook.targets.values_mut() {
-            let name = target.address.trim_start_matches("${").trim_end_matches('}');
-            let on_sqlite = self.env.get(name).is_some_and(|address| address.starts_with("sqlite:"));
-            if target.kind.dialect().is_some() && on_sqlite {
-                target.kind = TargetKind::Sqlite;
+    /// Takes a sandbox's world instead of the environment's. What the sandbox cannot play as written is told first.
+    pub fn within(mut self, rehearsal: Rehearsal) -> Self {
+        self.origin.sandbox = Some(rehearsal.dir.clone());
+        self.stand_ins = Some(rehearsal.stand_ins.clone());
+        self.env.clone_from(&rehearsal.env);
+        for (name, value) in &rehearsal.vars {
+            if !self.vars.iter().any(|(given, _)| given == name) {
+                self.vars.push((name.clone(), value.clone()));
             }
         }
+        self.told.push(rehearsal.words.clone());
+        self.told.extend(rehearsal.adapt(&mut self.runbook));
+        self.rehearsal = Some(rehearsal);
+        self
     }
 
     pub fn access(&self, run: &str, run_dir: &Path) -> Access {
@@ -213,6 +212,10 @@ impl Session {
             actor,
             vars: self.vars,
         };
+        for line in &self.told {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        }
+        let _alive = self.rehearsal;
         let (handle, engine) = engine::start(setup)?;
         match answers {
             Some(answers) => {
@@ -224,7 +227,7 @@ impl Session {
                 joined(engine).await.map(|ended| if code == 0 { ended } else { code })
             }
             None => {
-                let options = tui::Options::from_env(drive.no_color);
+                let options = tui::Options { no_color: drive.no_color, ascii: false };
                 let drawn = tui::run(handle, options).await;
                 let ended = joined(engine).await;
                 tell_where(run, &run_dir);

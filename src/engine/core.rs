@@ -325,6 +325,7 @@ impl Engine {
             changed: images.collect(),
             reads,
             decided,
+            items: state.steps.iter().map(|(id, step)| (id.clone(), step.items.clone())).collect(),
         }
     }
 

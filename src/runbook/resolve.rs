@@ -40,7 +40,10 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
     let text = parse::read(path).map_err(|d| Diagnostics::new(&*name, "", vec![d]))?;
-    let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let base = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     load_str(&name, &text, base)
 }
 
@@ -61,14 +64,28 @@ pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Loaded, Diagnosti
         places: RefCell::default(),
     };
     let (runbook, cx) = read(&root, cx);
-    let Cx { r, used, places, .. } = cx;
+    let Cx {
+        r, used, places, ..
+    } = cx;
     found.extend(r.into_found());
+    let whole = found.iter().all(|d| d.severity != super::Severity::Error);
     if let Some(runbook) = &runbook {
-        found.extend(lint::judge(runbook, &lint::Known { source: text, places: &places.into_inner(), used: &used.into_inner() }));
+        found.extend(lint::judge(
+            runbook,
+            &lint::Known {
+                source: text,
+                places: &places.into_inner(),
+                used: &used.into_inner(),
+                whole,
+            },
+        ));
     }
     let diagnostics = Diagnostics::new(name, text, found);
     match runbook {
-        Some(runbook) if !diagnostics.has_errors() => Ok(Loaded { runbook, warnings: diagnostics }),
+        Some(runbook) if !diagnostics.has_errors() => Ok(Loaded {
+            runbook,
+            warnings: diagnostics,
+        }),
         _ => Err(diagnostics),
     }
 }
@@ -106,29 +123,60 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
     let r = &cx.r;
     let fields = r.fields(root)?;
     match fields.get("backout") {
-        None => r.error_help(&fields.head(), "`backout` is missing", "a runbook begins with `backout: 1`, the version of its format"),
-        Some(Node { value: Value::Number(n), .. }) if n == "1" => {}
-        Some(Node { value: Value::Number(n), span }) => {
-            r.error(span, format!("the file has format {n}, and this program reads format 1"));
+        None => r.error_help(
+            &fields.head(),
+            "`backout` is missing",
+            "a runbook begins with `backout: 1`, the version of its format",
+        ),
+        Some(Node {
+            value: Value::Number(n),
+            ..
+        }) if n == "1" => {}
+        Some(Node {
+            value: Value::Number(n),
+            span,
+        }) => {
+            r.error(
+                span,
+                format!("the file has format {n}, and this program reads format 1"),
+            );
         }
-        Some(node) => {
-            r.whole(node, 1..=1);
-        }
+        Some(node) => r.error_help(
+            &node.span,
+            "expected the number of a format",
+            "write `backout: 1`",
+        ),
     }
-    let name = fields.need("name").and_then(|n| r.text(n).filter(|t| r.is_name(t, &n.span)));
+    let name = fields
+        .need("name")
+        .and_then(|n| r.text(n).filter(|t| r.is_name(t, &n.span)));
     let title = fields.get("title").and_then(|n| r.text(n));
     let summary = fields.get("summary").and_then(|n| r.text(n));
     fields.not_yet(&["deadlines", "fragments", "trust"]);
     let section = |key| fields.get(key);
     let migration = section("migration").and_then(|n| parts::migration(cx, n));
-    let targets = section("targets").map(|n| parts::targets(cx, n)).unwrap_or_default();
-    let services = section("services").map(|n| parts::services(cx, n)).unwrap_or_default();
-    let vars = section("vars").map(|n| parts::vars(cx, n)).unwrap_or_default();
-    let readings = section("readings").map(|n| checks::all(cx, n, true)).unwrap_or_default();
+    let targets = section("targets")
+        .map(|n| parts::targets(cx, n))
+        .unwrap_or_default();
+    let services = section("services")
+        .map(|n| parts::services(cx, n))
+        .unwrap_or_default();
+    let vars = section("vars")
+        .map(|n| parts::vars(cx, n))
+        .unwrap_or_default();
+    let readings = section("readings")
+        .map(|n| checks::all(cx, n, true))
+        .unwrap_or_default();
     let sets = sets::all(cx, section("sets"), &targets);
-    let checks = section("checks").map(|n| checks::all(cx, n, false)).unwrap_or_default();
-    let mut guards = section("guards").map(|n| checks::guards(cx, n)).unwrap_or_default();
-    let never = section("never").map(|n| parts::never(cx, n)).unwrap_or_default();
+    let checks = section("checks")
+        .map(|n| checks::all(cx, n, false))
+        .unwrap_or_default();
+    let mut guards = section("guards")
+        .map(|n| checks::guards(cx, n))
+        .unwrap_or_default();
+    let never = section("never")
+        .map(|n| parts::never(cx, n))
+        .unwrap_or_default();
     let drafts = match section("steps") {
         Some(node) => steps::all(cx, node),
         None => {

@@ -291,7 +291,10 @@ impl SqlText {
                     match sql::quote_ident(dialect, &value) {
                         Ok(quoted) => sql.push_str(&quoted),
                         Err(_) => {
-                            return Err(Missing { name: name.clone(), why: Why::NotAnIdentifier { value } });
+                            return Err(Missing {
+                                name: name.clone(),
+                                why: Why::NotAnIdentifier { value },
+                            });
                         }
                     }
                 }

@@ -35,6 +35,11 @@ pub struct Limits {
     pub time: Duration,
 }
 
+impl Limits {
+    /// For survey and polling: what takes longer is marked partial there, and read whole on request.
+    pub const POLLED: Self = Self { records: 500_000, bytes: 256 << 20, time: Duration::from_secs(5) };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { records: 2_000_000, bytes: 1 << 30, time: Duration::from_secs(30) }

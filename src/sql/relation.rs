@@ -232,7 +232,7 @@ fn assignments(words: &Words<'_>) -> Vec<Assignment> {
             let stop = ["where", "from", "returning", "when", "order", "limit"]
                 .iter()
                 .any(|w| word.is(w));
-            if word.punct(")") && depth == 0 || depth == 0 && stop {
+            if depth == 0 && (stop || word.punct(")")) {
                 break;
             }
             depth = if word.punct("(") {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -15,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Kind, Result};
-use crate::run::record::TargetSeen;
+use crate::run::record::{Environment, TargetSeen};
 use crate::runbook::{Target, TargetKind};
 use crate::target::{Access, Identity};
 
@@ -29,6 +29,9 @@ pub use declaration::{Declaration, declare_rehearsal};
 
 /// What one call to a broker may take.
 pub const CALL: Duration = Duration::from_secs(5);
+
+/// How long a declaration is believed where only words hang on it.
+const DECLARED: Duration = Duration::from_secs(30);
 
 /// Integers beyond this stand as text in a snapshot: other readers of JSON would round them.
 const EXACT: i64 = 1 << 53;
@@ -47,6 +50,8 @@ struct Inner {
     address: address::Address,
     /// One client per group asked about: the group's committed offsets are asked under its own name.
     clients: Mutex<HashMap<String, Arc<Client>>>,
+    /// As it last declared itself, and when.
+    environment: Mutex<Option<(Instant, Environment)>>,
 }
 
 /// A consumer that is never subscribed.
@@ -110,6 +115,7 @@ impl Connection {
                 name: target.name.clone(),
                 address,
                 clients: Mutex::default(),
+                environment: Mutex::default(),
             }),
         })
     }
@@ -227,6 +233,8 @@ impl Connection {
                     .hint("a broker older than 0.10 is not supported")
             })?;
         let declaration = declaration::read(self, &cluster, &topics).await?;
+        *self.inner.environment.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), declaration.environment));
         let mut words: Vec<String> = brokers.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         words.sort();
         Ok(Identity {
@@ -248,6 +256,18 @@ impl Connection {
             sees_sessions: true,
             has_marker: false,
         })
+    }
+
+    /// The environment that the cluster declares, asked again when the answer is older than [`DECLARED`].
+    ///
+    /// # Errors
+    /// As [`Connection::identity`].
+    pub async fn environment(&self) -> Result<Environment> {
+        let known = *self.inner.environment.lock().unwrap_or_else(PoisonError::into_inner);
+        match known {
+            Some((at, environment)) if at.elapsed() < DECLARED => Ok(environment),
+            _ => Ok(self.identity(self.name()).await?.environment),
+        }
     }
 
     /// Readable range of every partition, by partition number.

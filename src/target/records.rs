@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Kind, Result};
+use crate::runbook::Target;
+use crate::target::Access;
 use crate::text::Shown;
 
 mod csv;
@@ -44,13 +46,24 @@ impl Wrong {
 /// A record with the line that it begins on.
 type Located = (usize, Row);
 
+/// Reads every record of a `records` target, off the runtime's threads.
+///
+/// # Errors
+/// A name in its address that is not set, and what [`read_file`] says.
+pub async fn read(target: &Target, access: &Access) -> Result<Vec<Row>> {
+    let (path, key) = (PathBuf::from(access.address(target)?.expose()), target.key.clone());
+    tokio::task::spawn_blocking(move || read_file(&path, key.as_deref()))
+        .await
+        .map_err(|e| Failure::new(Kind::Defect, "reading records ended early").cause(e))?
+}
+
 /// Reads every record. The name's ending tells the form: `.csv`, `.jsonl` or `.ndjson`.
 ///
 /// With a `key`, each record has a value in that column that no other has.
 ///
 /// # Errors
 /// The file and the line, what is wrong there, and what to do.
-pub fn read(path: &Path, key: Option<&str>) -> Result<Vec<Row>> {
+pub fn read_file(path: &Path, key: Option<&str>) -> Result<Vec<Row>> {
     let name = Shown::new(&path.display().to_string());
     let failed = |what: String| Failure::new(Kind::Target, format!("the records in {name} cannot be used: {what}"));
     let parse = match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {

@@ -6,3 +6,5 @@ mod house;
 mod audit;
 mod text;
 mod sql;
+mod corpus;
+mod runbook;

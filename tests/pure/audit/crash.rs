@@ -56,7 +56,7 @@ fn acknowledged_records_survive_any_crash_and_none_is_invented() {
         log.append(vec![draft(0, "run_started", json!({}))], true)
             .unwrap();
         let mut synced: BTreeMap<u64, Envelope> = BTreeMap::new();
-        for _ in 0..rng.random_range(1..4) {
+        for _ in 0..rng.random_range(1..if seed % 4 == 0 { 4 } else { 3 }) {
             {
                 let mut disk = disk.0.lock().unwrap();
                 disk.fuse = rng.random_bool(0.6).then(|| rng.random_range(0..8));
@@ -152,7 +152,7 @@ fn acknowledged_records_survive_any_crash_and_none_is_invented() {
         }
     }
     println!("{crashes} crashes, {holes} refused for a hole, {dead_resumes} resumes died");
-    assert!(crashes >= 3 * seeds / 2 && dead_resumes > seeds / 20 && holes < crashes / 20);
+    assert!(crashes >= 5 * seeds / 4 && dead_resumes > seeds / 20 && holes < crashes / 20);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use super::{draft, drafts, stamp};
 use backout::audit::log::Log;
 use backout::audit::store::{Dir, Lock, LogSink, Store};
 use backout::audit::verify::{Fault, Verdict};
-use backout::audit::{Follow, Options, RunId, Writer, list_runs, run_dir, show, state_dir, verify};
+use backout::audit::{
+    Copier, Follow, Options, RunId, Writer, list_runs, run_dir, show, state_dir, verify,
+};
 use jiff::Timestamp;
 use serde_json::json;
 use std::fs;
@@ -133,6 +135,44 @@ async fn a_log_is_followed_while_it_is_written() {
 }
 
 #[tokio::test]
+async fn a_second_copy_is_kept_and_caught_up() {
+    let state = tempfile::tempdir().unwrap();
+    let (run, dir) = new_run(state.path());
+    let copy = state.path().join("share");
+    let writer = Writer::create(&dir, run.as_str()).unwrap();
+    writer.append(drafts(), true).await.unwrap().unwrap();
+    assert_eq!(Copier::start(&dir, &copy).unwrap().close(), None);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&copy), mode(&copy.join("audit-000001.jsonl"))),
+        (0o750, 0o640)
+    );
+    writer.append(drafts(), true).await.unwrap().unwrap();
+    writer.close().unwrap();
+    let copier = Copier::start(&dir, &copy).unwrap();
+    let (writer, _) = Writer::resume(&dir, "a1", stamp(30), &mut |_| Ok(())).unwrap();
+    writer.close().unwrap();
+    assert_eq!(copier.close(), None);
+    assert_eq!(
+        (whole(&copy).verdict, whole(&copy).head),
+        (Verdict::Whole, whole(&dir).head)
+    );
+    assert_eq!(whole(&copy).records, 41);
+    // A copy that somebody changed is left as the evidence it is.
+    let first = copy.join("audit-000001.jsonl");
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&first, &bytes).unwrap();
+    let said = Copier::start(&dir, &copy).unwrap().close();
+    assert_eq!(
+        said.as_deref(),
+        Some("audit-000001.jsonl and its copy are not the same")
+    );
+    assert_eq!(fs::read(&first).unwrap(), bytes);
+    assert!(Copier::start(&dir, &state.path().join("no/such")).is_err());
+}
+
+#[tokio::test]
 async fn a_file_that_vanishes_is_noticed() {
     type Harm = fn(&Path);
     let harms: [(Harm, &str); 4] = [
@@ -179,6 +219,45 @@ async fn a_file_that_vanishes_is_noticed() {
         }
         assert!(writer.close().is_err());
     }
+}
+
+/// Alone in its process, since it looks at the high-water mark of the whole of it.
+#[test]
+#[ignore = "long"]
+fn a_big_log_is_verified_in_little_memory() {
+    let peak = || -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let state = tempfile::tempdir().unwrap();
+    let (run, dir) = new_run(state.path());
+    let mut log = Log::create(Dir::create(&dir).unwrap(), run.as_str()).unwrap();
+    for n in 0..5_000 {
+        log.append(
+            vec![draft(n, "note", json!({ "x": "y".repeat(20_000) }))],
+            false,
+        )
+        .unwrap();
+    }
+    log.sync().unwrap();
+    let before = peak();
+    let start = std::time::Instant::now();
+    let report = whole(&dir);
+    let (bytes, used) = (
+        report.segments.iter().map(|s| s.bytes).sum::<u64>(),
+        peak() - before,
+    );
+    println!(
+        "{} MiB in {:?}, {used} KiB more, {before} KiB before",
+        bytes >> 20,
+        start.elapsed()
+    );
+    assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 2));
+    assert!(peak() < 32 * 1024 && bytes > 64 << 20);
 }
 
 #[test]

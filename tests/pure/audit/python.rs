@@ -86,6 +86,10 @@ fn corpus() -> Vec<(String, Vec<Vec<u8>>, Option<String>)> {
         zeros[start + 5..start + 90].fill(0);
         add(&format!("zeros in {at}"), vec![zeros]);
     }
+    add(
+        "garbage inside",
+        vec![[&all[..9].concat(), &b"garbage\n"[..], &all[9..].concat()].concat()],
+    );
     add("garbage after", vec![[&log[..], b"garbage\n"].concat()]);
     add("endless", vec![[&log[..], &vec![b'x'; 300_000]].concat()]);
 
