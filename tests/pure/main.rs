@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod house;
+mod records;
+mod shapes;
