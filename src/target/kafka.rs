@@ -70,25 +70,20 @@ impl Drop for Inner {
 pub struct Words(Mutex<Option<String>>);
 
 impl Words {
-    /// The reason of the last error, if there was one.
+    /// The reason of the last lost or refused connection, if there was one.
     pub fn last(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl ClientContext for Words {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
-        // "all brokers are down" says less than the reason that came before it.
-        let known = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known || last.is_none() {
-            *last = Some(reason.to_owned());
-        }
-    }
-
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, fac: &str, message: &str) {
         tracing::debug!(?level, fac, message, "librdkafka");
+        // Why a connection failed stands nowhere else: the events of a consumer carry a bare code.
+        if fac == "FAIL" {
+            let reason = message.strip_prefix("[thrd:").and_then(|m| m.split_once("]: ")).map_or(message, |(_, m)| m);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
     }
 }
 
