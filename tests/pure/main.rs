@@ -8,3 +8,8 @@ mod text;
 mod sql;
 mod corpus;
 mod runbook;
+mod corpus;
+mod runbook;
+mod sql;
+mod audit;
+mod text;
