@@ -4,14 +4,44 @@
 //! `perform` (do it, stopping at every point of no return until the engine says go) and `settle` (after a crash: did it
 //! happen?), and its done-check. Never writes the log, never decides; the engine does both.
 
+pub mod change;
 pub mod command;
+pub mod ddl;
+pub mod freeze;
 pub mod http;
 pub mod item;
+pub mod marker;
+pub mod position;
+pub mod prepare;
 pub mod publish;
+pub mod reconcile;
+pub mod rows;
+pub mod session;
+pub mod sets;
+pub mod settle;
+mod table;
+mod transaction;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::run::record::{Frozen, ItemDone, Outcome, Point};
+use crate::check::Context;
+use crate::run::State;
+use crate::run::record::{Evidence, Frozen, ItemDone, Offer, Outcome, Point};
+use crate::runbook::{Action, CheckRef, FreezeItem, Runbook, Step, TargetKind};
+use crate::target::db::Handle;
+
+pub use position::position;
+pub use prepare::prepare;
+pub use reconcile::{AskedRow, ClassTotal, Classified, classify};
+pub use session::{act, act_token};
+pub use sets::items;
+pub use settle::{Settlement, settle};
+
+/// Of a program or a request whose step names no limit.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The engine's answer at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,4 +104,105 @@ pub struct Item {
     pub ours: serde_json::Map<String, serde_json::Value>,
     pub theirs: Option<serde_json::Map<String, serde_json::Value>>,
     pub before: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// An action, rendered and counted: what a gate shows, and what starts when it is answered.
+pub struct Prepared {
+    pub offer: Offer,
+    pub evidence: Evidence,
+    pub job: Job,
+    /// False: the preview is 0, so that there is nothing to do.
+    pub needed: bool,
+}
+
+/// A prepared action, to be performed once.
+pub struct Job {
+    pub step: Step,
+    pub offer: Offer,
+    pub work: Work,
+}
+
+/// What a worker does.
+pub enum Work {
+    /// One transaction on a database.
+    Transaction(transaction::Body),
+    /// Statements that no transaction can hold.
+    Plain(ddl::Plan),
+    Freeze(Vec<FreezeItem>),
+    Reconcile(String),
+    Sessions(Vec<(String, crate::check::sessions::Session)>),
+    Publish(publish::Job),
+    Command(Vec<String>),
+    CommandEach(Vec<command::Call<Vec<String>>>),
+    Http(crate::target::http::Request, Option<u16>),
+    HttpEach(Vec<command::Call<crate::target::http::Request>>, Option<u16>),
+    /// A person does it, outside; the answer at the gate is the outcome.
+    Person,
+}
+
+impl Job {
+    /// Whether a rollback takes all of it back until COMMIT.
+    pub fn is_transactional(&self) -> bool {
+        matches!(self.work, Work::Transaction(_))
+    }
+}
+
+/// Does it, to its outcome. Never fails: what goes wrong is an outcome, too.
+pub async fn perform(job: Job, ctx: Context, port: &Port) -> Outcome {
+    let Job { step, offer, work } = job;
+    let limit = step.within.unwrap_or(LIMIT);
+    let pause = step.each.as_ref().map_or(Duration::ZERO, |each| each.pause);
+    let earlier = command::Earlier { done: ctx.items.get(&step.id).cloned().unwrap_or_default(), begun: None };
+    match work {
+        Work::Transaction(body) => transaction::perform(&body, &step, &offer, &ctx, port).await,
+        Work::Plain(plan) => ddl::perform_plain(&plan, &step, &offer, &ctx, port).await,
+        Work::Freeze(items) => kept(freeze::perform(&items, &ctx).await, port).await,
+        Work::Reconcile(set) => kept(reconcile::perform(&set, &ctx).await, port).await,
+        Work::Sessions(found) => session::perform(&found, &ctx, port).await,
+        Work::Publish(job) => match kafka(&offer, &ctx).await {
+            Ok(connection) => publish::perform(port, &connection, job, None).await,
+            Err(outcome) => outcome,
+        },
+        Work::Command(argv) => command::perform(port, &ctx.access, &argv, limit).await,
+        Work::CommandEach(calls) => command::perform_each(port, &ctx.access, &calls, &earlier, pause, limit).await,
+        Work::Http(request, wanted) => http::perform(port, &request, wanted, limit).await,
+        Work::HttpEach(calls, wanted) => http::perform_each(port, &calls, &earlier, wanted, pause, limit).await,
+        Work::Person => transaction::outcome(crate::run::record::OutcomeResult::Applied, "as the operator answered"),
+    }
+}
+
+/// What was read goes into the log before the outcome that rests on it.
+async fn kept((frozen, outcome): (Vec<Frozen>, Outcome), port: &Port) -> Outcome {
+    if !frozen.is_empty() {
+        port.tell(Report::Frozen(frozen)).await;
+    }
+    outcome
+}
+
+async fn kafka(offer: &Offer, ctx: &Context) -> Result<crate::target::kafka::Connection, Outcome> {
+    let name = offer.target.as_ref().map(|seen| seen.name.as_str()).unwrap_or_default();
+    match ctx.targets.monitor(name).await {
+        Ok(handle) => match &*handle {
+            Handle::Kafka(connection) => Ok(connection.clone()),
+            _ => Err(transaction::not_applied(format!("{name} is not a Kafka target"))),
+        },
+        Err(failure) => Err(transaction::not_applied(failure.to_string())),
+    }
+}
+
+/// What is verified after the present attempt of a step: nothing of its own where it is being undone, for its checks
+/// say that it stands.
+pub fn to_verify(step: &Step, state: &State, _runbook: &Runbook) -> Vec<CheckRef> {
+    let undone = state.steps.get(&step.id).and_then(|s| s.undoes.as_deref()) == Some(step.id.as_str());
+    if undone { Vec::new() } else { step.verify.clone() }
+}
+
+
+/// The items of each step that are done already, by key.
+pub type ItemsDone = BTreeMap<String, BTreeMap<String, ItemDone>>;
+
+fn is_sql(ctx: &Context, target: &str) -> bool {
+    ctx.runbook.targets.get(target).is_some_and(|t: &crate::runbook::Target| {
+        matches!(t.kind, TargetKind::Postgres | TargetKind::Sqlite)
+    })
 }

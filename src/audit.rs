@@ -4,6 +4,8 @@
 //! Owns the files, the format, the writer and the verifier. Knows no kind of record (the run does), reads no clock
 //! (every record brings its time), and never goes on after a write or a sync has failed.
 
+mod copy;
+mod follow;
 pub mod line;
 pub mod log;
 pub mod reader;
@@ -14,6 +16,8 @@ pub mod store;
 pub mod verify;
 pub mod writer;
 
+pub use copy::Copier;
+pub use follow::Follow;
 pub use line::{Draft, Envelope, Stamp};
 pub use runs::{RunId, list_runs, run_dir, state_dir};
 pub use show::show;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::run::record::FrozenContent;
+use crate::run::record::{FrozenContent, ItemDone};
 use crate::runbook::expect::Verdict;
 use crate::runbook::template::Scope;
 use crate::runbook::{Check, CheckKind, Expect, Reads, Runbook, SetSource, VarKind};
@@ -47,6 +47,8 @@ pub struct Context {
     pub reads: BTreeMap<String, BTreeMap<String, Reads>>,
     /// Rows of compared sets that a person decided: set, key, class.
     pub decided: BTreeMap<String, BTreeMap<String, String>>,
+    /// Items of `each` steps that have an end in the log: step, item key.
+    pub items: BTreeMap<String, BTreeMap<String, ItemDone>>,
 }
 
 /// How deep a probe goes.
@@ -207,6 +209,15 @@ pub fn inside(check: &Check, target: &str, ctx: &Context) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Whether nothing is left of a service.
+pub async fn service_gone(service: &str, ctx: &Context) -> Answer {
+    let began = Instant::now();
+    let asked = tokio::time::timeout(PATIENCE, service::gone(service, ctx)).await;
+    let mut answer = asked.unwrap_or_else(|_| Answer::unknown(format!("no answer within {} s", PATIENCE.as_secs())));
+    answer.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    answer
 }
 
 async fn monitor_of(check: &Check, ctx: &Context) -> Asked<crate::target::Monitor> {

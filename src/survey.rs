@@ -73,7 +73,7 @@ pub async fn take(context: &Context, now: impl Fn() -> Now + Copy, seen: impl Fn
         checked
     }));
     let gone = join_all(runbook.services.values().filter(|service| service.gone).map(|service| async {
-        let answer = check::service_gone(&service.name, context).await;
+        let answer = check::service::gone(&service.name, context).await;
         let checked = stamp(CheckRef::ServiceGone(service.name.clone()), answer, now());
         seen(&checked);
         checked

@@ -28,6 +28,7 @@ pub struct Log<S> {
     secrets: Vec<Secret>,
     dead: Option<Failure>,
     unsynced: bool,
+    rotate_after: u64,
 }
 
 impl<S: Store> Log<S> {
@@ -97,7 +98,13 @@ impl<S: Store> Log<S> {
             secrets,
             dead,
             unsynced: false,
+            rotate_after: SEGMENT_BYTES,
         }
+    }
+
+    /// Begins a new segment once one has this many bytes, instead of [`SEGMENT_BYTES`].
+    pub fn rotate_after(&mut self, bytes: u64) {
+        self.rotate_after = bytes;
     }
 
     /// From now on these do not reach the disk.
@@ -115,7 +122,10 @@ impl<S: Store> Log<S> {
         if let Some(dead) = &self.dead {
             return Err(dead.clone());
         }
-        if let Some(first) = drafts.first().filter(|_| self.segment_len >= SEGMENT_BYTES) {
+        if let Some(first) = drafts
+            .first()
+            .filter(|_| self.segment_len >= self.rotate_after)
+        {
             let stamp = Stamp {
                 ts: first.ts,
                 mono: first.mono,

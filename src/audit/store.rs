@@ -73,6 +73,41 @@ impl Dir {
         })
     }
 
+    /// Opens a directory that a group may read, and creates it, 0750, if it is not there. A set-group-id parent hands
+    /// its group down.
+    pub fn shared(path: &Path) -> io::Result<Self> {
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP;
+        match rustix::fs::mkdir(path, mode) {
+            Err(rustix::io::Errno::EXIST) => Self::open(path),
+            Err(e) => Err(e.into()),
+            Ok(()) => {
+                let dir = Self::open(path)?;
+                let inherited =
+                    Mode::from_raw_mode(rustix::fs::fstat(&dir.fd)?.st_mode) & Mode::SGID;
+                rustix::fs::fchmod(&dir.fd, mode | inherited)?;
+                Ok(dir)
+            }
+        }
+    }
+
+    /// Opens a file that the group may read, 0640, for reading and appending; creates it if it is not there.
+    pub fn shared_file(&self, name: &str) -> io::Result<File> {
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
+        let flags =
+            OFlags::CREATE | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(
+            &self.fd,
+            name,
+            flags | OFlags::NONBLOCK,
+            mode,
+        )?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        rustix::fs::fchmod(&file, mode)?;
+        Ok(file)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -5,11 +5,12 @@
 
 use serde_json::Value;
 
+use crate::run::record::{Found, Position};
 use crate::runbook::expect::Verdict;
 use crate::sql::{Dialect, Fact};
 use crate::target::db::{Handle, SqlError, text_bind};
 
-use super::Answer;
+use super::{Answer, Context};
 use super::sql::{Asked, NoAnswer, Where};
 
 /// All facts together: passes when every one holds; the words name those that do not.
@@ -158,6 +159,36 @@ async fn sqlite(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
         }
     };
     Ok(found == wanted)
+}
+
+/// Whether statements with these facts are in: all facts hold, none does, or some do. Of one target.
+pub async fn position(facts: &[Fact], target: &str, ctx: &Context) -> Found {
+    match ctx.targets.monitor(target).await {
+        Ok(mut handle) => position_on(facts, &mut handle).await,
+        Err(failure) => Found { position: Position::Unknown, because: NoAnswer::from(failure).words() },
+    }
+}
+
+/// As [`position`], on a connection.
+pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
+    if facts.is_empty() {
+        let because = "the catalog cannot tell whether it has been applied".to_owned();
+        return Found { position: Position::Unknown, because };
+    }
+    let (mut done, mut open) = (Vec::new(), Vec::new());
+    for fact in facts {
+        match holds(fact, handle).await {
+            Ok(true) => done.push(fact.to_string()),
+            Ok(false) => open.push(fact.not_done().to_string()),
+            Err(none) => return Found { position: Position::Unknown, because: none.words() },
+        }
+    }
+    let (position, because) = match (done.is_empty(), open.is_empty()) {
+        (_, true) => (Position::Done, done.join("; ")),
+        (true, false) => (Position::NotDone, open.join("; ")),
+        (false, false) => (Position::HalfDone, format!("{}; but {}", done.join("; "), open.join("; "))),
+    };
+    Found { position, because }
 }
 
 /// The catalog as text, one object a line, sorted: two catalogs are the same when their texts are.

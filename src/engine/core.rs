@@ -20,10 +20,10 @@ use crate::run::decide::{Draft, Facts, Input, Refusal, decide};
 use crate::run::effect::{Effect, effects};
 use crate::run::gate;
 use crate::run::record::{
-    CloseReason, End, Environment, Event, HoldReason, ItemDone, Now, Outcome, OutcomeResult, Point, Record,
+    CloseReason, End, Event, HoldReason, ItemDone, Now, Outcome, OutcomeResult, Point, Record,
 };
 use crate::run::state::{State, Status};
-use crate::runbook::{Action, Runbook, SetSource};
+use crate::runbook::{Action, CheckRef, Runbook, SetSource, Step};
 use crate::survey::Survey;
 use crate::target::{Access, Targets};
 
@@ -46,6 +46,8 @@ pub struct Setup {
     pub first: Input,
     /// The actor that this process's operator is.
     pub actor: String,
+    /// From the command line, by name.
+    pub vars: Vec<(String, String)>,
 }
 
 /// Starts the engine as a task. It ends when the run ends, when it is told to leave, or when the log dies.
@@ -101,7 +103,7 @@ pub fn start(setup: Setup) -> Result<(Handle, tokio::task::JoinHandle<Result<u8>
         surveyed_at: None,
         dirty: true,
     };
-    let task = tokio::spawn(engine.run(setup.first));
+    let task = tokio::spawn(engine.run(setup.first, setup.vars));
     Ok((Handle { asks, snapshots, events }, task))
 }
 
@@ -153,8 +155,11 @@ struct Engine {
 }
 
 impl Engine {
-    async fn run(mut self, first: Input) -> Result<u8> {
+    async fn run(mut self, first: Input, vars: Vec<(String, String)>) -> Result<u8> {
         self.take(first, &self.actor.clone()).await;
+        for (name, text) in vars {
+            self.set_var(name, &text).await;
+        }
         self.recover().await;
         self.survey();
         let mut tick = tokio::time::interval(TICK);
@@ -320,6 +325,7 @@ impl Engine {
             changed: images.collect(),
             reads,
             decided,
+            items: state.steps.iter().map(|(id, step)| (id.clone(), step.items.clone())).collect(),
         }
     }
 
@@ -377,7 +383,7 @@ impl Engine {
             }
             Ask::Lift => drop(self.take(Input::Lift, &by).await),
             Ask::Act { act, typed } => {
-                let token = crate::action::act_token(&act);
+                let token = gate::act_token(&act);
                 self.take(Input::Act { act, token, typed }, &by).await;
             }
             Ask::Recheck { check } => {
@@ -393,7 +399,7 @@ impl Engine {
         let Some(var) = self.runbook.vars.get(&name) else {
             return self.say(format!("the runbook has no variable {name}"), None, None);
         };
-        match crate::runbook::template::value_of(var.kind, text) {
+        match var.kind.parse(text) {
             Ok(value) => {
                 let by = self.actor.clone();
                 if self.take(Input::SetVar { name, value }, &by).await {
@@ -488,7 +494,7 @@ impl Engine {
                 }
                 Effect::Verify { step, .. } => {
                     if let Some(step) = self.runbook.steps.get(&step) {
-                        let checks = crate::action::to_verify(step, &self.state, &self.runbook);
+                        let checks = to_verify(step, &self.state);
                         self.work.verify(step.id.clone(), checks, self.state.environment(), self.context());
                     }
                 }
@@ -774,6 +780,12 @@ impl Engine {
     }
 }
 
+/// What must hold after the present attempt of a step. Undoing a step promises nothing of what it was for.
+fn to_verify(step: &Step, state: &State) -> Vec<CheckRef> {
+    let undone = state.steps.get(&step.id).and_then(|s| s.undoes.as_deref()) == Some(step.id.as_str());
+    if undone { Vec::new() } else { step.verify.clone() }
+}
+
 /// The claim that a worker took, as it stands in the data of its point.
 fn claimed(data: &serde_json::Value) -> Option<(String, u64)> {
     let claim = data.get("claim")?;
@@ -823,7 +835,3 @@ fn word_of(input: &Input) -> String {
     debug[..end].to_owned()
 }
 
-/// Whether production rules hold: what nobody declared a rehearsal is production.
-pub fn is_rehearsal(state: &State) -> bool {
-    state.environment() == Environment::Rehearsal
-}

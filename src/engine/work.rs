@@ -163,7 +163,7 @@ async fn ask(check: &CheckRef, context: &Context, depth: Depth) -> Answer {
             Some(check) => check::ask(check, context, depth).await,
             None => Answer { verdict: Verdict::unknown("no such check"), value: None, words: None, took_ms: 0 },
         },
-        CheckRef::ServiceGone(service) => check::service_gone(service, context).await,
+        CheckRef::ServiceGone(service) => check::service::gone(service, context).await,
     }
 }
 

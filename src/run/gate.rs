@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::record::{Checked, CloseReason, Environment, Now, Offer};
+use super::record::{Act, Checked, CloseReason, Environment, Now, Offer};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Check, Level};
 
@@ -93,5 +93,14 @@ pub fn elapsed(from: &Now, to: &Now) -> Duration {
         Duration::from_nanos(to.boottime.saturating_sub(from.boottime))
     } else {
         Duration::MAX
+    }
+}
+
+/// What must be typed for an act.
+pub fn act_token(act: &Act) -> String {
+    match act {
+        Act::Cancel { .. } => "cancel".into(),
+        Act::EndSession { pid, .. } => pid.clone(),
+        Act::Trial { .. } => "try".into(),
     }
 }

@@ -15,10 +15,24 @@ use crate::runbook::{CheckRef, FreezeItem, Level};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     pub wall: jiff::Timestamp,
-    /// CLOCK_BOOTTIME, nanoseconds: order and durations come from this, never from `wall`.
+    /// CLOCK_BOOTTIME, nanoseconds: order and durations come from this, never from `wall`. Text in the log: after 104
+    /// days it is beyond what every reader of JSON keeps.
+    #[serde(with = "digits")]
     pub boottime: u64,
     /// First eight characters of the kernel's boot id; two boot times compare only within one boot.
     pub boot: String,
+}
+
+mod digits {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(number: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(number)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Now {

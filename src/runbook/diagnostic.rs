@@ -85,13 +85,21 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// Sorts by place, errors first where two stand at one place; equal ones are said once.
-    pub fn new(file: impl Into<String>, source: impl Into<Arc<str>>, mut list: Vec<Diagnostic>) -> Self {
+    pub fn new(
+        file: impl Into<String>,
+        source: impl Into<Arc<str>>,
+        mut list: Vec<Diagnostic>,
+    ) -> Self {
         list.sort_by(|a, b| {
             let place = |d: &Diagnostic| d.span.as_ref().map_or((0, 0), |s| (s.start, s.end));
             (place(a), a.severity, &a.message).cmp(&(place(b), b.severity, &b.message))
         });
         list.dedup();
-        Self { file: file.into(), source: source.into(), list }
+        Self {
+            file: file.into(),
+            source: source.into(),
+            list,
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
@@ -116,7 +124,10 @@ impl Diagnostics {
 
     /// Line and column of a diagnostic, both from 1, the column in characters.
     pub fn place(&self, diagnostic: &Diagnostic) -> Option<(usize, usize)> {
-        diagnostic.span.as_ref().map(|span| line_column(&self.source, span.start))
+        diagnostic
+            .span
+            .as_ref()
+            .map(|span| line_column(&self.source, span.start))
     }
 
     /// One object for each, for editors and CI.
@@ -142,7 +153,10 @@ impl Diagnostics {
     fn draw(&self, diagnostic: &Diagnostic) -> String {
         let file = Shown::new(&self.file).into_string();
         let message = Shown::new(&diagnostic.message).into_string();
-        let help = diagnostic.help.as_deref().map(|h| Shown::new(h).into_string());
+        let help = diagnostic
+            .help
+            .as_deref()
+            .map(|h| Shown::new(h).into_string());
         let level = match diagnostic.severity {
             Severity::Error => Mark::ERROR,
             Severity::Warning => Mark::WARNING,
@@ -171,7 +185,10 @@ impl Diagnostics {
         if let Some(help) = help {
             group = group.element(Mark::HELP.message(help));
         }
-        Renderer::plain().decor_style(DecorStyle::Ascii).term_width(120).render(&[group])
+        Renderer::plain()
+            .decor_style(DecorStyle::Ascii)
+            .term_width(120)
+            .render(&[group])
     }
 }
 
@@ -191,7 +208,13 @@ impl fmt::Display for Diagnostics {
             (0, 0) => write!(f, "{}: no errors", file.as_str()),
             (e, 0) => write!(f, "{}: {}", file.as_str(), count(e, "error")),
             (0, w) => write!(f, "{}: {}", file.as_str(), count(w, "warning")),
-            (e, w) => write!(f, "{}: {}, {}", file.as_str(), count(e, "error"), count(w, "warning")),
+            (e, w) => write!(
+                f,
+                "{}: {}, {}",
+                file.as_str(),
+                count(e, "error"),
+                count(w, "warning")
+            ),
         }
     }
 }
@@ -211,7 +234,10 @@ impl From<Diagnostics> for Failure {
 pub fn line_column(source: &str, offset: usize) -> (usize, usize) {
     let before = &source[..floor(source, offset)];
     let start = before.rfind('\n').map_or(0, |i| i + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[start..].chars().count() + 1,
+    )
 }
 
 fn floor(source: &str, offset: usize) -> usize {
@@ -232,7 +258,6 @@ fn shown_line(source: &str, span: &Range<usize>) -> (usize, String, Range<usize>
     let (before, marked, after) = (shown(start..from), shown(from..to), shown(to..end));
     let after = after.trim_end_matches('␍');
     let line = source[..from].matches('\n').count() + 1;
-    let marked = marked.trim_end_matches(['␍', ' ']);
-    let mark = before.len()..before.len() + marked.len();
+    let mark = before.len()..before.len() + marked.trim_end_matches(['␍', ' ']).len();
     (line, format!("{before}{marked}{after}"), mark)
 }

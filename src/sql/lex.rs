@@ -323,7 +323,7 @@ impl<'a> Scanner<'a> {
                 (Kind::Space, true)
             }
             '-' if second == Some('-')
-                && (!my || rest[2..].chars().next().is_none_or(|c| c <= ' ')) =>
+                && (!my || rest[2..].chars().next().is_some_and(|c| c <= ' ')) =>
             {
                 self.take(|c| c != '\n' && (!pg || c != '\r'));
                 (Kind::Comment, true)

@@ -95,12 +95,10 @@ pub(super) fn touched(words: &Words<'_>) -> Touched {
                 push(cursor.name(), &mut out.writes, &[]);
                 next.expect = false;
             }
-        } else if word.is("join")
-            || word.is("straight_join")
-            || (word.is("using") && next.from && !level.expect)
-        {
+        } else if word.is("join") || word.is("straight_join") {
+            (next.from, next.expect) = (true, true);
+        } else if word.is("using") && next.from {
             next.expect = !cursor.peek().is_some_and(|w| w.punct("("));
-            next.from = true;
         } else if word.is("into") {
             cursor.eat(&["table"]);
             push(cursor.name(), &mut out.writes, &[]);
@@ -234,7 +232,7 @@ fn assignments(words: &Words<'_>) -> Vec<Assignment> {
             let stop = ["where", "from", "returning", "when", "order", "limit"]
                 .iter()
                 .any(|w| word.is(w));
-            if word.punct(")") && depth == 0 || depth == 0 && stop {
+            if depth == 0 && (stop || word.punct(")")) {
                 break;
             }
             depth = if word.punct("(") {
@@ -246,7 +244,7 @@ fn assignments(words: &Words<'_>) -> Vec<Assignment> {
         }
         let list = Words {
             at: at + 1,
-            all: words.all[..end].to_vec(),
+            all: words.all[..end].into(),
             ..words.clone()
         };
         for mut piece in list.pieces() {

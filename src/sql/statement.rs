@@ -235,6 +235,12 @@ impl Lock {
         blocks: Blocks::ReadsAndWrites,
     };
 
+    /// MySQL and MariaDB: held to the end of the transaction by every statement on rows.
+    pub const SHARED_METADATA: Lock = Lock {
+        mode: "shared metadata",
+        blocks: Blocks::SchemaChanges,
+    };
+
     /// `ACCESS EXCLUSIVE lock: blocks reads, writes and schema changes`.
     pub fn words(&self) -> String {
         let blocks = match self.blocks {

@@ -8,9 +8,12 @@ use super::{Dialect, alter, create, dml, drop};
 pub(super) fn classify(words: Words<'_>) -> Statement {
     let first = words.peek().map(|w| w.text.clone()).unwrap_or_default();
     let known = match first.as_str() {
-        "alter" => alter::table(words.clone())
-            .or_else(|| alter::type_(words.clone()))
-            .or_else(|| other_alter(words.clone())),
+        "alter"
+            if words.ahead(&["alter", "table"]) || words.ahead(&["alter", "foreign", "table"]) =>
+        {
+            alter::table(words.clone())
+        }
+        "alter" => alter::type_(words.clone()).or_else(|| other_alter(words.clone())),
         "create" => create::create(words.clone()),
         "drop" => drop::drop(words.clone()),
         "truncate" => drop::truncate(words.clone()),
@@ -20,12 +23,34 @@ pub(super) fn classify(words: Words<'_>) -> Statement {
         "pragma" => pragma(words.clone()),
         _ => dml::dml(words.clone()).or_else(|| plain(words.clone())),
     };
-    known.unwrap_or_else(|| {
+    let statement = known.unwrap_or_else(|| {
         Statement::unknown(format!(
             "{} is not a statement that is known here",
             first.to_ascii_uppercase()
         ))
-    })
+    });
+    in_dialect(words.dialect, statement)
+}
+
+/// Locks are told in PostgreSQL's terms first; the others have fewer.
+fn in_dialect(dialect: Dialect, mut statement: Statement) -> Statement {
+    let changes = statement.class >= Class::Ddl;
+    match dialect {
+        Dialect::Postgres => {}
+        Dialect::Sqlite => statement.lock = statement.lock.map(|_| Lock::DATABASE_WRITE),
+        Dialect::Mysql => {
+            statement.lock = statement.lock.map(|_| {
+                if changes {
+                    Lock::METADATA
+                } else {
+                    Lock::SHARED_METADATA
+                }
+            });
+            // DDL commits by itself.
+            statement.transactional &= !changes;
+        }
+    }
+    statement
 }
 
 fn explain(mut words: Words<'_>) -> Option<Statement> {
@@ -54,7 +79,7 @@ fn explain(mut words: Words<'_>) -> Option<Statement> {
     analyze |= words.ahead(&["analyze"]);
     words.eat(&["analyze"]);
     let rest = Words {
-        all: words.all.split_off(words.at.min(words.all.len())),
+        all: words.all[words.at.min(words.all.len())..].into(),
         at: 0,
         ..words
     };

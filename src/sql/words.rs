@@ -1,5 +1,7 @@
 //! One statement as its words: a cursor over the tokens that matter, and names as the catalog knows them.
 
+use std::sync::Arc;
+
 use super::lex::{self, Kind, Token};
 use super::{Dialect, Refused};
 
@@ -85,7 +87,8 @@ impl Name {
 pub(super) struct Words<'a> {
     pub dialect: Dialect,
     pub sql: &'a str,
-    pub all: Vec<Word>,
+    /// Shared, so that a cursor is cheap to copy.
+    pub all: Arc<[Word]>,
     pub at: usize,
 }
 
@@ -264,7 +267,7 @@ impl<'a> Words<'a> {
         Words {
             dialect: self.dialect,
             sql: self.sql,
-            all: self.all[range].to_vec(),
+            all: self.all[range].into(),
             at: 0,
         }
     }

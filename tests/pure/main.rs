@@ -5,3 +5,13 @@
 mod house;
 mod records;
 mod shapes;
+mod audit;
+mod text;
+mod sql;
+mod corpus;
+mod runbook;
+mod corpus;
+mod runbook;
+mod sql;
+mod audit;
+mod text;

@@ -4,4 +4,5 @@
 
 mod answers;
 mod kafka;
+mod founding;
 mod support;

@@ -24,7 +24,7 @@ pub struct Anchor {
 impl std::str::FromStr for Anchor {
     type Err = String;
 
-    /// `seq:head`, the head as 64 hexadecimal or 43 base64 characters.
+    /// `seq:head`, the head as 64 hexadecimal or 43 base64 characters, or a line of the incident channel.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -32,7 +32,8 @@ impl std::str::FromStr for Anchor {
                 Shown::new(text)
             )
         };
-        let (seq, head) = text.trim().split_once(':').ok_or_else(wrong)?;
+        let anchor = text.split_whitespace().next_back().ok_or_else(wrong)?;
+        let (seq, head) = anchor.split_once(':').ok_or_else(wrong)?;
         let seq = seq.parse().map_err(|_| wrong())?;
         let head = if is_hex64(head.as_bytes()) {
             head.to_owned()
@@ -47,6 +48,13 @@ impl std::str::FromStr for Anchor {
             }
         };
         Ok(Self { seq, head })
+    }
+}
+
+impl Anchor {
+    /// One line for the incident channel, to be copied by a person.
+    pub fn channel_line(&self, run: &str) -> String {
+        format!("backout-anchor run={} {self}", Shown::new(run))
     }
 }
 
@@ -111,19 +119,6 @@ pub struct Finding {
     pub seq: Option<u64>,
     pub fault: Fault,
     pub what: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Shown::new(&self.file))?;
-        if self.line > 0 {
-            write!(f, " line {} offset {}", self.line, self.offset)?;
-        }
-        if let Some(seq) = self.seq {
-            write!(f, " record {seq}")?;
-        }
-        write!(f, ": {}", Shown::capped(&self.what, 400))
-    }
 }
 
 /// How a segment ends.
@@ -338,122 +333,5 @@ impl Report {
         } else {
             Verdict::Whole
         };
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let run = self
-            .run
-            .as_deref()
-            .map_or(Shown::new("unknown"), Shown::new);
-        let segments = self.segments.len();
-        write!(
-            f,
-            "run {run}  {} records in {segments} segment{}",
-            self.records,
-            if segments == 1 { "" } else { "s" }
-        )?;
-        if let (Some(first), Some(last)) = (self.first, self.last) {
-            write!(f, ", {first:.0} .. {last:.0}")?;
-        }
-        let transition = self
-            .findings
-            .iter()
-            .any(|finding| finding.fault == Fault::Transition);
-        let broken = self
-            .findings
-            .iter()
-            .any(|finding| finding.fault != Fault::Transition);
-        let word = |bad| if bad { "BROKEN" } else { "OK" };
-        write!(
-            f,
-            "\nchain       {:<7} {}/{}",
-            word(broken),
-            self.chained,
-            self.records
-        )?;
-        write!(
-            f,
-            "\ntransitions {:<7}",
-            if transition { "ILLEGAL" } else { "OK" }
-        )?;
-        for segment in &self.segments {
-            let Tail::Torn {
-                offset,
-                len,
-                declared,
-                ..
-            } = segment.tail
-            else {
-                continue;
-            };
-            write!(
-                f,
-                "\nsegment {:<3} TORN    tail {len} bytes at offset {offset}, ",
-                segment.number
-            )?;
-            f.write_str(match declared {
-                true => "declared by the next segment: process death, no acknowledged record lost",
-                false => "declared by none: process death, or bytes cut off",
-            })?;
-        }
-        for (i, finding) in self.findings.iter().enumerate() {
-            write!(
-                f,
-                "\n{:<11} {finding}",
-                if i == 0 { "first bad" } else { "also" }
-            )?;
-        }
-        if self.faults > self.findings.len() as u64 {
-            write!(
-                f,
-                "\nalso        {} more",
-                self.faults - self.findings.len() as u64
-            )?;
-        }
-        for span in self.spans.iter().skip(usize::from(self.chained > 0)) {
-            let Span {
-                file,
-                offset,
-                from,
-                to,
-            } = span;
-            write!(
-                f,
-                "\nconsistent  records {from}..{to} at {} offset {offset}, in themselves only",
-                Shown::new(file)
-            )?;
-        }
-        for (anchor, anchored) in self.anchors.iter().filter(|(_, a)| *a != Anchored::Holds) {
-            let why = match anchored {
-                Anchored::Beyond => "lies beyond the end of the chain: records were cut off",
-                _ => "is not the hash of that record: the log was rewritten",
-            };
-            write!(f, "\nanchor      CONTRADICTED: {anchor} {why}")?;
-        }
-        let holding = self
-            .anchors
-            .iter()
-            .filter(|(_, a)| *a == Anchored::Holds)
-            .count();
-        write!(f, "\nanchors     {holding}/{} hold; ", self.anchors.len())?;
-        match (self.unprotected, self.chained.checked_sub(self.unprotected)) {
-            (0, _) => f.write_str("every record is protected")?,
-            (n, None | Some(0)) => write!(f, "none of the {n} records is protected by an anchor")?,
-            (n, Some(from)) => write!(
-                f,
-                "records {from}..{} ({n}) are NOT protected by one",
-                self.chained - 1
-            )?,
-        }
-        let verdict = match (self.verdict, self.exit_code()) {
-            (Verdict::Whole, 0) => "whole",
-            (Verdict::Whole, _) => "whole, but an anchor was required",
-            (Verdict::Torn, _) => "torn",
-            (Verdict::Broken, _) => "broken",
-            (Verdict::Contradicted, _) => "contradicts an anchor",
-        };
-        write!(f, "\nEXIT {} ({verdict})", self.exit_code())
     }
 }

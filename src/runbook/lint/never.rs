@@ -7,14 +7,24 @@ use crate::sql::{self, Dialect, Object};
 ///
 /// A text that cannot be parsed matches nothing here; such a text is refused on its own.
 pub fn matches(never: &Never, action: &Action, dialect: Option<Dialect>) -> bool {
-    let Some(matched) = &never.matches else { return false };
+    let Some(matched) = &never.matches else {
+        return false;
+    };
     match (matched, action) {
         (NeverMatch::Publish { topic }, Action::Publish(publish)) => *topic == publish.topic,
         (NeverMatch::Command { argv }, Action::Command { argv: words }) => {
             argv.len() <= words.len() && argv.iter().zip(words).all(|(a, w)| *a == w.source)
         }
-        (_, Action::Ddl(forms)) => statements(forms.forms().into_iter().flatten(), dialect, |d, text| sql_matches(matched, d, text)),
-        (_, Action::Change(change)) => statements(change.sql.forms().into_iter(), dialect, |d, text| sql_matches(matched, d, text)),
+        (_, Action::Ddl(forms)) => {
+            statements(forms.forms().into_iter().flatten(), dialect, |d, text| {
+                sql_matches(matched, d, text)
+            })
+        }
+        (_, Action::Change(change)) => {
+            statements(change.sql.forms().into_iter(), dialect, |d, text| {
+                sql_matches(matched, d, text)
+            })
+        }
         _ => false,
     }
 }
@@ -23,14 +33,27 @@ pub fn matches(never: &Never, action: &Action, dialect: Option<Dialect>) -> bool
 pub fn sql_matches(matched: &NeverMatch, dialect: Dialect, text: &str) -> bool {
     match matched {
         NeverMatch::Ddl { statement, object } => {
-            let Ok(found) = sql::parse_one(dialect, text) else { return false };
+            let Ok(found) = sql::parse_one(dialect, text) else {
+                return false;
+            };
             let kind = found.kind.replace(['…', ' '], "").to_lowercase();
             let wanted = statement.replace([' ', '…'], "").to_lowercase();
-            kind.contains(&wanted) && object.as_ref().is_none_or(|name| found.objects.iter().any(|o| is(o, name)))
+            kind.contains(&wanted)
+                && object
+                    .as_ref()
+                    .is_none_or(|name| found.objects.iter().any(|o| is(o, name)))
         }
-        NeverMatch::Change { object } => sql::tables_and_columns(dialect, text)
-            .is_ok_and(|touched| touched.writes.iter().any(|table| table.eq_ignore_ascii_case(object))),
-        NeverMatch::Offsets { .. } | NeverMatch::Publish { .. } | NeverMatch::Command { .. } => false,
+        NeverMatch::Change { object } => {
+            sql::tables_and_columns(dialect, text).is_ok_and(|touched| {
+                touched
+                    .writes
+                    .iter()
+                    .any(|table| table.eq_ignore_ascii_case(object))
+            })
+        }
+        NeverMatch::Offsets { .. } | NeverMatch::Publish { .. } | NeverMatch::Command { .. } => {
+            false
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::near::{listed, locate, looks_typed, nearest};
 use super::tree::{Entry, Node, Style, Value};
 use crate::runbook::diagnostic::{Diagnostic, line_column};
 use crate::runbook::expect;
@@ -26,6 +27,8 @@ pub struct Fields<'n, 'r> {
     entries: &'n [Entry],
     pub span: Range<usize>,
     asked: RefCell<Vec<&'static str>>,
+    /// Known, and refused by name.
+    later: RefCell<Vec<&'static str>>,
 }
 
 pub fn kind(value: &Value) -> &'static str {
@@ -41,7 +44,10 @@ pub fn kind(value: &Value) -> &'static str {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a str) -> Self {
-        Self { source, found: RefCell::new(Vec::new()) }
+        Self {
+            source,
+            found: RefCell::new(Vec::new()),
+        }
     }
 
     pub fn say(&self, diagnostic: Diagnostic) {
@@ -52,7 +58,12 @@ impl<'a> Reader<'a> {
         self.say(Diagnostic::error(span.clone(), message));
     }
 
-    pub fn error_help(&self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    pub fn error_help(
+        &self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.say(Diagnostic::error(span.clone(), message).help(help));
     }
 
@@ -62,7 +73,9 @@ impl<'a> Reader<'a> {
 
     fn wrong(&self, node: &Node, wanted: &str) {
         let message = match &node.value {
-            Value::Text(text, Style::Plain) if text.len() < 40 => format!("expected {wanted}, found the text `{text}`"),
+            Value::Text(text, Style::Plain) if text.len() < 40 => {
+                format!("expected {wanted}, found the text `{text}`")
+            }
             other => format!("expected {wanted}, found {}", kind(other)),
         };
         let mut diagnostic = Diagnostic::error(node.span.clone(), message);
@@ -100,6 +113,7 @@ impl<'a> Reader<'a> {
                 entries,
                 span: node.span.clone(),
                 asked: RefCell::default(),
+                later: RefCell::default(),
             }),
             _ => {
                 self.wrong(node, "a map");
@@ -168,7 +182,10 @@ impl<'a> Reader<'a> {
         };
         let found = number.filter(|n| range.contains(n));
         if found.is_none() {
-            self.wrong(node, &format!("a whole number from {} to {}", range.start(), range.end()));
+            self.wrong(
+                node,
+                &format!("a whole number from {} to {}", range.start(), range.end()),
+            );
         }
         found
     }
@@ -178,16 +195,22 @@ impl<'a> Reader<'a> {
             self.wrong(node, "a duration such as `30s`");
             return None;
         };
-        expect::duration(text).map_err(|e| self.error(&node.span, e)).ok()
+        expect::duration(text)
+            .map_err(|e| self.error(&node.span, e))
+            .ok()
     }
 
     /// One word of a fixed few.
     pub fn word<T: Copy>(&self, node: &Node, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(node)?;
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        let found = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, value)| *value);
         if found.is_none() {
             let names: Vec<&str> = words.iter().map(|w| w.0).collect();
-            let diagnostic = Diagnostic::error(node.span.clone(), format!("`{text}` is not known here"));
+            let diagnostic =
+                Diagnostic::error(node.span.clone(), format!("`{text}` is not known here"));
             self.say(match nearest(&text, &names) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help(format!("one of {}", listed(&names))),
@@ -200,7 +223,9 @@ impl<'a> Reader<'a> {
     pub fn is_name(&self, name: &str, span: &Range<usize>) -> bool {
         let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
             && name.len() <= 48
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if !good && !name.is_empty() {
             let shown: String = name.chars().take(40).collect();
             self.error_help(
@@ -235,12 +260,19 @@ impl<'a> Reader<'a> {
 
     pub fn place(&self, span: &Range<usize>) -> Place {
         let (line, column) = line_column(self.source, span.start);
-        Place { start: span.start, end: span.end, line, column }
+        Place {
+            start: span.start,
+            end: span.end,
+            line,
+            column,
+        }
     }
 
     pub fn template(&self, node: &Node) -> Option<Template> {
         let text = self.text(node)?;
-        Template::parse(&text).map_err(|e| self.template_error(node, &e)).ok()
+        Template::parse(&text)
+            .map_err(|e| self.template_error(node, &e))
+            .ok()
     }
 
     /// A literal block or a quoted text.
@@ -274,11 +306,18 @@ impl<'a> Reader<'a> {
             self.error(&node.span, "there is no statement here");
             return None;
         }
-        SqlText::parse(text, self.place(&node.span)).map_err(|e| self.template_error(node, &e)).ok()
+        SqlText::parse(text, self.place(&node.span))
+            .map_err(|e| self.template_error(node, &e))
+            .ok()
     }
 
     fn template_error(&self, node: &Node, error: &TemplateError) {
-        let at = locate(self.source, &node.span, &text_of(node)[..error.offset], error.len);
+        let at = locate(
+            self.source,
+            &node.span,
+            &text_of(node)[..error.offset],
+            error.len,
+        );
         self.error_help(&at, error.message.clone(), "`{{ name }}` takes one name");
     }
 }
@@ -289,6 +328,11 @@ impl<'n> Fields<'n, '_> {
         self.entries.iter().find(|e| e.key == key)
     }
 
+    /// Whether the key is there, without taking it as read.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|e| e.key == key)
+    }
+
     pub fn get(&self, key: &'static str) -> Option<&'n Node> {
         self.entry(key).map(|e| &e.node)
     }
@@ -296,7 +340,8 @@ impl<'n> Fields<'n, '_> {
     pub fn need(&self, key: &'static str) -> Option<&'n Node> {
         let node = self.get(key);
         if node.is_none() {
-            self.reader.error(&self.head(), format!("`{key}` is missing"));
+            self.reader
+                .error(&self.head(), format!("`{key}` is missing"));
         }
         node
     }
@@ -312,30 +357,28 @@ impl<'n> Fields<'n, '_> {
     /// Parts of the format that this release reads and does not run.
     pub fn not_yet(&self, keys: &[&'static str]) -> bool {
         let mut any = false;
+        self.later.borrow_mut().extend(keys);
         for key in keys {
-            if let Some(entry) = self.entry(key) {
-                self.reader.error(&entry.key_span, format!("`{key}` is not supported yet"));
+            if let Some(entry) = self.entries.iter().find(|e| e.key == *key) {
+                self.reader
+                    .error(&entry.key_span, format!("`{key}` is not supported yet"));
                 any = true;
             }
         }
         any
     }
 
-    /// The entries that no reader has asked for yet.
-    pub fn rest(&self) -> impl Iterator<Item = &'n Entry> {
-        let asked = self.asked.borrow().clone();
-        self.entries.iter().filter(move |e| !asked.contains(&e.key.as_str()))
-    }
-
     /// Says every key that nobody asked for.
     pub fn finish(self) {
         let asked = self.asked.borrow();
+        let later = self.later.borrow();
         for entry in self.entries {
             let key = entry.key.as_str();
-            if key.is_empty() || key == "<<" || asked.contains(&key) {
+            if key.is_empty() || key == "<<" || asked.contains(&key) || later.contains(&key) {
                 continue;
             }
-            let diagnostic = Diagnostic::error(entry.key_span.clone(), format!("unknown key `{key}`"));
+            let diagnostic =
+                Diagnostic::error(entry.key_span.clone(), format!("unknown key `{key}`"));
             self.reader.say(match nearest(key, &asked) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help(format!("known here: {}", listed(&asked))),
@@ -344,72 +387,9 @@ impl<'n> Fields<'n, '_> {
     }
 }
 
-fn looks_typed(text: &str) -> bool {
-    let number = text.trim_start_matches(['-', '+', '.']);
-    number.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
-        || matches!(
-            text.to_ascii_lowercase().as_str(),
-            "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" | "null" | ".nan" | ".inf" | "-.inf"
-        )
-}
-
 fn text_of(node: &Node) -> &str {
     match &node.value {
         Value::Text(text, _) => text,
         _ => "",
     }
-}
-
-/// The bytes of the file at which the text of a scalar goes on after `before`.
-///
-/// Exact for blocks and for quoted texts without escapes; else the scalar as a whole.
-pub fn locate(source: &str, scalar: &Range<usize>, before: &str, len: usize) -> Range<usize> {
-    let raw = &source[scalar.clone()];
-    let line = before.matches('\n').count();
-    let column = before.len() - before.rfind('\n').map_or(0, |i| i + 1);
-    let found = if raw.starts_with('|') {
-        let content = raw.split_inclusive('\n').skip(1);
-        let indent = content.clone().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start_matches(' ').len()).next();
-        let offset: usize = raw.split_inclusive('\n').take(line + 1).map(str::len).sum();
-        indent.map(|indent| scalar.start + offset + indent + column)
-    } else if raw.starts_with(['"', '\'']) && line == 0 && !raw[..raw.len().min(column + 2)].contains('\\') {
-        Some(scalar.start + 1 + column)
-    } else if line == 0 {
-        Some(scalar.start + column)
-    } else {
-        None
-    };
-    match found {
-        Some(start) if start + len <= scalar.end => start..start + len,
-        _ => scalar.clone(),
-    }
-}
-
-/// `a`, `b` and `c`; at most a dozen.
-pub fn listed(names: &[&str]) -> String {
-    let mut seen: Vec<String> = Vec::new();
-    for name in names {
-        let name = format!("`{name}`");
-        if !seen.contains(&name) {
-            seen.push(name);
-        }
-    }
-    let more = seen.len().saturating_sub(24);
-    seen.truncate(24);
-    match seen.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((_, _)) if more > 0 => format!("{} and {more} more", seen.join(", ")),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => "nothing".to_owned(),
-    }
-}
-
-/// The name that was most likely meant.
-pub fn nearest<'s>(name: &str, names: &[&'s str]) -> Option<&'s str> {
-    names
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len().min(name.len()) / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }

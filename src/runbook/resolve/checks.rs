@@ -4,21 +4,29 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::Cx;
+use super::answers::{expect, fact};
 use super::bound::Allow;
 use super::parts::{per_dialect, sql_target};
-use super::{Cx, names};
-use crate::runbook::expect::Expect;
-use crate::runbook::parse::fields::{Fields, listed};
-use crate::runbook::parse::{Node, Style, tree::Value};
+use crate::runbook::parse::{Node, tree::Value};
+use crate::runbook::parse::{fields::Fields, near::listed};
 use crate::runbook::template::SqlText;
-use crate::runbook::{Check, CheckKind, GroupCheck, Guard, HttpRequest, Layer, Phase, SetRef, TargetKind};
+use crate::runbook::{
+    Check, CheckKind, GroupCheck, Guard, HttpRequest, Layer, Phase, SetRef, TargetKind,
+};
 use crate::sql::Fact;
 
-const KINDS: [&str; 10] =
-    ["query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http", "command"];
+const KINDS: [&str; 10] = [
+    "query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http",
+    "command",
+];
 
-pub const LAYERS: [(&str, Layer); 4] =
-    [("schema", Layer::Schema), ("data", Layer::Data), ("events", Layer::Events), ("service", Layer::Service)];
+pub const LAYERS: [(&str, Layer); 4] = [
+    ("schema", Layer::Schema),
+    ("data", Layer::Data),
+    ("events", Layer::Events),
+    ("service", Layer::Service),
+];
 
 pub const PHASES: [(&str, Phase); 4] = [
     ("contain", Phase::Contain),
@@ -45,7 +53,10 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
     let layer = f.get("layer").and_then(|n| r.word(n, &LAYERS));
     let title = f.get("title").and_then(|n| r.text(n));
     let on_node = f.get("on");
-    let found: Vec<_> = KINDS.iter().filter_map(|k| f.entry(k).map(|e| (*k, &e.node))).collect();
+    let found: Vec<_> = KINDS
+        .iter()
+        .filter_map(|k| f.entry(k).map(|e| (*k, &e.node)))
+        .collect();
     let later = f.not_yet(&["explain", "registry", "records"]);
     let expect = f.get("expect").map(|n| (n, expect(cx, n)));
     let hold = f.get("for").and_then(|n| r.duration(n));
@@ -78,10 +89,18 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
         || matches!(&kind, CheckKind::Group(g) if g.state.is_none());
     match (&expect, reading) {
         (Some((n, _)), true) => {
-            r.error_help(&n.span, "a reading expects nothing", "move it under `checks`, or remove `expect`");
+            r.error_help(
+                &n.span,
+                "a reading expects nothing",
+                "move it under `checks`, or remove `expect`",
+            );
         }
         (None, false) if needs_expect => {
-            r.error_help(&head, format!("the check `{name}` expects nothing, so it can say nothing"), "add `expect`, or move it under `readings`");
+            r.error_help(
+                &head,
+                format!("the check `{name}` expects nothing, so it can say nothing"),
+                "add `expect`, or move it under `readings`",
+            );
         }
         _ => {}
     }
@@ -110,7 +129,10 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
 
 /// The target of a check, where its kind needs one.
 fn on(cx: &Cx, word: &str, on: Option<&Node>, head: &std::ops::Range<usize>) -> Option<String> {
-    let needs = matches!(word, "query" | "probe" | "schema" | "sessions" | "group" | "shapes");
+    let needs = matches!(
+        word,
+        "query" | "probe" | "schema" | "sessions" | "group" | "shapes"
+    );
     match on {
         Some(n) => match word {
             "query" | "probe" | "schema" | "sessions" => sql_target(cx, n),
@@ -120,7 +142,11 @@ fn on(cx: &Cx, word: &str, on: Option<&Node>, head: &std::ops::Range<usize>) -> 
         },
         None if needs => {
             let known: Vec<&str> = cx.names.targets.keys().map(String::as_str).collect();
-            cx.r.error_help(head, format!("`on` is missing: a `{word}` asks a target"), format!("there is {}", listed(&known)));
+            cx.r.error_help(
+                head,
+                format!("`on` is missing: a `{word}` asks a target"),
+                format!("there is {}", listed(&known)),
+            );
             None
         }
         None => None,
@@ -138,7 +164,9 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
                 return None;
             }
         },
-        "reading" => CheckKind::Reading { reading: cx.known(body, "reading", cx.names.readings.keys())? },
+        "reading" => CheckKind::Reading {
+            reading: cx.known(body, "reading", cx.names.readings.keys())?,
+        },
         "probe" => CheckKind::Probe {
             statements: per_dialect(cx, body, &|cx, n| statements(cx, n))?,
             role: role.and_then(|n| r.text(n)),
@@ -150,37 +178,61 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
             }
             CheckKind::Schema(facts)
         }
-        "sessions" => CheckKind::Sessions { matching: r.text(body)? },
+        "sessions" => CheckKind::Sessions {
+            matching: r.text(body)?,
+        },
         "group" => CheckKind::Group(group(cx, body)?),
         "shapes" => {
             let f = r.fields(body)?;
             let topic = f.need("topic").and_then(|n| r.text(n));
-            let since = f.get("since").and_then(|n| cx.template(n, Allow::default()));
+            let since = f
+                .get("since")
+                .and_then(|n| cx.template(n, Allow::default()));
             f.finish();
-            CheckKind::Shapes { topic: topic?, since }
+            CheckKind::Shapes {
+                topic: topic?,
+                since,
+            }
         }
         "http" => {
             let request = http(cx, body, Allow::default())?;
             if !matches!(request.method.as_str(), "GET" | "HEAD") {
-                r.error_help(&body.span, format!("a check only asks, and {} changes", request.method), "use GET or HEAD, or make it a step");
+                r.error_help(
+                    &body.span,
+                    format!("a check only asks, and {} changes", request.method),
+                    "use GET or HEAD, or make it a step",
+                );
                 return None;
             }
             CheckKind::Http(request)
         }
-        _ => CheckKind::Command { argv: argv(cx, body, Allow::default())? },
+        _ => CheckKind::Command {
+            argv: argv(cx, body, Allow::default())?,
+        },
     })
 }
 
 fn statements(cx: &Cx, node: &Node) -> Option<Vec<SqlText>> {
-    let allow = Allow { probe: true, ..Allow::default() };
-    let all: Vec<_> = cx.r.some(node).iter().filter_map(|n| cx.sql(n, allow)).collect();
+    let allow = Allow {
+        probe: true,
+        ..Allow::default()
+    };
+    let all: Vec<_> =
+        cx.r.some(node)
+            .iter()
+            .filter_map(|n| cx.sql(n, allow))
+            .collect();
     (!all.is_empty()).then_some(all)
 }
 
 /// A list of words, never a shell string.
 pub fn argv(cx: &Cx, node: &Node, allow: Allow) -> Option<Vec<crate::runbook::Template>> {
     if let Value::Text(..) = node.value {
-        cx.r.error_help(&node.span, "a command is a list of words, never a line for a shell", "write `[program, argument, …]`");
+        cx.r.error_help(
+            &node.span,
+            "a command is a list of words, never a line for a shell",
+            "write `[program, argument, …]`",
+        );
         return None;
     }
     let words = cx.r.list(node);
@@ -195,22 +247,52 @@ pub fn http(cx: &Cx, node: &Node, allow: Allow) -> Option<HttpRequest> {
     let r = &cx.r;
     if let Value::Text(..) = node.value {
         let url = cx.template(node, allow)?;
-        return Some(HttpRequest { method: "GET".to_owned(), url, headers: IndexMap::new(), body: None, status: None });
+        return Some(HttpRequest {
+            method: "GET".to_owned(),
+            url,
+            headers: IndexMap::new(),
+            body: None,
+            status: None,
+        });
     }
     let f = r.fields(node)?;
-    let methods = [("GET", "GET"), ("HEAD", "HEAD"), ("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("DELETE", "DELETE")];
-    let method = f.get("method").and_then(|n| r.word(n, &methods)).unwrap_or("GET");
+    let methods = [
+        ("GET", "GET"),
+        ("HEAD", "HEAD"),
+        ("POST", "POST"),
+        ("PUT", "PUT"),
+        ("PATCH", "PATCH"),
+        ("DELETE", "DELETE"),
+    ];
+    let method = f
+        .get("method")
+        .and_then(|n| r.word(n, &methods))
+        .unwrap_or("GET");
     let url = f.need("url").and_then(|n| cx.template(n, allow));
-    let headers = f.get("headers").map(|n| headers(cx, n, allow)).unwrap_or_default();
+    let headers = f
+        .get("headers")
+        .map(|n| headers(cx, n, allow))
+        .unwrap_or_default();
     let body = f.get("body").and_then(|n| cx.template(n, allow));
-    let status = f.get("status").and_then(|n| r.whole(n, 100..=599)).and_then(|n| u16::try_from(n).ok());
+    let status = f
+        .get("status")
+        .and_then(|n| r.whole(n, 100..=599))
+        .and_then(|n| u16::try_from(n).ok());
     f.finish();
-    Some(HttpRequest { method: method.to_owned(), url: url?, headers, body, status })
+    Some(HttpRequest {
+        method: method.to_owned(),
+        url: url?,
+        headers,
+        body,
+        status,
+    })
 }
 
 pub fn headers(cx: &Cx, node: &Node, allow: Allow) -> IndexMap<String, crate::runbook::Template> {
     let entries = cx.r.entries(node).iter();
-    entries.filter_map(|e| Some((e.key.clone(), cx.template(&e.node, allow)?))).collect()
+    entries
+        .filter_map(|e| Some((e.key.clone(), cx.template(&e.node, allow)?)))
+        .collect()
 }
 
 fn group(cx: &Cx, node: &Node) -> Option<GroupCheck> {
@@ -218,131 +300,50 @@ fn group(cx: &Cx, node: &Node) -> Option<GroupCheck> {
     let f = r.fields(node)?;
     let name = f.need("name").and_then(|n| r.text(n));
     let lag = f.get("lag").and_then(|n| r.text(n));
-    let states = ["empty", "stable", "dead", "preparing_rebalance", "completing_rebalance"].map(|s| (s, s));
-    let state = f.get("state").and_then(|n| r.word(n, &states)).map(str::to_owned);
+    let states = [
+        "empty",
+        "stable",
+        "dead",
+        "preparing_rebalance",
+        "completing_rebalance",
+    ]
+    .map(|s| (s, s));
+    let state = f
+        .get("state")
+        .and_then(|n| r.word(n, &states))
+        .map(str::to_owned);
     let later = f.not_yet(&["offsets"]);
     if lag.is_some() == state.is_some() && !later {
-        r.error(&f.head(), "a group is asked for exactly one of `lag` and `state`");
+        r.error(
+            &f.head(),
+            "a group is asked for exactly one of `lag` and `state`",
+        );
     }
     f.finish();
-    Some(GroupCheck { group: name?, lag, state })
-}
-
-/// `{ column: orders.payment_ref }` and its likes; `absent: true` turns it round.
-fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
-    let r = &cx.r;
-    let f = r.fields(node)?;
-    let text = |key| f.get(key).and_then(|n| r.text(n));
-    let dotted = |key: &'static str| {
-        let n = f.get(key)?;
-        let text = r.text(n)?;
-        let split = text.rsplit_once('.').map(|(t, c)| (t.to_owned(), c.to_owned()));
-        if split.is_none() {
-            r.error_help(&n.span, format!("`{text}` does not say which table"), format!("write `{key}: table.name`"));
-        }
-        split
-    };
-    let (present, later) = (!f.get("absent").and_then(|n| r.bool(n)).unwrap_or(false), f.not_yet(&["grant", "like", "except"]));
-    let (type_name, value, not_null) = (text("type"), text("value"), f.get("not_null").and_then(|n| r.bool(n)));
-    let asked = ["table", "column", "enum", "index", "constraint", "trigger", "view", "function"];
-    let count = asked.iter().filter(|k| f.get(k).is_some()).count();
-    let mut fact = None;
-    if let Some((table, column)) = dotted("column") {
-        fact = Some(match (type_name, not_null) {
-            (Some(type_name), _) => Fact::ColumnType { table, column, type_name, is: present },
-            (None, Some(not_null)) => Fact::NotNull { table, column, not_null: not_null == present },
-            (None, None) => Fact::Column { table, column, present },
-        });
-    }
-    if let Some((table, name)) = dotted("constraint") {
-        fact = Some(Fact::Constraint { table, name, present });
-    }
-    if let Some((table, name)) = dotted("trigger") {
-        fact = Some(Fact::Trigger { table, name, present });
-    }
-    fact = fact
-        .or_else(|| text("table").map(|name| Fact::Table { name, present }))
-        .or_else(|| text("index").map(|name| Fact::Index { name, valid: present, present }))
-        .or_else(|| text("view").map(|name| Fact::View { name, present }))
-        .or_else(|| text("function").map(|name| Fact::Function { name, present }));
-    if let Some(type_name) = text("enum") {
-        match value {
-            Some(value) => fact = Some(Fact::EnumValue { type_name, value, present }),
-            None => r.error_help(&f.head(), "`value` is missing", "write `{ enum: TYPE, value: LABEL }`"),
-        }
-    }
-    if count != 1 && !later {
-        r.error_help(&f.head(), "a fact is of exactly one kind", format!("one of {}", listed(&asked)));
-    }
-    f.finish();
-    fact.filter(|_| count == 1)
-}
-
-/// A literal, a quoted comparison, `readable`, `{ same_as: NAME }` or `{ error: SQLSTATE }`.
-pub fn expect(cx: &Cx, node: &Node) -> Option<Expect> {
-    let r = &cx.r;
-    match &node.value {
-        Value::Map(_) => {
-            let f = r.fields(node)?;
-            let same = f.get("same_as").map(|n| same_as(cx, n));
-            let error = f.get("error").map(|n| {
-                let text = match &n.value {
-                    Value::Number(text) => text.clone(),
-                    _ => r.text(n)?,
-                };
-                let good = text.len() == 5 && text.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
-                if !good {
-                    r.error_help(&n.span, format!("`{text}` is not an SQLSTATE"), "five digits or capitals, as in \"23505\"");
-                }
-                good.then_some(Expect::Error(text))
-            });
-            let head = f.head();
-            f.finish();
-            match (same, error) {
-                (Some(name), None) => name.map(Expect::SameAs),
-                (None, Some(error)) => error,
-                _ => {
-                    r.error(&head, "`expect` is a value, a comparison, `{ same_as: NAME }` or `{ error: SQLSTATE }`");
-                    None
-                }
-            }
-        }
-        Value::Text(text, style) => {
-            if *style == Style::Plain && text != "readable" {
-                r.literal(node)?;
-            }
-            Expect::from_text(text).map_err(|e| r.error(&node.span, e)).ok()
-        }
-        _ => r.literal(node).map(Expect::Literal),
-    }
-}
-
-fn same_as(cx: &Cx, node: &Node) -> Option<String> {
-    let name = cx.r.text(node)?;
-    let names::Names { readings, sets, .. } = &cx.names;
-    if readings.contains_key(&name) {
-        cx.used("reading", &name);
-        return Some(name);
-    }
-    if sets.contains_key(&name) {
-        cx.used("set", &name);
-        return Some(name);
-    }
-    let known: Vec<&str> = readings.keys().chain(sets.keys()).map(String::as_str).collect();
-    cx.r.undefined(&node.span, "reading or set", &name, known);
-    None
+    Some(GroupCheck {
+        group: name?,
+        lag,
+        state,
+    })
 }
 
 pub fn guards(cx: &Cx, node: &Node) -> Vec<Guard> {
     let mut guards = Vec::new();
     for item in cx.r.list(node) {
         if !matches!(item.value, Value::Map(_)) {
-            guards.extend(cx.check_ref(item, false).map(|(check, _)| Guard { check, from: None, until: None }));
+            guards.extend(cx.check_ref(item, false).map(|(check, _)| Guard {
+                check,
+                from: None,
+                until: None,
+            }));
             continue;
         }
         let Some(f) = cx.r.fields(item) else { continue };
         let check = f.need("check").and_then(|n| cx.check_ref(n, false));
-        let step = |f: &Fields, key| f.get(key).and_then(|n| cx.known(n, "step", cx.names.steps.keys()));
+        let step = |f: &Fields, key| {
+            f.get(key)
+                .and_then(|n| cx.known(n, "step", cx.names.steps.keys()))
+        };
         let (from, until) = (step(&f, "from"), step(&f, "until"));
         f.finish();
         guards.extend(check.map(|(check, _)| Guard { check, from, until }));

@@ -11,7 +11,11 @@ use super::steps::Draft;
 use super::{Cx, warn};
 use crate::runbook::{Action, After, FreezeItem, Guard, Layer, Phase, SetRef, Step, TargetKind};
 
-pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guard>) -> IndexMap<String, Step> {
+pub fn close(
+    cx: &Cx,
+    mut drafts: IndexMap<String, Draft>,
+    guards: &mut Vec<Guard>,
+) -> IndexMap<String, Step> {
     order(cx, &mut drafts);
     for draft in drafts.values() {
         undo_of(cx, draft, &drafts);
@@ -20,20 +24,36 @@ pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guar
     whens(cx, &mut drafts);
     layers(cx, &mut drafts);
     contained(cx, &drafts, guards);
-    drafts.into_iter().map(|(id, draft)| (id, draft.step)).collect()
+    drafts
+        .into_iter()
+        .map(|(id, draft)| (id, draft.step))
+        .collect()
 }
 
 fn order(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
-    let phases: HashMap<String, Phase> = drafts.iter().map(|(id, d)| (id.clone(), d.step.phase)).collect();
+    let phases: HashMap<String, Phase> = drafts
+        .iter()
+        .map(|(id, d)| (id.clone(), d.step.phase))
+        .collect();
     let mut last: HashMap<Phase, String> = HashMap::new();
     for (id, draft) in drafts.iter_mut() {
         let phase = draft.step.phase;
         draft.step.after = match &draft.after {
-            None => last.get(&phase).map(|step| After { step: step.clone(), hard: false }).into_iter().collect(),
+            None => last
+                .get(&phase)
+                .map(|step| After {
+                    step: step.clone(),
+                    hard: false,
+                })
+                .into_iter()
+                .collect(),
             Some(written) => {
                 for (after, span) in written {
                     if phases.get(&after.step).is_some_and(|p| *p > phase) {
-                        let message = format!("`{}` is in a later phase, so this step would wait for ever", after.step);
+                        let message = format!(
+                            "`{}` is in a later phase, so this step would wait for ever",
+                            after.step
+                        );
                         cx.r.error(span, message);
                     }
                 }
@@ -44,20 +64,43 @@ fn order(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
     }
     let edges: HashMap<&str, Vec<&str>> = drafts
         .iter()
-        .map(|(id, d)| (id.as_str(), d.step.after.iter().map(|a| a.step.as_str()).collect()))
+        .map(|(id, d)| {
+            (
+                id.as_str(),
+                d.step.after.iter().map(|a| a.step.as_str()).collect(),
+            )
+        })
         .collect();
     let mut done = HashSet::new();
     for (id, draft) in drafts.iter() {
         if let Some(cycle) = cycle(id, &edges, &mut done) {
-            let way = cycle.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" after ");
-            let span = draft.after.iter().flatten().map(|a| a.1.clone()).next().unwrap_or_else(|| draft.id_span.clone());
-            cx.r.error_help(&span, format!("the steps wait for each other: {way}"), "one of them must not wait");
+            let way = cycle
+                .iter()
+                .map(|s| format!("`{s}`"))
+                .collect::<Vec<_>>()
+                .join(" after ");
+            let span = draft
+                .after
+                .iter()
+                .flatten()
+                .map(|a| a.1.clone())
+                .next()
+                .unwrap_or_else(|| draft.id_span.clone());
+            cx.r.error_help(
+                &span,
+                format!("the steps wait for each other: {way}"),
+                "one of them must not wait",
+            );
         }
     }
 }
 
 /// The way round, with its first step at both ends. Each cycle is found once: what was walked is done.
-fn cycle<'s>(from: &'s str, edges: &HashMap<&'s str, Vec<&'s str>>, done: &mut HashSet<&'s str>) -> Option<Vec<&'s str>> {
+fn cycle<'s>(
+    from: &'s str,
+    edges: &HashMap<&'s str, Vec<&'s str>>,
+    done: &mut HashSet<&'s str>,
+) -> Option<Vec<&'s str>> {
     let mut path: Vec<(&str, usize)> = vec![(from, 0)];
     while let Some((step, next)) = path.last_mut() {
         if done.contains(step) && *next == 0 {
@@ -85,11 +128,19 @@ fn cycle<'s>(from: &'s str, edges: &HashMap<&'s str, Vec<&'s str>>, done: &mut H
 }
 
 fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
-    let Action::UndoOf { step } = &draft.step.action else { return };
+    let Action::UndoOf { step } = &draft.step.action else {
+        return;
+    };
     let span = &draft.action_span;
-    let (Some(here), Some(there)) = (drafts.get_index_of(&draft.step.id), drafts.get_full(step)) else { return };
+    let (Some(here), Some(there)) = (drafts.get_index_of(&draft.step.id), drafts.get_full(step))
+    else {
+        return;
+    };
     if there.0 >= here {
-        cx.r.error(span, format!("`{step}` stands later, so there is nothing to undo"));
+        cx.r.error(
+            span,
+            format!("`{step}` stands later, so there is nothing to undo"),
+        );
         return;
     }
     let undone = &there.2.step;
@@ -98,11 +149,15 @@ fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
         _ => undone.undo.is_some(),
     };
     if !able {
-        let message = format!("`{step}` cannot be undone: its `{}` has no `undo`", undone.action.word());
+        let message = format!(
+            "`{step}` cannot be undone: its `{}` has no `undo`",
+            undone.action.word()
+        );
         cx.r.error_help(span, message, format!("give `{step}` an `undo`"));
     }
     if uses_stage(undone) && !draft.has_stages {
-        let message = format!("the undo of `{step}` uses `{{{{ stage }}}}`, and this step has no `stages`");
+        let message =
+            format!("the undo of `{step}` uses `{{{{ stage }}}}`, and this step has no `stages`");
         cx.r.error(span, message);
     }
 }
@@ -131,10 +186,19 @@ fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
                 for name in steps {
                     match drafts.get(name) {
                         Some(d) if !matches!(d.step.action, Action::Change(_)) => {
-                            cx.r.error(&draft.action_span, format!("`{name}` changes no rows: it is a `{}`", d.step.action.word()));
+                            cx.r.error(
+                                &draft.action_span,
+                                format!(
+                                    "`{name}` changes no rows: it is a `{}`",
+                                    d.step.action.word()
+                                ),
+                            );
                         }
                         Some(_) if drafts.get_index_of(name) >= drafts.get_index_of(&step.id) => {
-                            cx.r.error(&draft.action_span, format!("`{name}` stands later, so it has changed nothing yet"));
+                            cx.r.error(
+                                &draft.action_span,
+                                format!("`{name}` stands later, so it has changed nothing yet"),
+                            );
                         }
                         _ => {}
                     }
@@ -142,10 +206,17 @@ fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
             }
             SetRef::Class { set, .. } => {
                 let before = drafts.values().take_while(|d| d.step.id != step.id);
-                let decided = before.filter(|d| matches!(&d.step.action, Action::Reconcile { set: s } if s == set)).count();
+                let decided = before
+                    .filter(|d| matches!(&d.step.action, Action::Reconcile { set: s } if s == set))
+                    .count();
                 if decided == 0 {
-                    let message = format!("the rows of `{set}` are not put into classes before this step");
-                    cx.r.error_help(&draft.action_span, message, format!("a step with `reconcile: {set}` comes first"));
+                    let message =
+                        format!("the rows of `{set}` are not put into classes before this step");
+                    cx.r.error_help(
+                        &draft.action_span,
+                        message,
+                        format!("a step with `reconcile: {set}` comes first"),
+                    );
                 }
             }
             SetRef::Set(set) => {
@@ -157,7 +228,14 @@ fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
                 });
                 if !frozen {
                     let message = format!("the rows of `{set}` are not frozen before this step");
-                    warn(cx, &draft.action_span, message, &format!("add `{set}` to a `freeze` before it, or they are found when it begins"));
+                    warn(
+                        cx,
+                        &draft.action_span,
+                        message,
+                        &format!(
+                            "add `{set}` to a `freeze` before it, or they are found when it begins"
+                        ),
+                    );
                 }
             }
         }
@@ -176,14 +254,21 @@ fn whens(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
     for (here, draft) in drafts.values_mut().enumerate() {
         for (step, option, span) in &draft.when {
             match options.get(step) {
-                None if places.contains(step) => cx.r.error(span, format!("`{step}` decides nothing")),
+                None if places.contains(step) => {
+                    cx.r.error(span, format!("`{step}` decides nothing"))
+                }
                 None => {}
                 Some(options) if !options.contains(option) => {
                     let what = format!("option of `{step}` called");
                     cx.r.undefined(span, &what, option, options.iter().map(String::as_str));
                 }
                 Some(_) if places.iter().position(|p| p == step) >= Some(here) => {
-                    cx.r.error(span, format!("`{step}` stands later, so it is not decided when this step comes up"));
+                    cx.r.error(
+                        span,
+                        format!(
+                            "`{step}` stands later, so it is not decided when this step comes up"
+                        ),
+                    );
                 }
                 Some(_) => draft.step.when.push((step.clone(), option.clone())),
             }
@@ -195,7 +280,10 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
     let mut known: HashMap<String, Layer> = HashMap::new();
     for (id, draft) in drafts.iter_mut() {
         let kafka = |target: &Option<String>| {
-            target.as_ref().and_then(|t| cx.names.targets.get(t)).is_some_and(|k| *k == Some(TargetKind::Kafka))
+            target
+                .as_ref()
+                .and_then(|t| cx.names.targets.get(t))
+                .is_some_and(|k| *k == Some(TargetKind::Kafka))
         };
         let layer = draft.layer.unwrap_or_else(|| match &draft.step.action {
             Action::Ddl(_) => Layer::Schema,
@@ -213,12 +301,19 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
 /// What a contain step proves stays proved until the step that releases it.
 fn contained(cx: &Cx, drafts: &IndexMap<String, Draft>, guards: &mut Vec<Guard>) {
     for (id, draft) in drafts {
-        if draft.step.phase != Phase::Contain || matches!(draft.step.action, Action::UndoOf { .. }) {
+        if draft.step.phase != Phase::Contain || matches!(draft.step.action, Action::UndoOf { .. })
+        {
             continue;
         }
-        let until = drafts.values().find(|d| matches!(&d.step.action, Action::UndoOf { step } if step == id));
+        let until = drafts
+            .values()
+            .find(|d| matches!(&d.step.action, Action::UndoOf { step } if step == id));
         for check in &draft.step.verify {
-            let guard = Guard { check: check.clone(), from: Some(id.clone()), until: until.map(|d| d.step.id.clone()) };
+            let guard = Guard {
+                check: check.clone(),
+                from: Some(id.clone()),
+                until: until.map(|d| d.step.id.clone()),
+            };
             if !guards.contains(&guard) {
                 guards.push(guard);
             }
@@ -226,7 +321,14 @@ fn contained(cx: &Cx, drafts: &IndexMap<String, Draft>, guards: &mut Vec<Guard>)
         let releasable = draft.step.undo.is_some();
         if releasable && until.is_none() {
             let message = format!("`{id}` is contained and never released");
-            warn(cx, &draft.id_span, message, &format!("add a step with `undo_of: {id}` in the phase `release`, or say in `leaves` what stays"));
+            warn(
+                cx,
+                &draft.id_span,
+                message,
+                &format!(
+                    "add a step with `undo_of: {id}` in the phase `release`, or say in `leaves` what stays"
+                ),
+            );
         }
     }
 }

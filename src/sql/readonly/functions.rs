@@ -71,10 +71,10 @@ const GRAMMAR: &str = "all and any array as between by case check cross cube dec
     lateral left like limit materialized natural not numeric offset on only or order outer over partition primary range \
     recursive references returning right rollup row rows select set sets similar some table then time timestamp \
     timestamptz timetz to union unique using values varchar varying varbit bit character char nchar when where window \
-    with within conflict distinct end isnull notnull ordinality verbose costs foreign constraint generated always";
+    with within conflict distinct end for overlaps isnull notnull ordinality verbose costs foreign constraint generated always";
 
 /// Known to be harmless in every dialect that has them.
-const COMMON: &str = "abs avg ceil ceiling coalesce concat concat_ws count exp floor greatest group_concat ifnull iif \
+const COMMON: &str = "abs json json_table json_serialize avg ceil ceiling coalesce concat concat_ws count exp floor greatest group_concat ifnull iif \
     json_array json_object least length ln log log10 lower ltrim max min mod nullif pi pow power replace round rtrim sign \
     sqrt string_agg substr substring sum trim upper cast extract position overlay cume_dist dense_rank first_value lag \
     last_value lead nth_value ntile percent_rank rank row_number acos asin atan atan2 cos cot degrees radians sin tan \

@@ -1,0 +1,165 @@
+//! The claim and the marker: which run may act in a database, and the row that a step's own transaction leaves there.
+//!
+//! Owns our tables in a target. Never creates them on the way: that is asked for.
+
+use serde_json::{Value, json};
+
+use crate::check::Context;
+use crate::failure::Result;
+use crate::names::{self, Place};
+use crate::run::gate::offer_digest;
+use crate::run::record::Offer;
+use crate::sql::Dialect;
+use crate::target::db::{Handle, SqlError, bind, text_bind};
+
+/// `{b}` becomes the place of our tables; casts are PostgreSQL's and go for SQLite.
+pub fn portable(dialect: Dialect, sql: &str) -> String {
+    match dialect {
+        Dialect::Postgres => sql.replace("{b}", "backout."),
+        Dialect::Sqlite | Dialect::Mysql => {
+            let mut text = sql.replace("{b}", "backout_").replace(" for share of c", "");
+            for cast in ["::text", "::bigint", "::jsonb"] {
+                text = text.replace(cast, "");
+            }
+            text
+        }
+    }
+}
+
+pub fn place(dialect: Dialect) -> Place {
+    if dialect == Dialect::Postgres { Place::Schema } else { Place::Prefix }
+}
+
+/// Creates the tables that are not there. For a database administrator, and for a sandbox.
+///
+/// # Errors
+/// The server's words.
+pub async fn install(handle: &mut Handle) -> Result<()> {
+    let Some(dialect) = handle.dialect() else { return Ok(()) };
+    let target = handle.target().to_owned();
+    let (now, serial, long, json) = match dialect {
+        Dialect::Postgres => ("timestamptz not null default clock_timestamp()", "bigserial", "bigint", "jsonb"),
+        _ => ("text not null default current_timestamp", "integer", "integer", "text"),
+    };
+    let mut statements = Vec::new();
+    if dialect == Dialect::Postgres {
+        statements.push("create schema if not exists backout".to_owned());
+    }
+    statements.extend([
+        format!("create table if not exists {{b}}claim (runbook text primary key, run_id text not null, epoch {long} not null, holder text not null, at {now})"),
+        format!("create table if not exists {{b}}marker (run_id text not null, step text not null, n {long} not null, runbook text not null, intent text not null check (length(intent) = 64), holder text not null, at {now}, primary key (run_id, step, n))"),
+        format!("create table if not exists {{b}}anchor (run_id text not null, seq {long} not null, head text not null check (length(head) = 64), at {now}, primary key (run_id, seq))"),
+        format!("create table if not exists {{b}}progress (run_id text not null, step text not null, last_key text, rows_done {long} not null default 0, batches {long} not null default 0, primary key (run_id, step))"),
+        format!("create table if not exists {{b}}before_image (seq {serial}, run_id text not null, step text not null, n {long} not null, tbl text not null, pk text not null, old_row {json}, new_row {json}, saved_at {now}, undone_at text, primary key (run_id, step, n, tbl, pk))"),
+        "create table if not exists {b}environment (environment text not null, identity text not null, nonce text not null)".to_owned(),
+    ]);
+    for sql in statements {
+        handle
+            .run(portable(dialect, &sql), vec![])
+            .await
+            .map_err(|error| error.failure("creating the tables of backout", &target))?;
+    }
+    Ok(())
+}
+
+/// Who may act here now, if anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub run: String,
+    pub epoch: u64,
+    pub holder: String,
+}
+
+/// # Errors
+/// The server's words.
+pub async fn claim(handle: &mut Handle, runbook: &str) -> Result<Option<Claim>, SqlError> {
+    let Some(dialect) = handle.dialect() else { return Ok(None) };
+    let sql = portable(dialect, "select run_id, epoch, holder from {b}claim where runbook = $1::text");
+    let row = handle.read(sql, vec![text_bind(runbook)]).await?.into_iter().next();
+    Ok(row.map(|row| {
+        let text = |name: &str| row.get(name).map(crate::runbook::template::as_text).unwrap_or_default();
+        Claim {
+            run: text("run_id"),
+            epoch: row.get("epoch").and_then(Value::as_u64).unwrap_or(0),
+            holder: text("holder"),
+        }
+    }))
+}
+
+/// The epoch that this run would take: its own, or the one after another run's.
+pub fn next_epoch(claim: Option<&Claim>, run: &str) -> u64 {
+    match claim {
+        None => 1,
+        Some(claim) if claim.run == run => claim.epoch,
+        Some(claim) => claim.epoch + 1,
+    }
+}
+
+/// Takes the claim with the epoch of the offer, in a transaction of its own. False: somebody else was there first.
+///
+/// # Errors
+/// The server's words.
+pub async fn take(handle: &mut Handle, ctx: &Context, epoch: u64) -> Result<bool, SqlError> {
+    let Some(dialect) = handle.dialect() else { return Ok(false) };
+    let sql = portable(
+        dialect,
+        "insert into {b}claim as c (runbook, run_id, epoch, holder)
+         values ($1::text, $2::text, $3::bigint, $4::text)
+         on conflict (runbook) do update set run_id = excluded.run_id, epoch = excluded.epoch, holder = excluded.holder
+         where (c.run_id = excluded.run_id and c.epoch = excluded.epoch) or c.epoch = excluded.epoch - 1",
+    );
+    let binds =
+        vec![text_bind(&ctx.access.runbook), text_bind(&ctx.access.run), bind(json!(epoch)), text_bind(holder(ctx))];
+    Ok(handle.run(sql, binds).await? == 1)
+}
+
+fn holder(ctx: &Context) -> String {
+    ctx.access.env.get("USER").cloned().unwrap_or_else(|| "operator".to_owned())
+}
+
+/// Writes the marker of this attempt, if the claim is still ours. The first statement of a step's transaction.
+///
+/// # Errors
+/// The server's words.
+pub async fn write(handle: &mut Handle, ctx: &Context, offer: &Offer, epoch: u64) -> Result<bool, SqlError> {
+    let Some(dialect) = handle.dialect() else { return Ok(false) };
+    let sql = portable(
+        dialect,
+        "insert into {b}marker (run_id, step, n, runbook, intent, holder)
+         select $1::text, $2::text, $3::bigint, $4::text, $5::text, $6::text from {b}claim c
+         where c.runbook = $4::text and c.run_id = $1::text and c.epoch = $7::bigint for share of c",
+    );
+    let binds = vec![
+        text_bind(&ctx.access.run),
+        text_bind(&offer.step),
+        bind(json!(offer.att)),
+        text_bind(&ctx.access.runbook),
+        text_bind(offer_digest(offer)),
+        text_bind(holder(ctx)),
+        bind(json!(epoch)),
+    ];
+    Ok(handle.run(sql, binds).await? == 1)
+}
+
+/// The digest that the marker of an attempt carries, if it is there.
+///
+/// # Errors
+/// The server's words.
+pub async fn read(handle: &mut Handle, run: &str, step: &str, att: u32) -> Result<Option<String>, SqlError> {
+    let Some(dialect) = handle.dialect() else { return Ok(None) };
+    let sql = portable(
+        dialect,
+        "select intent from {b}marker where run_id = $1::text and step = $2::text and n = $3::bigint",
+    );
+    let found = handle.one(sql, vec![text_bind(run), text_bind(step), bind(json!(att))]).await?;
+    Ok(found.as_ref().map(crate::runbook::template::as_text))
+}
+
+/// The quoted table of a frozen set.
+pub fn frozen_table(dialect: Dialect, set: &str) -> String {
+    let name = names::frozen(set);
+    match dialect {
+        Dialect::Postgres => format!("\"backout\".\"{name}\""),
+        _ => format!("\"{}\"", Place::Prefix.table(&name)),
+    }
+}

@@ -1,0 +1,474 @@
+//! What a gate shows: the action rendered and counted, what it would do, how it is undone, what must be typed.
+//!
+//! Owns the offer. Read-only: nothing here changes a target, and nothing here lowers a level.
+
+use sha2::{Digest, Sha256};
+
+use super::transaction::Body;
+use super::{Job, Prepared, Work, change, command, ddl, http, is_sql, items, marker, publish, session};
+use crate::check::{Context, Names, http as http_check};
+use crate::failure::{Failure, Kind, Result};
+use crate::run::gate;
+use crate::run::next::level_of;
+use crate::run::record::{Environment, Evidence, Offer, Undoing};
+use crate::runbook::{Action, Level, NeverMatch, Step};
+use crate::sql::{Class, is_relative_update};
+use crate::target::Identity;
+use crate::target::db::{Handle, text_bind};
+
+pub fn refused(step: &str, why: impl Into<String>) -> Failure {
+    Failure::new(Kind::Refused, format!("step {step}: {}", why.into()))
+}
+
+/// An offer in the making.
+struct Draft {
+    work: Work,
+    word: String,
+    rendered: Vec<String>,
+    binds: Vec<serde_json::Value>,
+    level: Level,
+    object: Option<String>,
+    number: Option<u64>,
+    undo: Undoing,
+    epoch: Option<u64>,
+    facts: Vec<(String, String)>,
+    sample: Vec<String>,
+}
+
+impl Draft {
+    fn new(work: Work, action: &str, rendered: Vec<String>, level: Level) -> Self {
+        Self {
+            work,
+            word: action.to_owned(),
+            rendered,
+            binds: Vec::new(),
+            level,
+            object: None,
+            number: None,
+            undo: Undoing::None { because: "nothing undoes it".to_owned() },
+            epoch: None,
+            facts: Vec::new(),
+            sample: Vec::new(),
+        }
+    }
+}
+
+/// Renders a step, or with `undoing` what undoes it, as attempt `att`. Changes nothing.
+///
+/// # Errors
+/// A name without a value, a set that is not frozen, an action of `never`, a target that cannot be asked: with what
+/// to do about it.
+pub async fn prepare(step: &Step, att: u32, undoing: bool, environment: Environment, ctx: &Context) -> Result<Prepared> {
+    let undone = match (&step.action, undoing) {
+        (_, true) => Some(step),
+        (Action::UndoOf { step: undone }, false) => Some(
+            ctx.runbook.steps.get(undone).ok_or_else(|| refused(&step.id, format!("there is no step {undone}")))?,
+        ),
+        _ => None,
+    };
+    // An undo acts where the step it undoes acted.
+    let on = step.on.as_deref().or(undone.and_then(|undone| undone.on.as_deref()));
+    let identity = match on {
+        Some(on) if connects(ctx, on) => Some(ctx.targets.identity(on).await?),
+        _ => None,
+    };
+    let mut draft = match undone {
+        Some(undone) => undo(step, undone, on, identity.as_ref(), ctx).await?,
+        None => action(&step.action, step, on, identity.as_ref(), ctx).await?,
+    };
+    never(&draft, step, ctx)?;
+    if let Some(identity) = identity.as_ref().filter(|identity| identity.standby) {
+        return Err(refused(&step.id, format!("{} is a standby and cannot be written to", identity.seen.name)));
+    }
+    let environment = match &identity {
+        Some(identity) => identity.environment,
+        None => environment,
+    };
+    let mut level = draft.level.max(step.level.unwrap_or(Level::None));
+    if !undoing {
+        level = level.max(level_of(&ctx.runbook, step));
+    }
+    let target = identity.as_ref().map(|identity| identity.seen.clone());
+    let name = target.as_ref().map(|seen| seen.name.as_str());
+    let token = if matches!(draft.work, Work::Sessions(_)) {
+        draft.object.clone().unwrap_or_default()
+    } else {
+        gate::token(level, &step.id, draft.object.as_deref(), name, draft.number, step.each.is_some(), environment)
+    };
+    draft.facts.push(("undo".to_owned(), undo_words(&draft.undo)));
+    let needed = draft.number != Some(0) || matches!(draft.work, Work::Freeze(_) | Work::Reconcile(_));
+    let offer = Offer {
+        run: ctx.access.run.clone(),
+        step: step.id.clone(),
+        att,
+        action: draft.word,
+        rendered: draft.rendered,
+        binds: draft.binds,
+        target,
+        environment,
+        level,
+        token,
+        number: draft.number,
+        undo: draft.undo,
+        undoes: undone.map(|undone| undone.id.clone()),
+        epoch: draft.epoch,
+        step_digest: step_digest(step),
+    };
+    let evidence = Evidence { needs: Vec::new(), facts: draft.facts, sample: draft.sample };
+    let job = Job { step: step.clone(), offer: offer.clone(), work: draft.work };
+    Ok(Prepared { offer, evidence, job, needed })
+}
+
+fn connects(ctx: &Context, on: &str) -> bool {
+    use crate::runbook::TargetKind::{Http, Records};
+    ctx.runbook.targets.get(on).is_some_and(|target| !matches!(target.kind, Http | Records))
+}
+
+async fn action(
+    action: &Action,
+    step: &Step,
+    on: Option<&str>,
+    identity: Option<&Identity>,
+    ctx: &Context,
+) -> Result<Draft> {
+    let id = &step.id;
+    let names = Names::new(ctx);
+    let word = action.word();
+    let declared = match &step.undo {
+        Some(undo) => Undoing::By { rendered: vec![undo.word().to_owned()], derived: false, limits: None },
+        None => Undoing::None { because: "the runbook declares no undo".to_owned() },
+    };
+    let by_program = |draft: Draft| Draft {
+        level: if step.undo.is_some() { Level::Step } else { Level::Irreversible },
+        undo: declared.clone(),
+        ..draft
+    };
+    Ok(match action {
+        Action::Freeze(wanted) => {
+            let rendered = wanted.iter().map(ToString::to_string).collect();
+            Draft::new(Work::Freeze(wanted.clone()), word, rendered, Level::None)
+        }
+        Action::Reconcile { set } => Draft::new(Work::Reconcile(set.clone()), word, vec![set.clone()], Level::None),
+        Action::Ddl(forms) => {
+            let mut handle = database(on, id, ctx).await?;
+            let Some(dialect) = handle.dialect() else { return Err(refused(id, "its target is not a database")) };
+            let Some(texts) = forms.get(dialect) else {
+                return Err(refused(id, format!("the runbook has no form of it for {dialect}")));
+            };
+            let plan = ddl::Plan::of(texts, dialect, ctx, id)?;
+            ddl_draft(plan, word, &mut handle, identity, ctx).await?
+        }
+        Action::Change(change) => {
+            let mut handle = database(on, id, ctx).await?;
+            let plan = change::Plan::of(change, id, &mut handle, ctx).await?;
+            change_draft(plan, change, word, id, &mut handle, identity, ctx).await?
+        }
+        Action::Publish(publish) => {
+            let events = publish::prepare_events(id, publish, &items(id, &publish.from, ctx)?, &names)?;
+            let handle = ctx.targets.monitor(on.unwrap_or_default()).await?;
+            let Handle::Kafka(connection) = &*handle else {
+                return Err(refused(id, "its target is not a Kafka cluster"));
+            };
+            let connection = connection.clone();
+            drop(handle);
+            let wanted = events.iter().map(|event| event.item.clone()).collect();
+            let there = publish::scan(&connection, &publish.topic, id, None, wanted).await?;
+            let all = events.len();
+            let events: Vec<_> = events.into_iter().filter(|event| !there.contains(&event.item)).collect();
+            let digest = publish::digest(&events);
+            let sample = events.iter().take(5).map(|e| format!("{}: {}", e.key, String::from_utf8_lossy(&e.value))).collect();
+            let mut draft = Draft::new(
+                Work::Publish(publish::Job {
+                    run: ctx.access.run.clone(),
+                    step: id.clone(),
+                    topic: publish.topic.clone(),
+                    events: events.clone(),
+                }),
+                word,
+                vec![format!("{} events to {}, digest {digest}", events.len(), publish.topic)],
+                Level::Number,
+            );
+            draft.number = Some(events.len() as u64);
+            draft.sample = sample;
+            draft.undo = Undoing::None { because: "an event that somebody has read cannot be unread".to_owned() };
+            if all != events.len() {
+                draft.facts.push(("there already".to_owned(), format!("{} of {all}", all - events.len())));
+            }
+            draft
+        }
+        Action::Session { end } => {
+            let found = session::find(end, on, ctx).await?;
+            let rendered = found
+                .iter()
+                .map(|(on, s)| format!("end {} (pid {}) on {on}, there since {}", s.application_name, s.pid, s.since))
+                .collect();
+            let pids: Vec<String> = found.iter().map(|(_, session)| session.pid.clone()).collect();
+            let mut draft = Draft::new(Work::Sessions(found), word, rendered, Level::Step);
+            draft.number = Some(pids.len() as u64);
+            draft.object = Some(pids.join(" "));
+            draft.undo = Undoing::None { because: "an ended session does not come back; its client may connect again".into() };
+            draft
+        }
+        Action::Command { argv } => match &step.each {
+            Some(each) => {
+                let calls = command::render_each(argv, &open_items(ctx, step, each)?, &names)?;
+                let rendered = calls.iter().map(|call| call.what.join(" ")).collect();
+                let number = calls.len() as u64;
+                let draft = Draft::new(Work::CommandEach(calls), word, rendered, Level::Step);
+                Draft { number: Some(number), ..by_program(draft) }
+            }
+            None => {
+                let argv = command::render(argv, &names)?;
+                crate::check::command::admit(&argv, &ctx.access)?;
+                by_program(Draft::new(Work::Command(argv.clone()), word, argv, Level::Step))
+            }
+        },
+        Action::Http(request) => {
+            let base = http_check::base(on, ctx)?;
+            let base = base.as_ref().map(crate::text::Secret::expose);
+            match &step.each {
+                Some(each) => {
+                    let calls = http::render_each(request, base, &open_items(ctx, step, each)?, &names, &ctx.access)?;
+                    let rendered = calls.iter().flat_map(|call| call.what.rendered()).collect();
+                    let number = calls.len() as u64;
+                    let draft = Draft::new(Work::HttpEach(calls, request.status), word, rendered, Level::Step);
+                    Draft { number: Some(number), ..by_program(draft) }
+                }
+                None => {
+                    let rendered = http_check::render(request, base, &names, &ctx.access)?;
+                    let (reads, lines) = (rendered.reads(), rendered.rendered());
+                    let draft = by_program(Draft::new(Work::Http(rendered, request.status), word, lines, Level::Step));
+                    if reads { Draft { level: Level::None, ..draft } } else { draft }
+                }
+            }
+        }
+        Action::Manual(manual) => {
+            let what = manual.what.render_text(&names).map_err(|missing| refused(id, missing.to_string()))?;
+            let mut draft = Draft::new(Work::Person, word, vec![what], Level::Seen);
+            draft.undo = declared;
+            draft
+        }
+        Action::Decide(decide) => {
+            let mut rendered = vec![decide.ask.clone()];
+            rendered.extend(decide.options.clone());
+            Draft::new(Work::Person, word, rendered, Level::Choice)
+        }
+        Action::UndoOf { step: undone } => return Err(refused(id, format!("{undone} is itself an undo"))),
+    })
+}
+
+/// Items that the log does not hold as done.
+fn open_items(ctx: &Context, step: &Step, each: &crate::runbook::Each) -> Result<Vec<super::Item>> {
+    let done = ctx.items.get(&step.id);
+    let all = items(&step.id, &each.set, ctx)?;
+    Ok(all.into_iter().filter(|item| done.and_then(|done| done.get(&item.key)).is_none_or(|item| !item.ok)).collect())
+}
+
+async fn undo(step: &Step, undone: &Step, on: Option<&str>, identity: Option<&Identity>, ctx: &Context) -> Result<Draft> {
+    if let Some(declared) = undone.undo.as_deref() {
+        // Rendered as the undo it is: what it may cost is judged by what it does.
+        let as_step = Step { id: step.id.clone(), undo: None, each: None, ..undone.clone() };
+        let mut draft = action(declared, &as_step, on, identity, ctx).await?;
+        if matches!(declared, Action::Command { .. } | Action::Http(_)) {
+            draft.level = Level::Step;
+        }
+        draft.undo = Undoing::By { rendered: vec![format!("{} again", undone.id)], derived: true, limits: None };
+        return Ok(draft);
+    }
+    match &undone.action {
+        Action::Ddl(forms) => {
+            let mut handle = database(on, &step.id, ctx).await?;
+            let dialect = handle.dialect();
+            let Some((dialect, texts)) = dialect.and_then(|dialect| Some((dialect, forms.get(dialect)?))) else {
+                return Err(refused(&step.id, "the runbook has no form of it for this target"));
+            };
+            let forward = ddl::Plan::of(texts, dialect, ctx, &undone.id)?;
+            match forward.undoing() {
+                Undoing::By { rendered, limits, .. } => {
+                    let back = ddl::Plan::of_text(rendered, dialect, &step.id)?;
+                    let mut draft = ddl_draft(back, "ddl", &mut handle, identity, ctx).await?;
+                    draft.undo = Undoing::By { rendered: forward.rendered(), derived: true, limits: None };
+                    draft.facts.extend(limits.map(|limits| ("limits".to_owned(), limits)));
+                    Ok(draft)
+                }
+                Undoing::None { because } => Err(refused(&step.id, format!("{} cannot be undone: {because}", undone.id))),
+                Undoing::BeforeImage => Err(refused(&step.id, format!("{} saved no rows", undone.id))),
+            }
+        }
+        Action::Change(_) => {
+            let mut handle = database(on, &step.id, ctx).await?;
+            let plan = change::UndoPlan::of(&undone.id, &mut handle, ctx).await?;
+            let words = format!("put back {} rows that {} changed", plan.number, undone.id);
+            let (number, since) = (plan.number, plan.changed_since.clone());
+            let mut draft = Draft::new(Work::Transaction(Body::Undo(plan)), "change", vec![words], Level::Number);
+            draft.number = Some(number);
+            draft.undo = Undoing::BeforeImage;
+            if !since.is_empty() {
+                draft.facts.push(("changed since".to_owned(), format!("{} rows stay: {}", since.len(), since.join(", "))));
+            }
+            fence(&mut draft, &mut handle, identity, ctx, &step.id, true).await?;
+            Ok(draft)
+        }
+        other => Err(refused(&step.id, format!("{} is a {} step without an undo", undone.id, other.word()))),
+    }
+}
+
+async fn database(on: Option<&str>, step: &str, ctx: &Context) -> Result<crate::target::Monitor> {
+    match on.filter(|on| is_sql(ctx, on)) {
+        Some(on) => ctx.targets.monitor(on).await,
+        None => Err(refused(step, "it is on no database")),
+    }
+}
+
+async fn ddl_draft(
+    plan: ddl::Plan,
+    word: &str,
+    handle: &mut Handle,
+    identity: Option<&Identity>,
+    ctx: &Context,
+) -> Result<Draft> {
+    let level = if plan.irreversible() { Level::Irreversible } else { Level::Object };
+    let facts = ddl::facts(&plan, handle, ctx, identity.is_some_and(|identity| identity.sees_sessions)).await;
+    let (rendered, object, undo) = (plan.rendered(), plan.object(), plan.undoing());
+    let transactional = plan.transactional();
+    let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };
+    let mut draft = Draft::new(work, word, rendered, level);
+    draft.object = object;
+    draft.undo = undo;
+    draft.facts = facts;
+    if transactional {
+        fence(&mut draft, handle, identity, ctx, "ddl", false).await?;
+    }
+    Ok(draft)
+}
+
+async fn change_draft(
+    plan: change::Plan,
+    change: &crate::runbook::Change,
+    word: &str,
+    step: &str,
+    handle: &mut Handle,
+    identity: Option<&Identity>,
+    ctx: &Context,
+) -> Result<Draft> {
+    let has_marker = identity.is_some_and(|identity| identity.has_marker);
+    if let Some(dialect) = handle.dialect()
+        && !has_marker
+        && is_relative_update(dialect, &plan.real.sql).unwrap_or(true)
+    {
+        return Err(refused(step, "it sets a column from its own old value, and there is no marker table to prevent a second time")
+            .hint("have the tables of backout created there, or write the new values out"));
+    }
+    if let Some(bound) = &change.rows {
+        let value = serde_json::Value::from(plan.number);
+        if !bound.judge(Some(&value), &|name| ctx.frozen_value(name)).is_pass() {
+            return Err(refused(step, format!("{} rows would change, and the runbook says {bound}", plan.number)));
+        }
+    }
+    let mut rendered = vec![plan.real.sql.clone()];
+    if let Some((set, table)) = &plan.set {
+        let digest = hex(&Sha256::digest(table.json().as_bytes()));
+        rendered.push(format!("{set}: {} rows, digest {digest}", table.rows.len()));
+    }
+    let mut draft = Draft::new(Work::Freeze(Vec::new()), word, rendered, Level::Number);
+    draft.binds = plan.real.binds.iter().map(|bind| bind.value.clone()).collect();
+    draft.number = Some(plan.number);
+    draft.object = Some(plan.anatomy.table.clone());
+    draft.sample = plan.sample.clone();
+    draft.undo = Undoing::BeforeImage;
+    if let Some((set, table)) = &plan.set {
+        let since = (table.rows.len() as u64).saturating_sub(plan.number);
+        draft.facts.push(("set".to_owned(), format!("{set}: {} rows frozen, {since} of them not met any more", table.rows.len())));
+    }
+    draft.work = Work::Transaction(Body::Change(plan));
+    fence(&mut draft, handle, identity, ctx, step, true).await?;
+    Ok(draft)
+}
+
+/// The claim that the offer takes; and what is lost where there are no tables for it.
+async fn fence(
+    draft: &mut Draft,
+    handle: &mut Handle,
+    identity: Option<&Identity>,
+    ctx: &Context,
+    step: &str,
+    data: bool,
+) -> Result<()> {
+    let Some(identity) = identity else { return Ok(()) };
+    if !identity.has_marker {
+        if data && identity.environment == Environment::Production {
+            return Err(refused(step, format!("{} has no marker table: rows are not changed there without one", identity.seen.name))
+                .hint("have the tables of backout created by the database's administrator"));
+        }
+        draft.facts.push(("marker".to_owned(), "no marker table: after a crash only the catalog can tell what happened".into()));
+        return Ok(());
+    }
+    let claim = marker::claim(handle, &ctx.access.runbook)
+        .await
+        .map_err(|error| error.failure("reading the claim", &identity.seen.name))?;
+    draft.epoch = Some(marker::next_epoch(claim.as_ref(), &ctx.access.run));
+    draft.facts.push(("marker".to_owned(), "in the same transaction".to_owned()));
+    if let Some(claim) = claim.filter(|claim| claim.run != ctx.access.run) {
+        let sql = handle.dialect().map(|dialect| {
+            marker::portable(dialect, "select step, n from {b}marker where run_id = $1::text order by at")
+        });
+        let left = handle.read(sql.unwrap_or_default(), vec![text_bind(&claim.run)]).await.unwrap_or_default();
+        let left: Vec<String> =
+            left.iter().filter_map(|row| row.get("step")).map(crate::runbook::template::as_text).collect();
+        let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
+        let words = format!("run {} of {} holds this target; going on takes it over. It did: {left}", claim.run, claim.holder);
+        draft.facts.push(("takes over".to_owned(), words));
+    }
+    Ok(())
+}
+
+/// An action that the runbook says makes it worse is refused, with the runbook's reason.
+fn never(draft: &Draft, step: &Step, ctx: &Context) -> Result<()> {
+    for never in &ctx.runbook.never {
+        let Some(wanted) = &never.matches else { continue };
+        let hit = match (wanted, &draft.work) {
+            (NeverMatch::Ddl { statement, object }, Work::Transaction(Body::Ddl(plan)) | Work::Plain(plan)) => {
+                plan.statements.iter().any(|(_, known)| {
+                    let kind = known.kind.to_ascii_lowercase().replace("… ", "");
+                    let wanted = statement.to_ascii_lowercase();
+                    let of = |name: &String| known.objects.iter().any(|o| o.name == *name || o.table.as_ref() == Some(name));
+                    (kind == wanted || kind.contains(&wanted) || known.class == Class::Irreversible && kind.is_empty())
+                        && object.as_ref().is_none_or(of)
+                })
+            }
+            (NeverMatch::Change { object }, Work::Transaction(Body::Change(plan))) => {
+                plan.anatomy.table.replace('"', "") == *object
+            }
+            (NeverMatch::Publish { topic }, Work::Publish(job)) => job.topic == *topic,
+            (NeverMatch::Command { argv }, Work::Command(found)) => found.starts_with(argv),
+            (NeverMatch::Command { argv }, Work::CommandEach(calls)) => calls.iter().any(|call| call.what.starts_with(argv)),
+            _ => false,
+        };
+        if hit {
+            return Err(refused(&step.id, format!("never: {}", never.what)).cause(&never.because));
+        }
+    }
+    Ok(())
+}
+
+fn undo_words(undo: &Undoing) -> String {
+    match undo {
+        Undoing::By { rendered, derived, limits } => {
+            let how = if *derived { "derived" } else { "declared" };
+            let limits = limits.as_ref().map(|limits| format!(" ({limits})")).unwrap_or_default();
+            format!("{how}: {}{limits}", rendered.join("; "))
+        }
+        Undoing::BeforeImage => "from the rows as they were, while nobody has changed them since".to_owned(),
+        Undoing::None { because } => format!("none: {because}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Of action, checks and undo as written: the same in every run and on every target.
+fn step_digest(step: &Step) -> String {
+    let written = format!("{:?}\n{:?}\n{:?}\n{:?}\n{:?}", step.action, step.needs, step.verify, step.undo, step.each);
+    hex(&Sha256::digest(written.as_bytes()))
+}

@@ -1,0 +1,197 @@
+//! After a crash: did it happen?
+//!
+//! Owns the order of the evidence: a backend that still lives, the marker, the catalog. Never runs anything again, and
+//! never concludes while the server may still be at work.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::transaction::outcome;
+use super::{marker, position};
+use crate::check::Context;
+use crate::run::gate::offer_digest;
+use crate::run::record::{Offer, Outcome, OutcomeResult, Point, Position};
+use crate::runbook::template::as_text;
+use crate::runbook::{Action, Step};
+use crate::sql::Dialect;
+use crate::target::db::{Handle, text_bind};
+
+/// How long a backend of the crashed attempt is waited for.
+const ORPHAN: Duration = Duration::from_secs(60);
+
+/// What was found, in order, and what it means.
+pub struct Settlement {
+    pub evidence: Vec<(String, String)>,
+    pub result: OutcomeResult,
+    pub reason: String,
+    pub outcome: Outcome,
+}
+
+struct Found {
+    evidence: Vec<(String, String)>,
+}
+
+impl Found {
+    fn say(&mut self, what: &str, finding: impl Into<String>) {
+        self.evidence.push((what.to_owned(), finding.into()));
+    }
+
+    fn settled(self, result: OutcomeResult, reason: impl Into<String>) -> Settlement {
+        let reason = reason.into();
+        Settlement { evidence: self.evidence, result, outcome: outcome(result, reason.clone()), reason }
+    }
+}
+
+/// Settles the open intent of a step from what the world shows. `reached`: the points that are in the log.
+pub async fn settle(step: &Step, offer: Option<&Offer>, reached: &[(Point, Value)], ctx: &Context) -> Settlement {
+    let mut found = Found { evidence: Vec::new() };
+    let last = reached.last().map(|(point, _)| *point);
+    found.say("log", last.map_or("no point was reached".to_owned(), |point| format!("the last point reached is {point:?}")));
+    match &step.action {
+        Action::Freeze(_) | Action::Reconcile { .. } => {
+            return found.settled(OutcomeResult::NotApplied, "it only reads: read again");
+        }
+        Action::Manual(_) | Action::Decide(_) => {
+            return found.settled(OutcomeResult::Unknown, "only the person who did it knows");
+        }
+        _ => {}
+    }
+    let Some(offer) = offer else {
+        return found.settled(OutcomeResult::Unknown, "the log holds no offer to compare with");
+    };
+    let Some(target) = offer.target.as_ref() else {
+        return without_target(step, last, found, ctx).await;
+    };
+    if !super::is_sql(ctx, &target.name) {
+        return without_target(step, last, found, ctx).await;
+    }
+    match ctx.targets.identity(&target.name).await {
+        Err(failure) => {
+            found.say("target", failure.to_string());
+            return found.settled(OutcomeResult::Unknown, "the target cannot be asked");
+        }
+        Ok(now) if now.seen.identity != target.identity => {
+            found.say("target", format!("it is {} now, and was {}", now.seen.identity, target.identity));
+            return found.settled(OutcomeResult::Unknown, "another server answers: its missing marker proves nothing");
+        }
+        Ok(now) if now.standby => {
+            found.say("target", "it is a standby");
+            return found.settled(OutcomeResult::Unknown, "a standby may lag: its missing marker proves nothing");
+        }
+        Ok(now) => found.say("target", format!("the same: {}", now.seen.identity)),
+    }
+    in_database(step, offer, &target.name, last, reached, found, ctx).await
+}
+
+async fn in_database(
+    step: &Step,
+    offer: &Offer,
+    target: &str,
+    last: Option<Point>,
+    reached: &[(Point, Value)],
+    mut found: Found,
+    ctx: &Context,
+) -> Settlement {
+    let opened = reached.iter().rev().find(|(point, _)| *point == Point::TxOpen).map(|(_, data)| data);
+    match orphan(opened, target, ctx).await {
+        Ok(None) => found.say("orphan", "no backend of that attempt is left"),
+        Ok(Some(words)) => {
+            found.say("orphan", words);
+            return found.settled(OutcomeResult::Unknown, "its backend is still there: end it, or wait and settle again");
+        }
+        Err(words) => {
+            found.say("orphan", format!("cannot see: {words}"));
+            return found.settled(OutcomeResult::Unknown, "nobody can tell whether its backend is still at work");
+        }
+    }
+    if last.is_some_and(|point| point == Point::Begun) {
+        return by_state(step, found, ctx, true).await;
+    }
+    if offer.epoch.is_some() {
+        let read = async {
+            let mut handle = ctx.targets.monitor(target).await.map_err(|f| f.to_string())?;
+            marker::read(&mut handle, &offer.run, &offer.step, offer.att).await.map_err(|e| e.words())
+        };
+        return match read.await {
+            Ok(Some(digest)) if digest == offer_digest(offer) => {
+                found.say("marker", "there, with this offer's digest");
+                let mut settled = found.settled(OutcomeResult::Applied, "the marker is committed");
+                settled.outcome.changed = changed_of(reached);
+                settled.outcome.before_image = image_of(reached);
+                settled
+            }
+            Ok(Some(_)) => {
+                found.say("marker", "there, with another digest");
+                found.settled(OutcomeResult::Unknown, "the marker belongs to another intent")
+            }
+            Ok(None) => {
+                found.say("marker", "not there");
+                found.settled(OutcomeResult::NotApplied, "no marker and no backend: the server has rolled it back")
+            }
+            Err(words) => {
+                found.say("marker", format!("cannot be read: {words}"));
+                found.settled(OutcomeResult::Unknown, "the marker cannot be read")
+            }
+        };
+    }
+    if last != Some(Point::Ready) {
+        return found.settled(OutcomeResult::NotApplied, "no COMMIT was sent, and no backend is left");
+    }
+    by_state(step, found, ctx, false).await
+}
+
+fn changed_of(reached: &[(Point, Value)]) -> Option<u64> {
+    let ready = reached.iter().rev().find(|(point, _)| *point == Point::Ready)?;
+    ready.1.get("changed")?.as_u64()
+}
+
+/// The images were on disk before the point was reached.
+fn image_of(reached: &[(Point, Value)]) -> Option<String> {
+    let ready = reached.iter().rev().find(|(point, _)| *point == Point::Ready)?;
+    Some(ready.1.get("before_image")?.as_str()?.to_owned())
+}
+
+/// By the done-check; a program or a request is known by its checks only.
+async fn by_state(step: &Step, mut found: Found, ctx: &Context, began: bool) -> Settlement {
+    let at = position(step, ctx).await;
+    found.say("done-check", format!("{:?}: {}", at.position, at.because));
+    match at.position {
+        Position::Done => found.settled(OutcomeResult::Applied, "the done-check shows it"),
+        // Not there may still come, or have been half done, where nothing could be rolled back.
+        Position::NotDone if !began => found.settled(OutcomeResult::NotApplied, "the done-check shows that it is not there"),
+        _ => found.settled(OutcomeResult::Unknown, "what is there does not tell: look, and say what happened"),
+    }
+}
+
+async fn without_target(step: &Step, last: Option<Point>, found: Found, ctx: &Context) -> Settlement {
+    match last {
+        None => found.settled(OutcomeResult::NotApplied, "nothing was sent: no point was reached"),
+        Some(_) => by_state(step, found, ctx, true).await,
+    }
+}
+
+/// Words on a backend of the crashed attempt that still lives; waits a while for the server to notice.
+async fn orphan(opened: Option<&Value>, target: &str, ctx: &Context) -> Result<Option<String>, String> {
+    let Some(opened) = opened else { return Ok(None) };
+    let (Some(pid), Some(start)) = (opened.get("pid"), opened.get("backend_start")) else { return Ok(None) };
+    let began = tokio::time::Instant::now();
+    loop {
+        let row = {
+            let mut handle = ctx.targets.monitor(target).await.map_err(|f| f.to_string())?;
+            if !matches!(&*handle, Handle::Postgres(_)) || handle.dialect() != Some(Dialect::Postgres) {
+                return Ok(None);
+            }
+            let sql = "select coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
+                       from pg_stat_activity where pid = $1::bigint and backend_start = $2::timestamptz";
+            let binds = vec![text_bind(as_text(pid)), text_bind(as_text(start))];
+            handle.read(sql, binds).await.map_err(|error| error.words())?.into_iter().next()
+        };
+        let Some(row) = row else { return Ok(None) };
+        if began.elapsed() >= ORPHAN {
+            let text = |name: &str| row.get(name).map(as_text).unwrap_or_default();
+            return Ok(Some(format!("pid {} is {}: {}", as_text(pid), text("state"), text("query"))));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

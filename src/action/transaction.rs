@@ -1,0 +1,329 @@
+//! One step as one transaction: claim, marker, the work, the checks in it, commit, the marker read back.
+//!
+//! Owns the order, the points where the engine is asked, the retries that a lock allows and the way a cancel reaches
+//! the server. Never commits without `ready`, and never says *applied* on the word of COMMIT alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Go, Port, Report, change, ddl, marker};
+use crate::check::{self, Context, Depth, Where};
+use crate::names;
+use crate::run::gate::offer_digest;
+use crate::run::record::{Offer, Outcome, OutcomeResult, Point};
+use crate::runbook::{CheckRef, Step};
+use crate::sql::Dialect;
+use crate::target::db::{Handle, SqlError, text_bind};
+
+/// Between attempts after a lock timeout, doubling; half of each is chance.
+const BACKOFF: Duration = Duration::from_millis(250);
+const ATTEMPTS: u32 = 6;
+/// The longest stall that a waiting statement imposes on everybody behind it.
+const LOCK_MS: u64 = 1_000;
+const STATEMENT: Duration = Duration::from_secs(60);
+
+/// What stands between BEGIN and COMMIT.
+#[derive(Debug, Clone)]
+pub enum Body {
+    Ddl(ddl::Plan),
+    Change(change::Plan),
+    Undo(change::UndoPlan),
+}
+
+/// What the work did.
+#[derive(Debug, Clone, Default)]
+pub struct Effect {
+    pub changed: Option<u64>,
+    pub changed_since: Vec<String>,
+    pub before_image: Option<String>,
+}
+
+/// Why a transaction was rolled back.
+pub enum Back {
+    /// The server refused for a lock: it may be tried again.
+    Lock(SqlError),
+    Because(String),
+}
+
+impl From<SqlError> for Back {
+    fn from(error: SqlError) -> Self {
+        if error.is_lock() && !error.lost { Self::Lock(error) } else { Self::Because(error.words()) }
+    }
+}
+
+pub fn not_applied(evidence: impl Into<String>) -> Outcome {
+    outcome(OutcomeResult::NotApplied, evidence)
+}
+
+pub fn outcome(result: OutcomeResult, evidence: impl Into<String>) -> Outcome {
+    Outcome { result, evidence: evidence.into(), changed: None, changed_since: Vec::new(), before_image: None }
+}
+
+/// Runs a body to its outcome.
+pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, port: &Port) -> Outcome {
+    let Some(target) = offer.target.as_ref().map(|seen| seen.name.clone()) else {
+        return not_applied("the step names no target");
+    };
+    let app = names::application_name(ctx.access.run8(), &offer.step, offer.att);
+    let mut handle = match ctx.targets.dedicated(&target, &app).await {
+        Ok(handle) => handle,
+        Err(failure) => return not_applied(failure.to_string()),
+    };
+    if let Some(epoch) = offer.epoch {
+        match marker::take(&mut handle, ctx, epoch).await {
+            Ok(true) => {}
+            Ok(false) => return not_applied("claim lost: another run took this target first; nothing was sent"),
+            Err(error) => return not_applied(format!("the claim cannot be taken: {}", error.words())),
+        }
+    }
+    for attempt in 1..=ATTEMPTS {
+        match once(&mut handle, body, step, offer, ctx, port).await {
+            Ok(outcome) => return outcome,
+            Err(Back::Because(why)) => return not_applied(why),
+            Err(Back::Lock(error)) => {
+                let again = (attempt < ATTEMPTS).then(|| pause(attempt));
+                port.tell(Report::AttemptFailed {
+                    code: error.code.clone().unwrap_or_default(),
+                    message: error.message.clone(),
+                    again_in_ms: again,
+                })
+                .await;
+                let Some(again) = again else {
+                    return not_applied(format!("no lock after {ATTEMPTS} attempts: {}", error.words()));
+                };
+                let mut cancel = port.cancel.clone();
+                let cancelled = tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(again)) => false,
+                    asked = cancel.wait_for(|cancel| *cancel) => asked.is_ok(),
+                };
+                if cancelled {
+                    return not_applied("cancelled while waiting for a lock");
+                }
+            }
+        }
+    }
+    not_applied("no attempt was made")
+}
+
+fn pause(attempt: u32) -> u64 {
+    let whole = u64::try_from(BACKOFF.as_millis()).unwrap_or(250) << attempt.min(5);
+    whole / 2 + rand::random::<u64>() % (whole / 2)
+}
+
+/// One attempt. `Err` means rolled back.
+async fn once(
+    handle: &mut Handle,
+    body: &Body,
+    step: &Step,
+    offer: &Offer,
+    ctx: &Context,
+    port: &Port,
+) -> Result<Outcome, Back> {
+    let worked = work(handle, body, step, offer, ctx, port).await;
+    let effect = match worked {
+        Ok(effect) => effect,
+        Err(back) => {
+            // A lost connection is rolled back by the server: no COMMIT has been sent.
+            let _ = handle.run("rollback", vec![]).await;
+            return Err(back);
+        }
+    };
+    let committed = handle.run("commit", vec![]).await;
+    let mut outcome = match committed {
+        Err(error) if error.is_lock() => {
+            let _ = handle.run("rollback", vec![]).await;
+            return Err(Back::Lock(error));
+        }
+        Err(error) if !error.lost && error.code.is_some() => {
+            let _ = handle.run("rollback", vec![]).await;
+            return Err(Back::Because(format!("refused at COMMIT: {}", error.words())));
+        }
+        committed => proved(offer, ctx, committed).await,
+    };
+    if outcome.result != OutcomeResult::NotApplied {
+        outcome.changed = effect.changed;
+        outcome.changed_since = effect.changed_since;
+        outcome.before_image = effect.before_image;
+    }
+    Ok(outcome)
+}
+
+async fn work(
+    handle: &mut Handle,
+    body: &Body,
+    step: &Step,
+    offer: &Offer,
+    ctx: &Context,
+    port: &Port,
+) -> Result<Effect, Back> {
+    let postgres = handle.dialect() == Some(Dialect::Postgres);
+    handle.run(if postgres { "begin" } else { "begin immediate" }, vec![]).await?;
+    let mut data = json!({});
+    if postgres {
+        let statement = step.within.unwrap_or(STATEMENT).as_millis();
+        handle.run(format!("set local lock_timeout = {LOCK_MS}"), vec![]).await?;
+        handle.run(format!("set local statement_timeout = {statement}"), vec![]).await?;
+    }
+    if let Some(epoch) = offer.epoch
+        && !marker::write(handle, ctx, offer, epoch).await?
+    {
+        return Err(Back::Because("taken over: another run holds the claim on this target".to_owned()));
+    }
+    if let Handle::Postgres(connection) = &*handle {
+        data = json!({ "pid": connection.pid, "backend_start": connection.backend_start });
+    }
+    if postgres && let Some(xid) = handle.one("select pg_current_xact_id()::text as xid", vec![]).await? {
+        data["xid"] = xid;
+    }
+    if port.reached(Point::TxOpen, data).await == Go::Stop {
+        return Err(Back::Because("stopped before the first statement".to_owned()));
+    }
+    let cancel = Canceller::of(handle, ctx);
+    let effect = watched(port, &cancel, async {
+        match body {
+            Body::Ddl(plan) => ddl::run(handle, plan).await,
+            Body::Change(plan) => change::run(handle, plan, offer, ctx).await,
+            Body::Undo(plan) => change::run_undo(handle, plan, offer, ctx).await,
+        }
+    })
+    .await?;
+    let red = watched(port, &cancel, checks_inside(handle, step, offer, ctx)).await;
+    if let Some(red) = red {
+        return Err(Back::Because(format!("rolled back: in the transaction {red}")));
+    }
+    if *port.cancel.borrow() {
+        return Err(Back::Because("cancelled, rolled back".to_owned()));
+    }
+    if port.reached(Point::Ready, json!({ "changed": effect.changed, "before_image": effect.before_image })).await == Go::Stop {
+        return Err(Back::Because("stopped before COMMIT, rolled back".to_owned()));
+    }
+    Ok(effect)
+}
+
+/// The step's own verify, as far as this transaction can tell: the first check that is not green.
+async fn checks_inside(handle: &mut Handle, step: &Step, offer: &Offer, ctx: &Context) -> Option<String> {
+    if offer.undoes.as_deref() == Some(step.id.as_str()) {
+        return None;
+    }
+    let target = handle.target().to_owned();
+    for check in &step.verify {
+        let CheckRef::Check(name) = check else { continue };
+        let Some(check) = ctx.runbook.checks.get(name) else { continue };
+        if !check::inside(check, &target, ctx) {
+            continue;
+        }
+        let answer = check::on(check, ctx, handle, Where::Inside, Depth::Try).await;
+        if !answer.verdict.is_pass() {
+            let value = answer.value.map(|value| format!(", value {value}")).unwrap_or_default();
+            let words = answer.words.map(|words| format!(": {words}")).unwrap_or_default();
+            return Some(format!("{name} is {}{value}{words}", answer.verdict.word()));
+        }
+    }
+    None
+}
+
+/// After COMMIT: the marker on a fresh snapshot is the proof, not the answer to COMMIT.
+async fn proved(offer: &Offer, ctx: &Context, committed: Result<u64, SqlError>) -> Outcome {
+    let name = offer.target.as_ref().map(|seen| seen.name.as_str()).unwrap_or_default();
+    let said = committed.as_ref().err().map(|error| format!(" (COMMIT: {})", error.words())).unwrap_or_default();
+    if offer.epoch.is_none() {
+        return match committed {
+            Ok(_) => outcome(OutcomeResult::Applied, "COMMIT answered; there is no marker table"),
+            Err(_) => outcome(OutcomeResult::Unknown, format!("no answer to COMMIT and no marker table{said}")),
+        };
+    }
+    let read = async {
+        let mut monitor = ctx.targets.monitor(name).await.map_err(|failure| failure.to_string())?;
+        marker::read(&mut monitor, &offer.run, &offer.step, offer.att).await.map_err(|error| error.words())
+    };
+    match (read.await, committed) {
+        (Ok(Some(digest)), _) if digest == offer_digest(offer) => {
+            outcome(OutcomeResult::Applied, format!("marker read back{said}"))
+        }
+        (Ok(Some(_)), _) => outcome(OutcomeResult::Unknown, format!("the marker belongs to another intent{said}")),
+        (Ok(None), Ok(_)) => outcome(OutcomeResult::Unknown, "COMMIT answered, and the marker is not there"),
+        // The server may still be at it: settling looks for the backend first.
+        (Ok(None), Err(_)) => outcome(OutcomeResult::Unknown, format!("the marker is not there yet{said}")),
+        (Err(words), _) => outcome(OutcomeResult::Unknown, format!("the marker cannot be read: {words}{said}")),
+    }
+}
+
+/// How a statement under way is cancelled on the server: dropping it here would cancel nothing there.
+enum Canceller {
+    Postgres { ctx: Box<Context>, target: String, pid: i32, backend_start: String },
+    Sqlite(Arc<AtomicBool>),
+    None,
+}
+
+impl Canceller {
+    fn of(handle: &Handle, ctx: &Context) -> Self {
+        match handle {
+            Handle::Postgres(c) => Self::Postgres {
+                ctx: Box::new(ctx.clone()),
+                target: c.target.clone(),
+                pid: c.pid,
+                backend_start: c.backend_start.clone(),
+            },
+            Handle::Sqlite(c) => Self::Sqlite(Arc::clone(&c.interrupt)),
+            Handle::Kafka(_) => Self::None,
+        }
+    }
+
+    async fn cancel(&self) {
+        match self {
+            Self::Postgres { ctx, target, pid, backend_start } => {
+                let _ = cancel_backend(ctx, target, *pid, backend_start, "pg_cancel_backend").await;
+            }
+            Self::Sqlite(interrupt) => interrupt.store(true, Ordering::Relaxed),
+            Self::None => {}
+        }
+    }
+
+    fn done(&self) {
+        if let Self::Sqlite(interrupt) = self {
+            interrupt.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// From a second connection, and only while pid and start name the same backend.
+pub async fn cancel_backend(
+    ctx: &Context,
+    target: &str,
+    pid: i32,
+    backend_start: &str,
+    with: &'static str,
+) -> Result<bool, String> {
+    let mut monitor = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
+    let sql = format!(
+        "select {with}(pid) as done from pg_stat_activity where pid = $1::bigint and backend_start = $2::timestamptz"
+    );
+    let found = monitor.one(sql, vec![text_bind(pid.to_string()), text_bind(backend_start)]).await;
+    found.map(|found| found.is_some_and(|value| value == Value::Bool(true))).map_err(|error| error.words())
+}
+
+/// Follows work to its end; a cancel goes to the server, again and again until the server gives in.
+async fn watched<T>(port: &Port, canceller: &Canceller, work: impl Future<Output = T>) -> T {
+    let mut cancel = port.cancel.clone();
+    tokio::pin!(work);
+    tokio::select! {
+        out = &mut work => return out,
+        asked = cancel.wait_for(|cancel| *cancel) => {
+            if asked.is_err() {
+                return work.await;
+            }
+        }
+    }
+    loop {
+        tokio::select! {
+            out = &mut work => {
+                canceller.done();
+                return out;
+            }
+            () = async { canceller.cancel().await; tokio::time::sleep(Duration::from_millis(300)).await } => {}
+        }
+    }
+}

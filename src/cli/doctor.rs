@@ -1,0 +1,61 @@
+//! `doctor`: what a target has for backout, and `--install` to create what is missing.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use crate::failure::Result;
+use crate::run::record::Environment;
+use crate::survey::has_identity;
+use crate::target::Targets;
+use crate::text::Shown;
+
+use super::session::{Open, Session};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    open: Open,
+    /// Create the tables for claims, markers and before-images
+    #[arg(long)]
+    install: bool,
+}
+
+/// Exit 0 when every target answers and has its tables, 8 otherwise.
+pub async fn run(args: Args) -> Result<u8> {
+    let session = Session::open(&args.open)?;
+    let access = Arc::new(session.access("doctor", std::path::Path::new("")));
+    let runbook = Arc::new(session.runbook);
+    let targets = Targets::new(runbook.clone(), access);
+    let mut lines = Vec::new();
+    let mut whole = true;
+    for target in runbook.targets.values().filter(|target| has_identity(target.kind)) {
+        if args.install && target.kind.dialect().is_some() {
+            targets.install(&target.name).await?;
+        }
+        match targets.identity(&target.name).await {
+            Ok(identity) => {
+                let environment = match identity.environment {
+                    Environment::Production => "production",
+                    Environment::Rehearsal => "declares itself a rehearsal",
+                };
+                let needs_tables = target.kind.dialect().is_some();
+                let tables = match (needs_tables, identity.has_marker) {
+                    (false, _) => "",
+                    (true, true) => " · tables there",
+                    (true, false) => " · TABLES MISSING: run with --install, or let the DBA run its SQL",
+                };
+                whole &= !needs_tables || identity.has_marker;
+                let sees = if needs_tables && !identity.sees_sessions { " · cannot see other sessions" } else { "" };
+                let seen = &identity.seen;
+                lines.push(format!("{:<10} {} · {} · {environment}{tables}{sees}", target.name, seen.server, seen.words));
+            }
+            Err(failure) => {
+                whole = false;
+                lines.push(format!("{:<10} DOWN {}", target.name, failure.message));
+            }
+        }
+    }
+    let mut out = io::stdout().lock();
+    let written = lines.iter().try_for_each(|line| writeln!(out, "{}", Shown::new(line)));
+    super::lint::quiet(written.map(|()| if whole { 0 } else { 8 }))
+}

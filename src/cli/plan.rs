@@ -1,0 +1,401 @@
+//! `backout plan`: the runbook as it would run, as Markdown.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::cli::lint::quiet;
+use crate::failure::Result;
+use crate::runbook::expect::duration_text;
+use crate::runbook::{
+    self, Action, Check, CheckRef, PerDialect, Phase, Runbook, SqlText, Step, level, words,
+};
+use crate::sql::{self, Dialect};
+use crate::text::Shown;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The runbook to read
+    #[arg(value_name = "RUNBOOK")]
+    pub file: PathBuf,
+}
+
+/// Prints the plan; warnings go to standard error.
+///
+/// # Errors
+/// The runbook is invalid, or standard output cannot be written.
+pub fn run(args: &Args) -> Result<u8> {
+    let loaded = runbook::load(&args.file)?;
+    if !loaded.warnings.is_empty() {
+        // Nobody may be there to read them.
+        let _ = writeln!(io::stderr(), "{}", loaded.warnings);
+    }
+    let mut out = io::stdout().lock();
+    quiet(
+        out.write_all(markdown(&loaded.runbook).as_bytes())
+            .and_then(|()| out.flush())
+            .map(|()| 0),
+    )
+}
+
+/// The whole plan. Every text from the file is sanitised.
+pub fn markdown(runbook: &Runbook) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = plan(&mut out, runbook);
+    out
+}
+
+fn plan(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
+    writeln!(out, "# {}\n", shown(&runbook.title))?;
+    writeln!(
+        out,
+        "`{}`, sha256 `{}`\n",
+        runbook.name,
+        &runbook.digest[..16]
+    )?;
+    for line in runbook.summary.lines() {
+        writeln!(out, "> {}", shown(line))?;
+    }
+    surroundings(out, runbook)?;
+    for phase in [Phase::Contain, Phase::Repair, Phase::Release, Phase::Close] {
+        let steps: Vec<&Step> = runbook
+            .steps
+            .values()
+            .filter(|s| s.phase == phase)
+            .collect();
+        if steps.is_empty() {
+            continue;
+        }
+        writeln!(out, "\n## {}", word(phase))?;
+        for step in steps {
+            self::step(out, runbook, step)?;
+        }
+    }
+    Ok(())
+}
+
+fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
+    writeln!(out, "\n## Targets\n")?;
+    for target in runbook.targets.values() {
+        // The address may name where a secret comes from, and never is one; it is left out all the same.
+        writeln!(
+            out,
+            "- `{}`: {}",
+            target.name,
+            format!("{:?}", target.kind).to_lowercase()
+        )?;
+    }
+    if !runbook.services.is_empty() {
+        writeln!(out, "\n## Services\n")?;
+    }
+    for service in runbook.services.values() {
+        let mut facts = Vec::new();
+        if service.gone {
+            facts.push("must be gone".to_owned());
+        }
+        facts.extend(service.runs.iter().map(|v| format!("runs {v}")));
+        facts.extend(service.group.iter().map(|g| format!("group {g}")));
+        if !service.uses.is_empty() {
+            let uses: Vec<_> = service.uses.iter().map(|u| u.name.as_str()).collect();
+            facts.push(format!("uses {}", uses.join(", ")));
+        }
+        facts.extend(
+            service
+                .reads
+                .iter()
+                .map(|(topic, r)| format!("reads {topic} and needs {}", r.requires.join(", "))),
+        );
+        facts.extend(service.owner.iter().map(|o| format!("owner {o}")));
+        writeln!(out, "- `{}`: {}", service.name, shown(&facts.join("; ")))?;
+    }
+    if !runbook.never.is_empty() {
+        writeln!(out, "\n## Never\n")?;
+    }
+    for never in &runbook.never {
+        let advice = if never.matches.is_none() {
+            " (advice: nothing matches it)"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "- **{}**{advice}: {}",
+            shown(&never.what),
+            shown(&never.because)
+        )?;
+    }
+    if !runbook.checks.is_empty() {
+        writeln!(out, "\n## Checks\n")?;
+    }
+    for check in runbook.checks.values() {
+        writeln!(
+            out,
+            "- `{}` ({}): {}",
+            check.name,
+            word(check.layer),
+            said(check)
+        )?;
+    }
+    if !runbook.guards.is_empty() {
+        writeln!(out, "\n## Guards\n")?;
+    }
+    for guard in &runbook.guards {
+        let from = guard
+            .from
+            .as_deref()
+            .map_or("the start".to_owned(), |s| format!("`{s}` is done"));
+        let until = guard
+            .until
+            .as_deref()
+            .map_or("the end".to_owned(), |s| format!("`{s}` begins"));
+        writeln!(out, "- `{}` from when {from} until {until}", guard.check)?;
+    }
+    Ok(())
+}
+
+fn said(check: &Check) -> String {
+    let mut text = format!("{}. {}", check.title, words::asked(&check.kind));
+    if let Some(expect) = &check.expect {
+        let _ = write!(text, ", expected {expect}");
+    }
+    if let Some(hold) = check.hold {
+        let _ = write!(text, ", for {}", duration_text(hold));
+    }
+    shown(&text)
+}
+
+fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
+    let on = step
+        .on
+        .as_deref()
+        .map(|t| format!(" on `{t}`"))
+        .unwrap_or_default();
+    writeln!(out, "\n### {}: {}\n", step.id, shown(&step.title))?;
+    if let Some(why) = &step.why {
+        writeln!(out, "{}\n", shown(why))?;
+    }
+    writeln!(
+        out,
+        "- does: {}{on} ({})",
+        step.action.word(),
+        word(step.layer)
+    )?;
+    if let Some(each) = &step.each {
+        let pause = if each.pause.is_zero() {
+            String::new()
+        } else {
+            format!(", {} between two", duration_text(each.pause))
+        };
+        writeln!(out, "- once for each row of: {}{pause}", each.set)?;
+    }
+    let level = level::of(runbook, step);
+    writeln!(
+        out,
+        "- gate: {}; typed: {}",
+        word(level),
+        shown(&level::token_form(runbook, step))
+    )?;
+    let dialect = step
+        .on
+        .as_ref()
+        .and_then(|t| runbook.targets.get(t))
+        .and_then(|t| t.kind.dialect());
+    facts(out, &step.action, dialect)?;
+    let hard = |hard: bool| if hard { " (hard)" } else { "" };
+    let after: Vec<_> = step
+        .after
+        .iter()
+        .map(|a| format!("`{}`{}", a.step, hard(a.hard)))
+        .collect();
+    writeln!(
+        out,
+        "- waits for: {}",
+        if after.is_empty() {
+            "nothing".to_owned()
+        } else {
+            after.join(", ")
+        }
+    )?;
+    if !step.when.is_empty() {
+        let when: Vec<_> = step
+            .when
+            .iter()
+            .map(|(s, o)| format!("`{s}` decided `{}`", shown(o)))
+            .collect();
+        writeln!(out, "- only when: {}", when.join(" and "))?;
+    }
+    if !step.needs.is_empty() {
+        let needs: Vec<_> = step
+            .needs
+            .iter()
+            .map(|n| format!("`{}`{}", n.check, hard(n.hard)))
+            .collect();
+        writeln!(out, "- needs: {}", needs.join(", "))?;
+    }
+    refs(out, "verified by", &step.verify)?;
+    refs(out, "done when", &step.done_when)?;
+    writeln!(out, "- undo: {}", shown(&undo(runbook, step, dialect)))?;
+    if let Some(within) = step.within {
+        writeln!(out, "- within: {}", duration_text(within))?;
+    }
+    for left in &step.leaves {
+        let owner = left.owner.as_deref().unwrap_or("an owner to be named");
+        let by = left.remove_by.as_deref().unwrap_or("a date to be named");
+        writeln!(
+            out,
+            "- leaves: {}, {} until {by}",
+            shown(&left.what),
+            shown(owner)
+        )?;
+    }
+    body(out, &step.action)
+}
+
+fn refs(out: &mut String, what: &str, checks: &[CheckRef]) -> std::fmt::Result {
+    if checks.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = checks.iter().map(|c| format!("`{c}`")).collect();
+    writeln!(out, "- {what}: {}", names.join(", "))
+}
+
+/// Lock and cost of each statement.
+fn facts(out: &mut String, action: &Action, dialect: Option<Dialect>) -> std::fmt::Result {
+    let (Action::Ddl(forms), Some(dialect)) = (action, dialect) else {
+        return Ok(());
+    };
+    for sql in forms.get(dialect).into_iter().flatten() {
+        let statement = sql::judge(dialect, &sql.parseable(dialect));
+        let lock = statement
+            .lock
+            .map_or("no table lock".to_owned(), |l| l.words());
+        writeln!(out, "- {}: {lock}; {}", statement.kind, statement.cost)?;
+    }
+    Ok(())
+}
+
+fn undo(runbook: &Runbook, step: &Step, dialect: Option<Dialect>) -> String {
+    if let Some(undo) = &step.undo {
+        let place = runbook
+            .steps
+            .values()
+            .find(|s| matches!(&s.action, Action::UndoOf { step: of } if *of == step.id));
+        let at = place
+            .map(|s| format!(", at `{}`", s.id))
+            .unwrap_or_default();
+        return format!("{} {}{at}", undo.word(), words::said(undo));
+    }
+    match &step.action {
+        Action::Ddl(forms) => {
+            let statements = dialect.and_then(|d| Some((d, forms.get(d)?)));
+            let Some((d, statements)) = statements else {
+                return "not known".to_owned();
+            };
+            let back: Vec<_> = statements
+                .iter()
+                .rev()
+                .map(|s| sql::judge(d, &s.parseable(d)).reverse)
+                .collect();
+            let none = back.iter().find_map(|r| match r {
+                sql::Reverse::None { because } => Some(because.clone()),
+                _ => None,
+            });
+            none.map_or_else(
+                || {
+                    back.iter()
+                        .filter_map(|r| r.sql())
+                        .collect::<Vec<_>>()
+                        .join("; ")
+                },
+                |because| format!("none: {because}"),
+            )
+        }
+        Action::Change(_) => "from the before-image of each row".to_owned(),
+        Action::Freeze(_) | Action::Reconcile { .. } | Action::Decide(_) => {
+            "nothing to undo".to_owned()
+        }
+        Action::UndoOf { step } => format!("do `{step}` again"),
+        _ => "none".to_owned(),
+    }
+}
+
+fn body(out: &mut String, action: &Action) -> std::fmt::Result {
+    match action {
+        Action::Ddl(forms) => forms_body(out, forms),
+        Action::Change(change) => {
+            let one = |f: &Option<SqlText>| f.clone().map(|f| vec![f]);
+            let forms = match &change.sql {
+                PerDialect::Any(f) => PerDialect::Any(vec![f.clone()]),
+                PerDialect::Each {
+                    postgres,
+                    mysql,
+                    sqlite,
+                } => PerDialect::Each {
+                    postgres: one(postgres),
+                    mysql: one(mysql),
+                    sqlite: one(sqlite),
+                },
+            };
+            forms_body(out, &forms)
+        }
+        Action::Publish(publish) => fence(out, "json", &publish.value.to_string()),
+        Action::Command { argv } => {
+            let words: Vec<_> = argv.iter().map(|t| t.source.as_str()).collect();
+            fence(out, "text", &serde_json::json!(words).to_string())
+        }
+        Action::Manual(manual) => fence(out, "text", &manual.what.source),
+        _ => Ok(()),
+    }
+}
+
+fn forms_body(out: &mut String, forms: &PerDialect<Vec<SqlText>>) -> std::fmt::Result {
+    let mut one = |label: &str, sql: &[SqlText]| {
+        let text: Vec<_> = sql
+            .iter()
+            .map(|s| format!("{label}{}", s.text.trim_end()))
+            .collect();
+        fence(out, "sql", &text.join(";\n"))
+    };
+    match forms {
+        PerDialect::Any(sql) => one("", sql),
+        PerDialect::Each {
+            postgres,
+            mysql,
+            sqlite,
+        } => {
+            for (label, form) in [
+                ("-- PostgreSQL\n", postgres),
+                ("-- MySQL\n", mysql),
+                ("-- SQLite\n", sqlite),
+            ] {
+                if let Some(sql) = form {
+                    one(label, sql)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn fence(out: &mut String, language: &str, text: &str) -> std::fmt::Result {
+    // Longer than any run of backticks in the text, so that the text cannot end it.
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let marks = "`".repeat(longest.max(2) + 1);
+    writeln!(out, "\n{marks}{language}")?;
+    for line in crate::text::multiline(text) {
+        writeln!(out, "{}", line.as_str())?;
+    }
+    writeln!(out, "{marks}")
+}
+
+fn shown(text: &str) -> String {
+    Shown::new(&text.split_whitespace().collect::<Vec<_>>().join(" ")).into_string()
+}
+
+fn word<T: serde::Serialize>(value: T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Declaring the sandbox's own targets a rehearsal, and asking a given one whether it does.
+//!
+//! Owns nothing of the form: that is the targets'. Never declares what the sandbox did not build or was not given.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::failure::Result;
+use crate::run::record::Environment;
+use crate::runbook::{Target, TargetKind};
+use crate::target::{Access, kafka, postgres, sqlite};
+
+const NAME: &str = "of the rehearsal";
+const APPLICATION: &str = "backout-sandbox";
+
+fn access() -> Access {
+    Access {
+        env: BTreeMap::new(),
+        run: String::new(),
+        runbook: String::new(),
+        incident: None,
+        run_dir: PathBuf::new(),
+        insecure_tls: false,
+        stand_ins: None,
+    }
+}
+
+fn target(kind: TargetKind, address: &str) -> Target {
+    Target {
+        name: NAME.to_owned(),
+        kind,
+        address: address.to_owned(),
+        key: None,
+    }
+}
+
+/// Writes the declaration into the shop's database.
+pub async fn database(url: &str, nonce: &str) -> Result<()> {
+    if url.starts_with("sqlite:") {
+        let target = target(TargetKind::Sqlite, url);
+        let mut connection = sqlite::Connection::open(&target, &access(), false).await?;
+        return sqlite::declare_rehearsal(&mut connection, nonce).await;
+    }
+    let target = target(TargetKind::Postgres, url);
+    let mut connection = postgres::Connection::open(&target, &access(), APPLICATION, false).await?;
+    postgres::declare_rehearsal(&mut connection, nonce).await
+}
+
+pub async fn database_is_rehearsal(url: &str) -> Result<bool> {
+    let target = target(TargetKind::Postgres, url);
+    let mut connection = postgres::Connection::open(&target, &access(), APPLICATION, true).await?;
+    Ok(connection.identity().await?.environment == Environment::Rehearsal)
+}
+
+/// Writes the declaration to the cluster.
+pub async fn cluster(brokers: &str, nonce: &str) -> Result<()> {
+    kafka::declare_rehearsal(brokers, nonce).await.map(|_| ())
+}
+
+pub async fn cluster_is_rehearsal(brokers: &str) -> Result<bool> {
+    let target = target(TargetKind::Kafka, brokers);
+    let connection = kafka::Connection::open(&target, &access())?;
+    Ok(connection.identity(NAME).await?.environment == Environment::Rehearsal)
+}

@@ -1,0 +1,127 @@
+//! How much the gate of a step asks for, as far as the runbook alone tells it.
+//!
+//! Owns the table of levels. A gate can only raise what stands here: it knows the rendered action and the server.
+
+use super::{Action, Level, PerDialect, Runbook, SqlText, Step};
+use crate::sql::{self, Class, Dialect};
+
+/// The level of a step: by what it does, raised by its statements and by its author.
+pub fn of(runbook: &Runbook, step: &Step) -> Level {
+    let dialect = step
+        .on
+        .as_ref()
+        .and_then(|t| runbook.targets.get(t))
+        .and_then(|t| t.kind.dialect());
+    let level = match &step.action {
+        // By what it does, not by what it undoes.
+        Action::UndoOf { step: undone } => match runbook.steps.get(undone) {
+            Some(undone) => undoing(runbook, undone),
+            None => Level::Irreversible,
+        },
+        action => of_action(action, dialect, step.undo.is_some()),
+    };
+    level.max(step.level.unwrap_or(Level::None))
+}
+
+fn undoing(runbook: &Runbook, undone: &Step) -> Level {
+    let dialect = undone
+        .on
+        .as_ref()
+        .and_then(|t| runbook.targets.get(t))
+        .and_then(|t| t.kind.dialect());
+    match (&undone.undo, &undone.action) {
+        // The step can be done again, so its undo can be undone.
+        (Some(undo), _) => of_action(undo, dialect, true),
+        (None, Action::Change(_)) => Level::Number,
+        (None, Action::Ddl(_)) => Level::Object,
+        (None, _) => Level::Irreversible,
+    }
+}
+
+/// The level of an action; `undoable`: its author says how it is taken back.
+pub fn of_action(action: &Action, dialect: Option<Dialect>, undoable: bool) -> Level {
+    match action {
+        Action::Freeze(_) | Action::Reconcile { .. } => Level::None,
+        Action::Decide(_) => Level::Choice,
+        Action::Manual(_) => Level::Seen,
+        Action::Change(change) => {
+            let forms = change.sql.forms();
+            let worst = |d| {
+                forms
+                    .iter()
+                    .map(|sql| sql::judge(d, &sql.parseable(d)).class)
+                    .max()
+            };
+            match dialect.and_then(worst) {
+                Some(Class::Irreversible) => Level::Irreversible,
+                _ => Level::Number,
+            }
+        }
+        Action::Publish(_) => Level::Number,
+        Action::Session { .. } => Level::Step,
+        Action::Ddl(forms) => dialect.map_or(Level::Object, |d| ddl(forms, d, undoable)),
+        Action::Http(request) if matches!(request.method.as_str(), "GET" | "HEAD") => Level::None,
+        Action::Command { .. } | Action::Http(_) if undoable => Level::Step,
+        Action::Command { .. } | Action::Http(_) => Level::Irreversible,
+        Action::UndoOf { .. } => Level::Irreversible,
+    }
+}
+
+fn ddl(forms: &PerDialect<Vec<SqlText>>, dialect: Dialect, undoable: bool) -> Level {
+    let statements = forms.get(dialect).map(Vec::as_slice).unwrap_or_default();
+    let one_way = statements.iter().any(|sql| {
+        let statement = sql::judge(dialect, &sql.parseable(dialect));
+        statement.class == Class::Irreversible || (statement.reverse.sql().is_none() && !undoable)
+    });
+    if one_way {
+        Level::Irreversible
+    } else {
+        Level::Object
+    }
+}
+
+/// What is typed at the gate, in words.
+pub fn token_form(runbook: &Runbook, step: &Step) -> String {
+    let target = step.on.as_deref().unwrap_or("TARGET");
+    if let Action::Session { .. } = step.action {
+        return "the pid of the session".to_owned();
+    }
+    let count = if step.each.is_some() { "COUNT " } else { "" };
+    match of(runbook, step) {
+        Level::None => "nothing".to_owned(),
+        Level::Choice => "the word of the choice, and a reason".to_owned(),
+        Level::Seen => "what was seen, 10 characters or more".to_owned(),
+        Level::Number => "the number that will change, as previewed".to_owned(),
+        Level::Object => format!("{}@{target}", object(runbook, step)),
+        Level::Step => format!("{count}{}@ENVIRONMENT", step.id),
+        Level::Irreversible => {
+            let token = match &step.action {
+                Action::Ddl(_) => format!("{}@{target}", object(runbook, step)),
+                Action::Change(_) | Action::Publish(_) => "the number that will change".to_owned(),
+                _ => format!("{count}{}@ENVIRONMENT", step.id),
+            };
+            format!("{token}, and a second person or break-glass with a reason")
+        }
+    }
+}
+
+fn object(runbook: &Runbook, step: &Step) -> String {
+    let dialect = step
+        .on
+        .as_ref()
+        .and_then(|t| runbook.targets.get(t))
+        .and_then(|t| t.kind.dialect());
+    let found = match (&step.action, dialect) {
+        (Action::Ddl(forms), Some(d)) => forms.get(d).and_then(|statements| {
+            let first = statements
+                .iter()
+                .map(|sql| sql::judge(d, &sql.parseable(d)))
+                .max_by_key(|s| s.class)?;
+            first
+                .object()
+                .map(|o| o.table.clone().unwrap_or_else(|| o.name.clone()))
+        }),
+        _ => None,
+    };
+    found.unwrap_or_else(|| "OBJECT".to_owned())
+}

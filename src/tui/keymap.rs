@@ -1,0 +1,209 @@
+//! The keys: one table for the handler, the footer, the help and the palette.
+//!
+//! Owns which key asks for what, and where it works. No single key changes the world: what does is typed at a gate.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::model::{Dialog, Model, View};
+use crate::engine::Snapshot;
+use crate::run::state::Status;
+use crate::runbook::Action;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    Open,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Top,
+    Bottom,
+    NextPane,
+    PreviousPane,
+    Follow,
+    Survey,
+    Checks,
+    Log,
+    Note,
+    Skip,
+    Jump,
+    Override,
+    Undo,
+    Verify,
+    Recheck,
+    Elsewhere,
+    Happened,
+    DidNotHappen,
+    Hold,
+    Lift,
+    Trial,
+    EndSession,
+    Cancel,
+    Var,
+    Finish,
+    Copy,
+    Zoom,
+    Find,
+    FindNext,
+    Help,
+    Palette,
+    Redraw,
+    Back,
+    Interrupt,
+    Leave,
+}
+
+pub struct Binding {
+    /// As it is written in footer and help.
+    pub key: &'static str,
+    codes: &'static [(KeyCode, KeyModifiers)],
+    pub command: Command,
+    /// In the palette.
+    pub name: &'static str,
+    /// In the footer; empty: never there.
+    pub label: &'static str,
+    pub help: &'static str,
+}
+
+const NONE: KeyModifiers = KeyModifiers::NONE;
+const CTRL: KeyModifiers = KeyModifiers::CONTROL;
+const SHIFT: KeyModifiers = KeyModifiers::SHIFT;
+
+macro_rules! bind {
+    ($key:literal, [$($code:expr),*], $command:ident, $name:literal, $label:literal, $help:literal) => {
+        Binding { key: $key, codes: &[$($code),*], command: Command::$command, name: $name, label: $label, help: $help }
+    };
+}
+
+const fn ch(c: char) -> (KeyCode, KeyModifiers) {
+    (KeyCode::Char(c), NONE)
+}
+
+const fn ctrl(c: char) -> (KeyCode, KeyModifiers) {
+    (KeyCode::Char(c), CTRL)
+}
+
+const fn code(code: KeyCode) -> (KeyCode, KeyModifiers) {
+    (code, NONE)
+}
+
+/// In the order of the footer and of the help.
+pub const BINDINGS: &[Binding] = &[
+    bind!("Enter", [code(KeyCode::Enter)], Open, "open", "open", "Open what NEXT names, or the selected step: its gate is shown, nothing is done"),
+    bind!("+", [ch('+')], Happened, "it happened", "it happened", "Settle an unknown outcome: it took effect, with a reason"),
+    bind!("-", [ch('-')], DidNotHappen, "it did not happen", "it did not", "Settle an unknown outcome: it did not take effect, with a reason"),
+    bind!("v", [ch('v')], Verify, "verify again", "verify", "Judge again what must hold after the step"),
+    bind!("u", [ch('u')], Undo, "undo", "undo", "Open the gate of the step's undo"),
+    bind!("x", [ch('x')], Cancel, "cancel the statement", "cancel", "Cancel what runs, on the server; asks for the word"),
+    bind!("r", [ch('r')], Lift, "lift the hold", "lift hold", "Lift the hold when its cause is gone"),
+    bind!("p", [ch('p')], Hold, "hold", "hold", "Hold the run: nothing new begins, what runs is followed to its end"),
+    bind!("t", [ch('t')], Trial, "trial", "trial", "Try the statement and roll it back; asks for the word"),
+    bind!("E", [ch('E')], EndSession, "end a session", "end session", "End another session that is in the way; asks for its pid"),
+    bind!("c", [ch('c')], Checks, "checks", "checks", "The live checks"),
+    bind!("l", [ch('l')], Log, "log", "log", "The log of this run"),
+    bind!("n", [ch('n')], Note, "note", "note", "Write a note into the log"),
+    bind!("s", [ch('s')], Skip, "skip", "skip", "Skip the selected step, with a reason"),
+    bind!("w", [ch('w')], Survey, "survey", "survey", "Where the world stands: the first screen"),
+    bind!("?", [ch('?')], Help, "help", "help", "All keys"),
+    bind!("q", [ch('q')], Leave, "leave", "leave", "Leave: the run is held, resume comes back to it"),
+    bind!("a", [ch('a')], Recheck, "ask a check now", "", "Ask the checks of the selected step now, at their full depth"),
+    bind!("J", [ch('J')], Jump, "jump to a step", "", "Go on at the selected step; those between are skipped, with a reason"),
+    bind!("o", [ch('o')], Override, "override a need", "", "Pass over a soft need of the selected step, with a reason"),
+    bind!("e", [ch('e')], Elsewhere, "done by other hands", "", "The selected step was done elsewhere; with the evidence"),
+    bind!("=", [ch('=')], Var, "set a variable", "", "Answer a variable that a step or check needs"),
+    bind!("F", [ch('F')], Finish, "finish the run", "", "End the run: recovered, degraded with owners, or stopped"),
+    bind!("Up", [code(KeyCode::Up), ch('k')], Up, "up", "", "One up"),
+    bind!("Down", [code(KeyCode::Down), ch('j')], Down, "down", "", "One down"),
+    bind!("PgUp", [code(KeyCode::PageUp), ctrl('b')], PageUp, "page up", "", "One page up"),
+    bind!("PgDn", [code(KeyCode::PageDown), ctrl('f'), ch(' ')], PageDown, "page down", "", "One page down"),
+    bind!("g", [ch('g'), code(KeyCode::Home)], Top, "to the top", "", "To the first"),
+    bind!("G", [ch('G'), code(KeyCode::End)], Bottom, "to the end", "", "To the last"),
+    bind!("Tab", [code(KeyCode::Tab)], NextPane, "next pane", "", "The next pane: steps, detail, checks, log"),
+    bind!("S-Tab", [code(KeyCode::BackTab)], PreviousPane, "previous pane", "", "The pane before"),
+    bind!(".", [ch('.')], Follow, "follow", "", "Back to the step that is next"),
+    bind!("/", [ch('/')], Find, "find", "", "Find a step by its words"),
+    bind!("N", [ch('N')], FindNext, "find next", "", "The next one found"),
+    bind!("y", [ch('y')], Copy, "copy", "", "Copy the selected step's text, and write it to a file of the run"),
+    bind!("z", [ch('z')], Zoom, "zoom", "", "The pane over the whole width, to select from"),
+    bind!(":", [ch(':')], Palette, "commands", "", "Every command by its name"),
+    bind!("^L", [ctrl('l')], Redraw, "draw again", "", "Draw the whole screen again"),
+    bind!("Esc", [code(KeyCode::Esc)], Back, "back", "", "Close what is innermost: a dialog, a gate, a message"),
+    bind!("^C", [ctrl('c')], Interrupt, "interrupt", "", "The same; where nothing is open, hold; twice, leave"),
+];
+
+/// What a key asks for, wherever text is not being typed.
+pub fn command(key: &KeyEvent) -> Option<Command> {
+    // Terminals disagree whether a capital comes with shift.
+    let modifiers = match key.code {
+        KeyCode::Char(_) | KeyCode::BackTab => key.modifiers.difference(SHIFT),
+        _ => key.modifiers,
+    };
+    BINDINGS.iter().find(|b| b.codes.contains(&(key.code, modifiers))).map(|b| b.command)
+}
+
+pub fn key_of(command: Command) -> &'static str {
+    BINDINGS.iter().find(|b| b.command == command).map_or("", |b| b.key)
+}
+
+/// Whether the command does anything at this moment.
+pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
+    let state = &snapshot.state;
+    let step = model.step(snapshot);
+    let status = step.map(|id| state.status(id));
+    let idle = state.open.is_none() && state.gate.is_none() && !state.closed();
+    let ddl_target = || step.and_then(|id| snapshot.runbook.steps.get(id)).filter(|s| matches!(s.action, Action::Ddl(_)));
+    match command {
+        Command::Happened | Command::DidNotHappen => state.open.as_ref().is_some_and(|open| open.unknown),
+        Command::Verify => matches!(status, Some(Status::Applied | Status::Unverified)) && !state.closed(),
+        Command::Undo => idle && status.is_some_and(Status::stands),
+        Command::Cancel => state.open.as_ref().is_some_and(|open| !open.unknown && open.intent.on.is_some()),
+        Command::Lift => !state.holds.is_empty() && !state.closed(),
+        Command::Hold => state.holds.is_empty() && !state.closed() && state.started.is_some(),
+        Command::Trial => idle && ddl_target().is_some_and(|s| s.on.is_some()) && status.is_some_and(Status::open_to_attempt),
+        Command::EndSession => !state.closed() && snapshot.targets.iter().any(|(_, link)| matches!(link, crate::engine::Link::Up(_))),
+        Command::Skip | Command::Elsewhere | Command::Override | Command::Jump => {
+            idle && status.is_some_and(Status::open_to_attempt)
+        }
+        Command::Open => !state.closed() || snapshot.exit.is_some(),
+        Command::Survey => model.view == View::Run,
+        Command::Var => !snapshot.runbook.vars.is_empty() && !state.closed(),
+        Command::Note | Command::Recheck | Command::Finish => !state.closed() && state.started.is_some(),
+        Command::Zoom => model.view == View::Run,
+        Command::FindNext => !model.find.is_empty(),
+        _ => true,
+    }
+}
+
+/// The keys of the present place, most wanted first: what the last row shows.
+pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static str)> {
+    match model.dialogs.last() {
+        Some(Dialog::Help { .. }) => return vec![("PgDn", "more"), ("Esc", "close")],
+        Some(Dialog::Palette { .. }) => return vec![("Enter", "do it"), ("Up Down", "choose"), ("Esc", "close")],
+        Some(Dialog::Prompt { .. }) => return vec![("Enter", "send"), ("Esc", "nothing happens")],
+        Some(Dialog::Note { .. }) => return vec![("^S", "write it"), ("Enter", "new line"), ("Esc", "nothing happens")],
+        Some(Dialog::Decide { .. }) => return vec![("Tab", "word, reason"), ("Enter", "decide"), ("Esc", "nothing happens")],
+        Some(Dialog::Leave) => return vec![("Enter", "leave"), ("Esc", "stay")],
+        Some(Dialog::Finish { .. }) => return vec![("F2 F3 F4", "how it ends"), ("^S", "end the run"), ("Esc", "nothing happens")],
+        None => {}
+    }
+    if snapshot.exit.is_some() {
+        return vec![("Enter", "close"), ("PgDn", "more"), ("l", "log")];
+    }
+    if model.gate.is_some() {
+        return vec![("Enter", "answer"), ("PgUp PgDn", "read"), ("Tab", "break-glass"), ("Esc", "nothing happens")];
+    }
+    if model.at_rows(snapshot) {
+        return match model.rows.class {
+            Some(_) => vec![("Enter", "decide this row"), ("Esc", "another class")],
+            None => vec![("1-9", "class"), ("Up Down", "row"), ("Esc", "back to the steps")],
+        };
+    }
+    let mut keys = Vec::new();
+    for binding in BINDINGS {
+        let routine = !matches!(binding.command, Command::EndSession | Command::Hold);
+        if !binding.label.is_empty() && routine && works(binding.command, model, snapshot) {
+            keys.push((binding.key, binding.label));
+        }
+    }
+    keys
+}

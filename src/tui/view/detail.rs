@@ -1,0 +1,184 @@
+//! One step, whole: why, what it would do, where it stands, what it needs, how it is undone.
+
+use ratatui::text::Line;
+
+use super::Scene;
+use super::checks;
+use super::line::{labelled, wrap};
+use crate::run::next::{self, level_of};
+use crate::run::record::{Position, Undoing};
+use crate::run::state::Status;
+use crate::runbook::template::as_text;
+use crate::runbook::{Action, CheckRef, PerDialect, SqlText, Step};
+use crate::tui::theme::{self, Role};
+
+pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let snapshot = scene.snapshot;
+    let Some(step) = scene.model.step(snapshot).and_then(|id| snapshot.runbook.steps.get(id)) else {
+        return vec![Line::styled(" No step is selected.", theme.style(Role::Muted))];
+    };
+    let state = snapshot.state.steps.get(&step.id);
+    let status = state.map_or(Status::Waiting, |s| s.status);
+    let muted = theme.style(Role::Muted);
+    let plain = theme.style(Role::Plain);
+    let mut out: Vec<Line<'static>> = Vec::new();
+    let head = format!(" {} {}   {} · {}", super::steps::place(scene, &step.id), step.id, theme::layer_word(step.layer), status.word());
+    out.push(super::line::Row::new().put(head, theme.style(Role::Title)).fit(columns));
+    for text in step.why.iter().flat_map(|why| wrap(why, columns.saturating_sub(2))) {
+        out.push(Line::styled(format!(" {text}"), plain));
+    }
+    for text in action(scene, step).iter().flat_map(|text| wrap(text, columns.saturating_sub(4))) {
+        out.push(Line::styled(format!("   {text}"), theme.style(Role::Title)));
+    }
+    let mut add = |label: &str, words: &str, role: Role| {
+        out.extend(labelled(label, words, columns, muted, theme.style(role)));
+    };
+    if let Some(on) = &step.on {
+        let seen = snapshot.targets.iter().find(|(name, _)| name == on).map(|(_, link)| match link {
+            crate::engine::Link::Connecting => "connecting".to_owned(),
+            crate::engine::Link::Up(identity) => format!("{} · {}", identity.seen.words, identity.seen.server),
+            crate::engine::Link::Down { words, .. } => format!("does not answer: {words}"),
+        });
+        add("on", &format!("{on} · {}", seen.unwrap_or_default()), Role::Plain);
+    }
+    now(scene, step, &mut add);
+    if let Some(outcome) = state.and_then(|s| s.outcome.as_ref()) {
+        let changed = outcome.changed.map(|n| format!(" · {n} changed")).unwrap_or_default();
+        add("outcome", &format!("{}{changed}", outcome.evidence), Role::Plain);
+        for since in &outcome.changed_since {
+            add("", &format!("changed since by others: {since}"), Role::Warn);
+        }
+    }
+    if let Some(reason) = state.and_then(|s| s.reason.as_ref()) {
+        add("because", reason, Role::Plain);
+    }
+    for after in step.after.iter().filter(|after| !snapshot.state.status(&after.step).finished()) {
+        add("after", &format!("{}{}", after.step, if after.hard { " · hard" } else { "" }), Role::Plain);
+    }
+    for (decision, option) in &step.when {
+        add("when", &format!("{decision} is {option}"), Role::Plain);
+    }
+    for (i, need) in step.needs.iter().enumerate() {
+        let label = if i == 0 { "needs" } else { "" };
+        let (words, role) = judged(scene, &need.check);
+        add(label, &format!("{words}{}", if need.hard { " · hard" } else { "" }), role);
+    }
+    for (i, check) in step.verify.iter().enumerate() {
+        let (words, role) = judged(scene, check);
+        add(if i == 0 { "then" } else { "" }, &words, role);
+    }
+    let (words, role) = undo(step, state.and_then(|s| s.shown.as_ref()).map(|s| &s.offer.undo));
+    add("undo", &words, role);
+    for left in &step.leaves {
+        add("leaves", &format!("{} · owner {}", left.what, left.owner.as_deref().unwrap_or("wanted")), Role::Plain);
+    }
+    add("asks", super::steps::level_word(level_of(&snapshot.runbook, step)), Role::Plain);
+    out
+}
+
+/// Where the step stands: running, or as the world shows it, or what stands in its way.
+fn now(scene: &Scene<'_>, step: &Step, add: &mut dyn FnMut(&str, &str, Role)) {
+    let snapshot = scene.snapshot;
+    if let Some(open) = snapshot.state.open.as_ref().filter(|open| open.step == step.id) {
+        let elapsed = super::line::clock(scene.now.seconds_since(&open.at));
+        let progress = match snapshot.progress {
+            Some((done, Some(of))) => format!(" · {done} of {of}"),
+            Some((done, None)) => format!(" · {done} done"),
+            None => String::new(),
+        };
+        let point = open.reached.last().map_or("begun".to_owned(), |(point, _)| format!("{point:?}").to_lowercase());
+        add("now", &format!("attempt {}, {elapsed}, {point}{progress}", open.att), Role::Running);
+        return;
+    }
+    let found = snapshot.survey.as_ref().and_then(|survey| survey.steps.iter().find(|(id, _)| *id == step.id));
+    if let Some((_, found)) = found.filter(|_| snapshot.state.status(&step.id).open_to_attempt()) {
+        let (word, role) = match found.position {
+            Position::Done => ("done already", Role::Ok),
+            Position::NotDone => ("not done", Role::Plain),
+            Position::HalfDone => ("half done", Role::Warn),
+            Position::Unknown => ("unknown", Role::Warn),
+        };
+        add("found", &format!("{word}: {}", found.because), role);
+    }
+    if snapshot.state.status(&step.id).open_to_attempt() && scene.next.step.as_deref() == Some(&step.id) {
+        let readings = snapshot.checks.iter().filter_map(|(c, live)| Some((c.clone(), live.latest.clone()?))).collect();
+        for blocked in next::blocked(&snapshot.runbook, &snapshot.state, step, false, &readings) {
+            add("waits", &blocked.to_string(), Role::Warn);
+        }
+    }
+}
+
+/// A check with its verdict, value and age.
+pub fn judged(scene: &Scene<'_>, check: &CheckRef) -> (String, Role) {
+    let live = scene.snapshot.checks.get(check);
+    let latest = live.and_then(|l| l.latest.as_ref());
+    let (glyph, role) = theme::verdict(latest.map(|c| &c.verdict));
+    let age = latest.map(|c| format!(" · {}", scene.age(&c.at))).unwrap_or_default();
+    (format!("{glyph} {check}: {}{age}", checks::answer(live)), role)
+}
+
+fn undo(step: &Step, offered: Option<&Undoing>) -> (String, Role) {
+    match offered {
+        Some(undoing) => undo_words(undoing),
+        None => match (&step.undo, &step.action) {
+            (Some(undo), _) => (format!("declared: {}", brief(undo)), Role::Plain),
+            (None, Action::Ddl(_)) => ("derived from the statement where it has a reverse; the gate says".into(), Role::Plain),
+            (None, Action::Change(_)) => ("from the rows as they were before".into(), Role::Plain),
+            (None, action) if next::reads_only(action) => ("nothing to undo".into(), Role::Muted),
+            (None, Action::UndoOf { step }) => (format!("it undoes {step} itself"), Role::Plain),
+            _ => ("CANNOT BE UNDONE".into(), Role::Bad),
+        },
+    }
+}
+
+pub fn undo_words(undoing: &Undoing) -> (String, Role) {
+    match undoing {
+        Undoing::By { rendered, derived, limits } => {
+            let origin = if *derived { "derived" } else { "declared" };
+            let limits = limits.as_ref().map(|l| format!("\n{l}")).unwrap_or_default();
+            (format!("{}\n{origin}{limits}", rendered.join("\n")), Role::Plain)
+        }
+        Undoing::BeforeImage => ("from the rows as they were before, saved in the same transaction".into(), Role::Plain),
+        Undoing::None { because } => (format!("CANNOT BE UNDONE: {because}"), Role::Bad),
+    }
+}
+
+fn brief(action: &Action) -> String {
+    match action {
+        Action::Command { argv } => argv.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        other => other.word().to_owned(),
+    }
+}
+
+/// What the step does, as far as it is known before its gate; after that, as it was rendered.
+fn action(scene: &Scene<'_>, step: &Step) -> Vec<String> {
+    let shown = scene.snapshot.state.steps.get(&step.id).and_then(|s| s.shown.as_ref());
+    if let Some(shown) = shown.filter(|shown| !shown.offer.rendered.is_empty()) {
+        return shown.offer.rendered.clone();
+    }
+    let dialect = step.on.as_ref().and_then(|on| scene.snapshot.runbook.targets.get(on)).and_then(|t| t.kind.dialect());
+    let sql = |form: &PerDialect<SqlText>| match dialect {
+        Some(dialect) => form.get(dialect).map_or_else(|| "no form for this database".into(), ToString::to_string),
+        None => form.forms().first().map(ToString::to_string).unwrap_or_default(),
+    };
+    match &step.action {
+        Action::Freeze(items) => vec![format!("freeze {}", items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))],
+        Action::Ddl(statements) => {
+            let form = dialect.and_then(|d| statements.get(d)).or_else(|| statements.forms().first().copied());
+            form.map(|list| list.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        }
+        Action::Change(change) => {
+            let over = change.set.as_ref().map(|set| format!("over {set}"));
+            over.into_iter().chain([sql(&change.sql)]).collect()
+        }
+        Action::Reconcile { set } => vec![format!("sort the rows of {set} into classes")],
+        Action::Publish(publish) => vec![format!("publish to {} from {}: {}", publish.topic, publish.from, as_text(&publish.value))],
+        Action::Session { end } => vec![format!("end session {end}")],
+        Action::Command { .. } => vec![brief(&step.action)],
+        Action::Http(request) => vec![format!("{} {}", request.method, request.url)],
+        Action::Manual(manual) => vec![manual.what.to_string()],
+        Action::Decide(decide) => vec![decide.ask.clone(), format!("options: {}", decide.options.join(", "))],
+        Action::UndoOf { step } => vec![format!("undo {step}")],
+    }
+}

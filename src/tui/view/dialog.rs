@@ -1,0 +1,210 @@
+//! Dialogs: a sheet over the lower part of the page, so that what it is about stays in sight.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+use tui_textarea::TextArea;
+
+use super::gate::visible;
+use super::line::{Row, width, wrap};
+use super::{Scene, between, draw_lines, header};
+use crate::run::record::{End, OutcomeResult};
+use crate::runbook::Action;
+use crate::tui::keymap::{BINDINGS, Binding, works};
+use crate::tui::model::{Dialog, Field, Purpose};
+use crate::tui::theme::Role;
+use crate::tui::update::offered;
+
+/// Rows of the sheet; none without a dialog.
+pub fn height(scene: &Scene<'_>, body: Rect) -> u16 {
+    let wanted = match scene.model.dialogs.last() {
+        None => return 0,
+        Some(Dialog::Help { .. } | Dialog::Palette { .. }) => body.height,
+        Some(Dialog::Note { .. } | Dialog::Finish { .. }) => 12,
+        Some(Dialog::Decide { .. }) => 10,
+        Some(Dialog::Prompt { .. } | Dialog::Leave) => 7,
+    };
+    wanted.min(body.height)
+}
+
+pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let dialog = scene.model.dialogs.last()?;
+    Clear.render(area, buffer);
+    let columns = usize::from(area.width);
+    let mut sheet = Sheet { scene, columns, lines: Vec::new(), cursor: None };
+    match dialog {
+        Dialog::Help { scroll } => {
+            sheet.title("help: every key");
+            let lines = help(scene, columns);
+            let rows = usize::from(area.height.saturating_sub(1));
+            let first = (*scroll).min(lines.len().saturating_sub(rows));
+            sheet.lines.extend(lines.into_iter().skip(first));
+        }
+        Dialog::Palette { field, pick } => {
+            sheet.title("commands");
+            sheet.field(": ", field, true);
+            let rows = usize::from(area.height).saturating_sub(2);
+            let first = (pick + 1).saturating_sub(rows);
+            for (i, binding) in offered(&field.text).into_iter().enumerate().skip(first) {
+                sheet.lines.push(command_line(scene, binding, i == *pick, columns));
+            }
+        }
+        Dialog::Prompt { purpose, field, says } => {
+            let (title, about, label) = asked(scene, purpose);
+            sheet.title(&title);
+            sheet.words(&about, Role::Plain);
+            sheet.field(label, field, true);
+            sheet.says(says.as_deref());
+        }
+        Dialog::Leave => {
+            sheet.title("leave");
+            let runs = match &scene.snapshot.state.open {
+                Some(open) => format!("{} runs: it is followed to its end without this screen, and recorded. Then backout ends.", open.step),
+                None => "Nothing runs. The run is held and stays open; what was contained stays contained.".into(),
+            };
+            sheet.words(&runs, Role::Plain);
+            sheet.words(&format!("Come back with: backout resume {}", scene.snapshot.state.run()), Role::Title);
+            sheet.words("Enter leaves · Esc stays", Role::Muted);
+        }
+        Dialog::Decide { step, word, reason, in_reason, says } => {
+            let declared = scene.snapshot.runbook.steps.get(step);
+            sheet.title(&format!("decide {step}"));
+            if let Some(Action::Decide(decide)) = declared.map(|s| &s.action) {
+                sheet.words(&decide.ask, Role::Title);
+                sheet.words(&format!("One of: {}", decide.options.join("   ")), Role::Plain);
+            }
+            sheet.field("word > ", word, !*in_reason);
+            sheet.field("why  > ", reason, *in_reason);
+            sheet.says(says.as_deref());
+        }
+        Dialog::Note { step, area: text } => {
+            sheet.title(&step.as_ref().map_or("note".to_owned(), |step| format!("note, beside {step}")));
+            sheet.words("It goes into the log as it stands. ^S writes it; Enter is a new line.", Role::Muted);
+            return sheet.with_text(text, area, buffer);
+        }
+        Dialog::Finish { end, area: text, says } => {
+            sheet.title("end the run");
+            let mark = |this| if *end == Some(this) { "▶" } else { " " };
+            sheet.words(&format!("{} F2 recovered     every step finished, every check green", mark(End::Recovered)), Role::Plain);
+            sheet.words(&format!("{} F3 degraded      contained; every open item has an owner and a date", mark(End::Degraded)), Role::Plain);
+            sheet.words(&format!("{} F4 stopped       nothing more happens", mark(End::Stopped)), Role::Plain);
+            sheet.says(says.as_deref());
+            sheet.words("Open items, a line each:  what | owner | date", Role::Muted);
+            return sheet.with_text(text, area, buffer);
+        }
+    }
+    let cursor = sheet.cursor;
+    draw_lines(sheet.lines, area, buffer);
+    cursor.map(|(x, y)| Position { x: area.x + x, y: area.y + y })
+}
+
+struct Sheet<'a> {
+    scene: &'a Scene<'a>,
+    columns: usize,
+    lines: Vec<Line<'static>>,
+    cursor: Option<(u16, u16)>,
+}
+
+impl Sheet<'_> {
+    fn title(&mut self, text: &str) {
+        self.lines.push(header::title(self.scene, text, true, 0, 0, self.columns));
+    }
+
+    fn words(&mut self, text: &str, role: Role) {
+        let style = self.scene.theme.style(role);
+        self.lines.extend(wrap(text, self.columns.saturating_sub(2)).into_iter().map(|t| Line::styled(format!(" {t}"), style)));
+    }
+
+    fn says(&mut self, text: Option<&str>) {
+        if let Some(text) = text {
+            self.words(text, Role::Warn);
+        }
+    }
+
+    fn field(&mut self, label: &str, field: &Field, active: bool) {
+        let theme = self.scene.theme;
+        let (text, at) = visible(field, self.columns.saturating_sub(width(label) + 3).max(4));
+        if active {
+            let x = u16::try_from(1 + width(label) + at).unwrap_or(0);
+            self.cursor = Some((x, u16::try_from(self.lines.len()).unwrap_or(0)));
+        }
+        self.lines.push(Line::from(vec![
+            Span::styled(format!(" {label}"), theme.style(if active { Role::Title } else { Role::Muted })),
+            Span::styled(text, theme.style(if active { Role::Input } else { Role::Muted })),
+        ]));
+    }
+
+    fn with_text(self, text: &TextArea<'static>, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+        let rows = u16::try_from(self.lines.len()).unwrap_or(u16::MAX);
+        draw_lines(self.lines, area, buffer);
+        let mut text_area = between(area, rows, 0);
+        text_area.x += 1;
+        text_area.width = text_area.width.saturating_sub(2);
+        if text_area.height > 0 && text_area.width > 0 {
+            text.render(text_area, buffer);
+        }
+        None
+    }
+}
+
+/// Title, what it means, and the label of the line.
+fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str) {
+    match purpose {
+        Purpose::Skip { step } => (format!("skip {step}"), "It is not done, and what waits for it goes on. Recorded with your reason.".into(), "why > "),
+        Purpose::Jump { to } => (format!("jump to {to}"), "The open steps between are skipped, each recorded with your reason.".into(), "why > "),
+        Purpose::Override { step } => (format!("override a need of {step}"), "Its soft needs are passed over; hard ones are not.".into(), "why > "),
+        Purpose::Elsewhere { step } => (format!("{step} was done by other hands"), "What shows that it was done, and by whom?".into(), "evidence > "),
+        Purpose::Settle { step, result } => {
+            let word = if *result == OutcomeResult::Applied { "it happened" } else { "it did not happen" };
+            (format!("settle {step}: {word}"), "Your word stands where evidence could not tell. What did you see?".into(), "because > ")
+        }
+        Purpose::Hold => ("hold".into(), "Nothing new begins; what runs is followed to its end.".into(), "why > "),
+        Purpose::Cancel { target } => (format!("cancel what runs on {target}"), "The server is told to cancel the open statement. It may have been done already: the outcome says. Type cancel.".into(), "> "),
+        Purpose::Trial { target } => (format!("trial on {target}"), "The statement is executed, judged and rolled back. It takes the same locks. Type try.".into(), "> "),
+        Purpose::EndSession { target } => (format!("end a session on {target}"), "Its transaction is rolled back by the server. Type its pid.".into(), "pid > "),
+        Purpose::Var { name } => {
+            let ask = scene.snapshot.runbook.vars.get(name).and_then(|var| var.ask.clone());
+            (format!("set {name}"), ask.unwrap_or_else(|| "Steps and checks that need it wait for it.".into()), "= ")
+        }
+        Purpose::Find => ("find a step".into(), "Words of its name or title.".into(), "/ "),
+    }
+}
+
+fn help(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let mut out = Vec::new();
+    for binding in BINDINGS {
+        let now = works(binding.command, scene.model, scene.snapshot);
+        let role = if now { Role::Plain } else { Role::Muted };
+        for (i, text) in wrap(binding.help, columns.saturating_sub(11)).into_iter().enumerate() {
+            let key = if i == 0 { binding.key } else { "" };
+            out.push(Row::new().cell(format!("  {key}"), 10, theme.style(Role::Title)).put(text, theme.style(role)).fit(columns));
+        }
+    }
+    out.push(Line::default());
+    for text in [
+        "At a gate: read all of it, type what is asked, Enter. Keys are swallowed for 0.8 s after it opens; a paste is refused; losing focus disarms it; Esc closes it and nothing happens.",
+        "Marks: ✓ pass or done, ✗ fail, ? unknown, ▶ next or running, ! applied but not verified, – skipped or not needed, ← undone. Letters: S schema, D data, E events, V service.",
+        "The mouse is the terminal's own: select and copy as everywhere.",
+    ] {
+        out.extend(wrap(text, columns.saturating_sub(3)).into_iter().map(|t| Line::styled(format!("  {t}"), theme.style(Role::Plain))));
+    }
+    out
+}
+
+fn command_line(scene: &Scene<'_>, binding: &Binding, picked: bool, columns: usize) -> Line<'static> {
+    let theme = scene.theme;
+    let now = works(binding.command, scene.model, scene.snapshot);
+    let style = match (picked, now) {
+        (true, _) => theme.style(Role::Selected),
+        (false, true) => theme.style(Role::Plain),
+        (false, false) => theme.style(Role::Muted),
+    };
+    Row::new()
+        .put(if picked { " ▶ " } else { "   " }, style)
+        .cell(binding.name, 22, style)
+        .cell(binding.key, 7, theme.style(Role::Title))
+        .put(binding.help, theme.style(Role::Muted))
+        .fit(columns)
+}

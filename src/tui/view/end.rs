@@ -1,0 +1,63 @@
+//! How it ended: what was done, what is open and whose it is, where the record lies.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::line::{Row, labelled};
+use super::{Scene, header, scrolled};
+use crate::run::record::End;
+use crate::run::state::Status;
+use crate::tui::theme::{self, Role};
+
+pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
+    scrolled(scene, lines(scene, usize::from(area.width)), scene.model.scroll, area, buffer);
+}
+
+fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let (snapshot, theme) = (scene.snapshot, scene.theme);
+    let state = &snapshot.state;
+    let (what, role) = match &state.ended {
+        Some((End::Recovered, _)) => ("RECOVERED: every step is finished, every check was green", Role::Ok),
+        Some((End::Degraded, _)) => ("DEGRADED, safe and owned: contained, and what is open has an owner", Role::Warn),
+        Some((End::Stopped, _)) => ("STOPPED: nothing more happens in this run", Role::Warn),
+        None if state.abandoned.is_some() => ("ABANDONED", Role::Warn),
+        None => ("LEFT, not ended: the run is held; resume goes on where it stands", Role::Warn),
+    };
+    let mut out = vec![Line::default(), Line::styled(format!(" {what}"), theme.style(role)), Line::default()];
+    let mut add = |label: &str, words: &str, role: Role| {
+        out.extend(labelled(label, words, columns, theme.style(Role::Muted), theme.style(role)));
+    };
+    let count = |wanted: &[Status]| state.steps.values().filter(|s| wanted.contains(&s.status)).count();
+    add("steps", &format!(
+        "{} done · {} by other hands · {} not needed · {} skipped · {} undone · {} not finished",
+        count(&[Status::Done]), count(&[Status::Elsewhere]), count(&[Status::NotNeeded]), count(&[Status::Skipped]),
+        count(&[Status::Undone]), state.steps.values().filter(|s| !s.status.finished()).count()
+    ), Role::Plain);
+    let verdicts = snapshot.checks.values().filter_map(|live| live.latest.as_ref());
+    let green = verdicts.clone().filter(|c| c.verdict.is_pass()).count();
+    add("checks", &format!("{green} of {} green", snapshot.checks.len()), Role::Plain);
+    if let Some((started, at)) = &state.started {
+        let minutes = scene.now.seconds_since(at) / 60;
+        add("run", &format!("{} · {} h {:02} min", started.run, minutes / 60, minutes % 60), Role::Plain);
+    }
+    add("record", &snapshot.run_dir.display().to_string(), Role::Plain);
+    for (step, what, reason) in &state.overrides {
+        add("override", &format!("{}: {what}: {reason}", step.as_deref().unwrap_or("run")), Role::Warn);
+    }
+    if let Some((_, open)) = state.ended.as_ref().filter(|(_, open)| !open.is_empty()) {
+        out.push(Line::default());
+        out.push(header::title(scene, "open, and whose", true, 0, 0, columns));
+        for item in open {
+            out.push(Row::new().put(format!(" ! {}", item.what), theme.style(Role::Warn)).end(format!("{} by {} ", item.owner, item.by), theme.style(Role::Plain)).fit(columns));
+        }
+    }
+    out.push(Line::default());
+    out.push(header::title(scene, "steps", true, 0, 0, columns));
+    for step in snapshot.runbook.steps.values() {
+        let status = state.status(&step.id);
+        let (glyph, role) = theme::status(status);
+        out.push(Row::new().put(format!(" {glyph} "), theme.style(role)).cell(&step.id, 20, theme.style(Role::Plain)).put(status.word(), theme.style(role)).fit(columns));
+    }
+    out
+}

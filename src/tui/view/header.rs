@@ -1,0 +1,170 @@
+//! The frame around every page: who and where, what is next, which keys.
+
+use ratatui::text::{Line, Span};
+
+use super::Scene;
+use super::line::{Row, clean, cut, width, wrap};
+use crate::engine::Link;
+use crate::run::record::Environment;
+use crate::tui::keymap;
+use crate::tui::theme::{Role, environment};
+
+/// Header, NEXT in one row or two, and the rule with the targets.
+pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
+    let room = usize::from(columns);
+    let theme = scene.theme;
+    let mut lines = vec![if scene.model.gate.is_some() { at_gate(scene, room) } else { who(scene, room) }];
+    let sentence = match scene.snapshot.preparing.as_ref() {
+        Some((step, since)) => {
+            format!("Wait: the gate of {step} is being prepared, {} s", scene.now.seconds_since(since))
+        }
+        None if scene.snapshot.exit.is_some() => "Read how it ended, then Enter".into(),
+        None => enter_hint(scene),
+    };
+    for (i, text) in wrap(&sentence, room.saturating_sub(7)).into_iter().take(2).enumerate() {
+        let label = if i == 0 { " NEXT  " } else { "       " };
+        lines.push(Line::from(vec![
+            Span::styled(label, theme.style(Role::Warn)),
+            Span::styled(text, theme.style(Role::Title)),
+        ]));
+    }
+    lines.push(targets(scene, room));
+    lines
+}
+
+fn enter_hint(scene: &Scene<'_>) -> String {
+    let sentence = scene.next.sentence.clone();
+    if scene.model.at_rows(scene.snapshot) {
+        return super::rows::sentence(scene).unwrap_or(sentence);
+    }
+    if scene.next.enter && scene.model.dialogs.is_empty() { format!("{sentence}  (Enter)") } else { sentence }
+}
+
+fn word(scene: &Scene<'_>) -> (&'static str, Role) {
+    let read = scene.snapshot.state.survey.is_some() || scene.snapshot.survey.is_some();
+    if !read {
+        // What no server has declared yet is treated as production.
+        return ("PROD?", Role::Production);
+    }
+    environment(scene.snapshot.state.environment())
+}
+
+fn who(scene: &Scene<'_>, room: usize) -> Line<'static> {
+    let (snapshot, theme) = (scene.snapshot, scene.theme);
+    let state = &snapshot.state;
+    let (text, role) = word(scene);
+    let mut parts = vec![snapshot.runbook.name.clone()];
+    if let Some((started, _)) = &state.started {
+        parts.extend(started.incident.clone());
+    }
+    let operator = state.operator.as_ref().and_then(|id| state.actors.get(id));
+    parts.extend(operator.map(|actor| actor.user.clone()));
+    let clock = scene.now.wall.strftime("%H:%MZ").to_string();
+    let elapsed = state.started.as_ref().map_or(0, |(_, at)| scene.now.seconds_since(at)) / 60;
+    let held = match (&state.ended, state.holds.is_empty()) {
+        (Some(_), _) => ("ended", Role::Title),
+        (None, true) => ("not held", Role::Muted),
+        (None, false) => ("HELD", Role::Warn),
+    };
+    Row::new()
+        .put(format!(" {text} "), theme.style(role))
+        .put(format!(" {}", parts.join(" · ")), theme.style(Role::Title))
+        .end(format!("{clock}  +{}:{:02}   ", elapsed / 60, elapsed % 60), theme.style(Role::Plain))
+        .end(format!("{} ", held.0), theme.style(held.1))
+        .fit(room)
+}
+
+fn at_gate(scene: &Scene<'_>, room: usize) -> Line<'static> {
+    let Some(open) = &scene.snapshot.state.gate else { return Line::default() };
+    let theme = scene.theme;
+    // The gate names the environment that the offer is bound to.
+    let (text, role) = environment(open.shown.offer.environment);
+    let digest = &open.shown.offer_digest;
+    let short = match (digest.get(..4), digest.get(4..8)) {
+        (Some(a), Some(b)) => format!("{a}-{b}"),
+        _ => digest.clone(),
+    };
+    let kind = if open.shown.offer.undoes.is_some() { "UNDO" } else { "GATE" };
+    let place = super::steps::place(scene, &open.step);
+    Row::new()
+        .put(format!(" {text} "), theme.style(role))
+        .put(format!(" {kind}  {place} {}   attempt {}", open.step, open.att), theme.style(Role::Title))
+        .end(format!("offer {short} "), theme.style(Role::Muted))
+        .fit(room)
+}
+
+/// A rule that carries every target, as the server itself names it.
+fn targets(scene: &Scene<'_>, room: usize) -> Line<'static> {
+    let theme = scene.theme;
+    let muted = theme.style(Role::Muted);
+    let mut spans = vec![Span::styled("─", muted)];
+    let mut used = 1;
+    let count = scene.snapshot.targets.len();
+    for (i, (name, link)) in scene.snapshot.targets.iter().enumerate() {
+        let share = (room.saturating_sub(used + 1)) / (count - i).max(1);
+        let (glyph, role, words) = match link {
+            Link::Connecting => ("…", Role::Muted, "connecting".to_owned()),
+            Link::Up(identity) => {
+                let role = match identity.environment {
+                    Environment::Production => Role::Plain,
+                    Environment::Rehearsal => Role::Running,
+                };
+                ("✓", role, identity.seen.words.clone())
+            }
+            Link::Down { words, .. } => ("✗", Role::Bad, words.clone()),
+        };
+        let text = cut(&format!(" {glyph} {name} {words} "), share.saturating_sub(1));
+        if share < 8 {
+            break;
+        }
+        used += width(&text) + 1;
+        spans.push(Span::styled(text, theme.style(role)));
+        spans.push(Span::styled("─", muted));
+    }
+    spans.push(Span::styled("─".repeat(room.saturating_sub(used)), muted));
+    Line::from(spans)
+}
+
+/// The title of a pane, with what is out of sight.
+pub fn title(scene: &Scene<'_>, word: &str, focused: bool, above: usize, below: usize, columns: usize) -> Line<'static> {
+    let theme = scene.theme;
+    let style = theme.style(if focused { Role::Title } else { Role::Muted });
+    let hidden = match (above, below) {
+        (0, 0) => String::new(),
+        (0, below) => format!(" ▼ {below} more "),
+        (above, 0) => format!(" ▲ {above} above "),
+        (above, below) => format!(" ▲ {above} ▼ {below} "),
+    };
+    let mark = if focused { "━" } else { "─" };
+    let text = format!("{mark} {} ", clean(word));
+    let rest = columns.saturating_sub(width(&text) + width(&hidden));
+    Line::from(vec![
+        Span::styled(text, style),
+        Span::styled("─".repeat(rest), theme.style(Role::Muted)),
+        Span::styled(hidden, theme.style(Role::Muted)),
+    ])
+}
+
+/// As many of the keys as fit; help and the way out always.
+pub fn footer(scene: &Scene<'_>, columns: u16) -> Line<'static> {
+    let room = usize::from(columns);
+    let theme = scene.theme;
+    let keys = keymap::footer(scene.model, scene.snapshot);
+    let (last, first): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, _)| matches!(*key, "?" | "q"));
+    let size = |(key, label): &(&str, &str)| width(key) + width(label) + 3;
+    let mut left = room.saturating_sub(1 + last.iter().map(size).sum::<usize>());
+    let mut shown = Vec::new();
+    for key in first {
+        if size(&key) <= left {
+            left -= size(&key);
+            shown.push(key);
+        }
+    }
+    shown.extend(last);
+    let mut spans = vec![Span::raw(" ")];
+    for (key, label) in shown {
+        spans.push(Span::styled(key, theme.style(Role::Title)));
+        spans.push(Span::styled(format!(" {label}  "), theme.style(Role::Muted)));
+    }
+    Line::from(spans)
+}

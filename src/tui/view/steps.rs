@@ -1,0 +1,133 @@
+//! The steps, by phase: glyph and words, the layer's letter, and what each asks for.
+
+use ratatui::text::Line;
+
+use super::Scene;
+use super::line::{Row, pad};
+use crate::run::next::level_of;
+use crate::run::record::Position;
+use crate::run::state::Status;
+use crate::runbook::expect::Verdict;
+use crate::runbook::{CheckRef, Level, Phase, Step};
+use crate::tui::theme::{self, Role};
+
+pub fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Contain => "contain",
+        Phase::Repair => "repair",
+        Phase::Release => "release",
+        Phase::Close => "close",
+    }
+}
+
+/// The number of a step in the file, from 1.
+pub fn place(scene: &Scene<'_>, id: &str) -> String {
+    scene.snapshot.runbook.steps.get_index_of(id).map_or_else(String::new, |i| (i + 1).to_string())
+}
+
+/// All lines, and the first to show so that the selected step stays in sight.
+pub fn lines(scene: &Scene<'_>, columns: usize, rows: usize) -> (Vec<Line<'static>>, usize) {
+    let selected = scene.model.step(scene.snapshot);
+    let mut lines = Vec::new();
+    let mut at = 0;
+    let mut phase = None;
+    let widest = scene.snapshot.runbook.steps.keys().map(String::len).max().unwrap_or(0).min(columns / 3);
+    for step in scene.snapshot.runbook.steps.values() {
+        if phase != Some(step.phase) {
+            phase = Some(step.phase);
+            lines.push(phase_line(scene, step.phase, columns));
+        }
+        if selected == Some(step.id.as_str()) {
+            at = lines.len();
+        }
+        lines.push(step_line(scene, step, selected == Some(step.id.as_str()), widest, columns));
+    }
+    // A third of the pane stays above the selected step: what came before it is the context.
+    let first = (at + 1).saturating_sub(rows.saturating_sub(rows / 3)).min(lines.len().saturating_sub(rows));
+    (lines, first)
+}
+
+fn phase_line(scene: &Scene<'_>, phase: Phase, columns: usize) -> Line<'static> {
+    let row = Row::new().put(format!(" {}", phase_word(phase)), scene.theme.style(Role::Muted));
+    let guards = &scene.snapshot.state.guards;
+    if phase != Phase::Contain || guards.is_empty() {
+        return row.fit(columns);
+    }
+    let broken = guards.values().filter(|guard| guard.broken.is_some()).count();
+    let (words, role) = match broken {
+        0 => (format!("✓ {} guards hold ", guards.len()), Role::Ok),
+        _ => (format!("✗ {broken} of {} guards broke ", guards.len()), Role::Bad),
+    };
+    row.end(words, scene.theme.style(role)).fit(columns)
+}
+
+fn step_line(scene: &Scene<'_>, step: &Step, selected: bool, widest: usize, columns: usize) -> Line<'static> {
+    let theme = scene.theme;
+    let state = scene.snapshot.state.steps.get(&step.id);
+    let status = state.map_or(Status::Waiting, |s| s.status);
+    let (glyph, role) = theme::status(status);
+    let is_next = scene.next.step.as_deref() == Some(&step.id);
+    let (glyph, role) = if is_next && status == Status::Waiting { ("▶", Role::Title) } else { (glyph, role) };
+    let text = if selected { theme.style(Role::Title) } else { theme.style(Role::Plain) };
+    let mut line = Row::new()
+        .put(if selected { "›" } else { " " }, theme.style(Role::Title))
+        .put(format!("{glyph} "), theme.style(role))
+        .put(format!("{:>2} ", place(scene, &step.id)), theme.style(Role::Muted))
+        .put(pad(&step.id, widest), text)
+        .put(format!("  {}", step.title), theme.style(if status.finished() { Role::Muted } else { Role::Plain }));
+    let (words, role) = tail(scene, step, status);
+    line = line.end(format!("{words}  "), theme.style(role)).end(theme::layer(step.layer), theme.style(Role::Muted)).end(" ", theme.style(Role::Plain));
+    line.fit(columns)
+}
+
+/// What stands at the end of a step's row.
+fn tail(scene: &Scene<'_>, step: &Step, status: Status) -> (String, Role) {
+    let state = scene.snapshot.state.steps.get(&step.id);
+    let since = || state.and_then(|s| s.since.as_ref()).map(|at| at.wall.strftime("%H:%MZ").to_string());
+    match status {
+        Status::Waiting | Status::Enabled => {
+            let found = scene.snapshot.survey.as_ref().and_then(|survey| {
+                survey.steps.iter().find(|(id, _)| *id == step.id).map(|(_, found)| found.position)
+            });
+            match found {
+                Some(Position::Done) => ("done already?".into(), Role::Warn),
+                Some(Position::HalfDone) => ("half done".into(), Role::Warn),
+                _ => (level_word(level_of(&scene.snapshot.runbook, step)).into(), Role::Muted),
+            }
+        }
+        Status::Running => {
+            let elapsed = scene.snapshot.state.open.as_ref().map_or(0, |open| scene.now.seconds_since(&open.at));
+            (format!("running {}", super::line::clock(elapsed)), Role::Running)
+        }
+        Status::Done => {
+            let guards: Vec<_> = scene.snapshot.state.guards.iter().filter(|(_, g)| g.step.as_ref() == Some(&step.id)).collect();
+            let time = since().unwrap_or_default();
+            if guards.is_empty() {
+                (time, Role::Muted)
+            } else if let Some((check, _)) = guards.iter().find(|(_, g)| g.broken.is_some()) {
+                (format!("guard ✗ {}", verdict_word(scene, check)), Role::Bad)
+            } else {
+                (format!("guard ✓ {time}"), Role::Ok)
+            }
+        }
+        other => (other.word().into(), theme::status(other).1),
+    }
+}
+
+fn verdict_word(scene: &Scene<'_>, check: &CheckRef) -> &'static str {
+    let latest = scene.snapshot.checks.get(check).and_then(|live| live.latest.as_ref());
+    latest.map_or("unknown", |checked| Verdict::word(&checked.verdict))
+}
+
+/// What must be typed, in a word.
+pub fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::None => "reads",
+        Level::Choice => "your choice",
+        Level::Seen => "by hand",
+        Level::Number => "type number",
+        Level::Object => "type object",
+        Level::Step => "type step",
+        Level::Irreversible => "IRREVERSIBLE",
+    }
+}

@@ -1,0 +1,226 @@
+//! The first screen: where the world stands, on every layer at once.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::line::{Row, wrap};
+use super::{Scene, bottom, checks, draw_lines, header, scrolled, top};
+use crate::engine::Live;
+use crate::run::record::{Found, Position};
+use crate::runbook::{CheckRef, Layer};
+use crate::tui::theme::{self, Role};
+
+pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
+    let entry = entry(scene, usize::from(area.width));
+    let rows = u16::try_from(entry.len()).unwrap_or(0).min(area.height / 3);
+    draw_lines(entry, bottom(area, rows), buffer);
+    let page = top(area, area.height - rows);
+    if page.width < 120 {
+        let columns = usize::from(page.width);
+        let mut lines = layers(scene, columns);
+        lines.extend(services(scene, columns));
+        lines.extend(statements(scene, columns));
+        lines.extend(never(scene, columns));
+        return scrolled(scene, lines, scene.model.scroll, page, buffer);
+    }
+    let left = Rect { width: page.width / 2, ..page };
+    let right = Rect { x: page.x + left.width + 1, width: page.width - left.width - 1, ..page };
+    for y in page.y..page.bottom() {
+        buffer.set_string(right.x - 1, y, "│", scene.theme.style(Role::Muted));
+    }
+    let columns = usize::from(left.width);
+    let mut lines = layers(scene, columns);
+    lines.push(Line::default());
+    lines.extend(never(scene, columns));
+    scrolled(scene, lines, scene.model.scroll, left, buffer);
+    let columns = usize::from(right.width);
+    let mut lines = services(scene, columns);
+    lines.push(Line::default());
+    lines.extend(statements(scene, columns));
+    lines.push(Line::default());
+    lines.extend(steps(scene, columns));
+    scrolled(scene, lines, scene.model.scroll, right, buffer);
+}
+
+fn layers(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let mut out = vec![header::title(scene, "what holds, by layer", true, 0, 0, columns)];
+    for layer in [Layer::Schema, Layer::Data, Layer::Events, Layer::Service] {
+        let mut label = theme::layer_word(layer);
+        for check in scene.snapshot.runbook.checks.values().filter(|c| c.layer == layer) {
+            let name = CheckRef::Check(check.name.clone());
+            out.push(check_line(scene, label, &name, &check.title, columns));
+            label = "";
+        }
+        if layer == Layer::Service {
+            for service in scene.snapshot.runbook.services.values().filter(|s| s.gone) {
+                let name = CheckRef::ServiceGone(service.name.clone());
+                out.push(check_line(scene, label, &name, &format!("{} is gone", service.name), columns));
+                label = "";
+            }
+        }
+    }
+    out
+}
+
+fn check_line(scene: &Scene<'_>, label: &str, check: &CheckRef, title: &str, columns: usize) -> Line<'static> {
+    let theme = scene.theme;
+    let found = scene.snapshot.survey.as_ref().and_then(|s| s.checks.iter().find(|c| &c.check == check));
+    let live = scene.snapshot.checks.get(check).cloned().or_else(|| {
+        let latest = Some(found?.clone());
+        Some(Live { latest, history: Default::default(), asking: false })
+    });
+    let latest = live.as_ref().and_then(|l| l.latest.as_ref());
+    let (glyph, role) = theme::verdict(latest.map(|c| &c.verdict));
+    let words = (columns * 9 / 20).max(24);
+    let mut answer = checks::answer(live.as_ref());
+    let meaning = checks::meaning(scene, check, live.as_ref());
+    if answer == "false" || answer == "true" {
+        answer = latest.map_or(answer, |c| c.verdict.word().to_owned());
+    }
+    let mut row = Row::new()
+        .cell(format!(" {label}"), 9, theme.style(Role::Muted))
+        .put(format!("{glyph} "), theme.style(role))
+        .cell(title, words, theme.style(Role::Plain))
+        .put(" ", theme.style(Role::Plain))
+        .put(answer, theme.style(if role == Role::Ok { Role::Muted } else { role }));
+    if let Some((words, role)) = meaning {
+        row = row.put(format!(" · {words}"), theme.style(role));
+    }
+    row.end(latest.map_or_else(String::new, |c| format!("{} ", scene.age(&c.at))), theme.style(Role::Muted)).fit(columns)
+}
+
+fn services(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let muted = theme.style(Role::Muted);
+    if scene.snapshot.runbook.services.is_empty() {
+        return Vec::new();
+    }
+    let mut out = vec![header::title(scene, "who runs · version · there · needs", true, 0, 0, columns)];
+    let Some(survey) = &scene.snapshot.survey else {
+        for service in scene.snapshot.runbook.services.values() {
+            out.push(Row::new().put(format!("  {}  looking", service.name), muted).fit(columns));
+        }
+        return out;
+    };
+    for seen in &survey.services {
+        let there = match (seen.connected, &seen.group_state) {
+            (Some(n), Some(group)) => format!("{n} · {group}"),
+            (Some(n), None) => format!("{n} connected"),
+            (None, Some(group)) => format!("group {group}"),
+            (None, None) => "cannot see".into(),
+        };
+        let alive = seen.connected.is_some_and(|n| n > 0);
+        let mut row = Row::new()
+            .cell(format!("  {}", seen.name), 16, theme.style(Role::Plain))
+            .cell(seen.runs.as_deref().unwrap_or("-"), 5, muted)
+            .cell(there, 15, theme.style(Role::Plain))
+            .put(" ", muted);
+        if seen.gone {
+            let (words, role) = if alive { ("✗ should be gone", Role::Bad) } else { ("should be gone", Role::Muted) };
+            row = row.put(format!("{words}  "), theme.style(role));
+        }
+        for (need, met) in &seen.needs {
+            let (glyph, role) = match met {
+                Some(true) => ("✓", Role::Ok),
+                Some(false) => ("✗", Role::Bad),
+                None => ("?", Role::Warn),
+            };
+            row = row.put(format!("{glyph} "), theme.style(role)).put(format!("{need}  "), theme.style(Role::Plain));
+        }
+        out.push(row.fit(columns));
+    }
+    out
+}
+
+fn position(found: &Found) -> (&'static str, Role) {
+    match found.position {
+        Position::Done => ("in", Role::Warn),
+        Position::NotDone => ("not in", Role::Ok),
+        Position::HalfDone => ("half in", Role::Warn),
+        Position::Unknown => ("unknown", Role::Warn),
+    }
+}
+
+fn statements(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let Some(survey) = scene.snapshot.survey.as_ref().filter(|s| !s.statements.is_empty()) else { return Vec::new() };
+    let mut out = vec![header::title(scene, "the release, as the database has it", true, 0, 0, columns)];
+    for (i, (statement, found)) in survey.statements.iter().enumerate() {
+        let (word, role) = position(found);
+        let flat = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        out.push(
+            Row::new()
+                .put(format!("  {} ", i + 1), theme.style(Role::Muted))
+                .put(flat, theme.style(Role::Plain))
+                .end(format!("{word} "), theme.style(role))
+                .fit(columns),
+        );
+    }
+    out
+}
+
+fn never(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let mut out = Vec::new();
+    for never in &scene.snapshot.runbook.never {
+        let advice = if never.matches.is_none() { " (advice: nothing refuses it)" } else { "" };
+        let text = format!("{}: {}{advice}", never.what, never.because);
+        for (i, line) in wrap(&text, columns.saturating_sub(9)).into_iter().enumerate() {
+            let label = if i == 0 { " never   " } else { "         " };
+            out.push(Row::new().put(label, theme.style(Role::Bad)).put(line, theme.style(Role::Plain)).fit(columns));
+        }
+    }
+    out
+}
+
+fn steps(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let Some(survey) = &scene.snapshot.survey else { return Vec::new() };
+    let mut out = vec![header::title(scene, "the steps, as the world shows them", true, 0, 0, columns)];
+    for (id, found) in &survey.steps {
+        let (glyph, word, role) = match found.position {
+            Position::Done => ("✓", "done", Role::Ok),
+            Position::NotDone => (" ", "not done", Role::Plain),
+            Position::HalfDone => ("!", "half done", Role::Warn),
+            Position::Unknown => ("?", "unknown", Role::Warn),
+        };
+        out.push(
+            Row::new()
+                .put(format!(" {glyph} "), theme.style(role))
+                .cell(id, 18, theme.style(Role::Plain))
+                .cell(word, 10, theme.style(role))
+                .put(&found.because, theme.style(Role::Muted))
+                .fit(columns),
+        );
+    }
+    out
+}
+
+/// Where to enter, and on what that rests.
+fn entry(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let theme = scene.theme;
+    let mut out = vec![scene.rule(u16::try_from(columns).unwrap_or(u16::MAX))];
+    let text = match &scene.snapshot.survey {
+        None => "Looking at every layer at once, read-only. Containing need not wait for it.".to_owned(),
+        Some(survey) => {
+            let count = |position| survey.steps.iter().filter(|(_, found)| found.position == position).count();
+            let at = match &survey.entry {
+                Some(id) => format!("enter at {} {id}", super::steps::place(scene, id)),
+                None => "every step is done already".into(),
+            };
+            format!(
+                "{at} · done {} · not done {} · half done {} · unknown {}",
+                count(Position::Done),
+                count(Position::NotDone),
+                count(Position::HalfDone),
+                count(Position::Unknown)
+            )
+        }
+    };
+    for line in wrap(&text, columns.saturating_sub(2)) {
+        out.push(Line::styled(format!(" {line}"), theme.style(Role::Title)));
+    }
+    out
+}
