@@ -30,7 +30,10 @@ use crate::support;
 
 fn access(env: &[(&str, &str)]) -> Access {
     Access {
-        env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        env: env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
         run: "20261124-0207-checkout".to_owned(),
         runbook: "checkout-v2".to_owned(),
         incident: None,
@@ -41,29 +44,55 @@ fn access(env: &[(&str, &str)]) -> Access {
 }
 
 fn target(address: &str) -> Target {
-    Target { name: "bus".to_owned(), kind: TargetKind::Kafka, address: address.to_owned(), key: None }
+    Target {
+        name: "bus".to_owned(),
+        kind: TargetKind::Kafka,
+        address: address.to_owned(),
+        key: None,
+    }
 }
 
 fn connection(brokers: &str) -> Connection {
-    Connection::open(&target("${KAFKA_BROKERS}"), &access(&[("KAFKA_BROKERS", brokers)])).unwrap()
+    Connection::open(
+        &target("${KAFKA_BROKERS}"),
+        &access(&[("KAFKA_BROKERS", brokers)]),
+    )
+    .unwrap()
 }
 
 async fn create(brokers: &str, topic: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .unwrap();
     let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
-    admin.create_topics([&topic], &options).await.unwrap()[0].as_ref().unwrap();
+    admin.create_topics([&topic], &options).await.unwrap()[0]
+        .as_ref()
+        .unwrap();
 }
 
 /// Key, payload, timestamp in ms.
 fn produce(brokers: &str, topic: &str, records: &[(&str, &str, i64)], version: &str) {
-    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .unwrap();
     for (key, payload, at) in records {
         let headers = OwnedHeaders::new()
-            .insert(Header { key: "app", value: Some("checkout") })
-            .insert(Header { key: "version", value: Some(version) });
-        let record = BaseRecord::to(topic).key(*key).payload(*payload).timestamp(*at).headers(headers);
+            .insert(Header {
+                key: "app",
+                value: Some("checkout"),
+            })
+            .insert(Header {
+                key: "version",
+                value: Some(version),
+            });
+        let record = BaseRecord::to(topic)
+            .key(*key)
+            .payload(*payload)
+            .timestamp(*at)
+            .headers(headers);
         producer.send(record).map_err(|(e, _)| e).unwrap();
     }
     producer.flush(Duration::from_secs(10)).unwrap();
@@ -78,11 +107,14 @@ fn read_all(brokers: &str, topic: &str) -> Vec<(String, String)> {
         .set("enable.partition.eof", "true")
         .create()
         .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).unwrap();
+    let metadata = consumer
+        .fetch_metadata(Some(topic), Duration::from_secs(5))
+        .unwrap();
     let partitions = metadata.topics()[0].partitions().len();
     let mut list = rdkafka::TopicPartitionList::new();
     for p in 0..partitions {
-        list.add_partition_offset(topic, p as i32, rdkafka::Offset::Beginning).unwrap();
+        list.add_partition_offset(topic, p as i32, rdkafka::Offset::Beginning)
+            .unwrap();
     }
     consumer.assign(&list).unwrap();
     let (mut found, mut ended) = (Vec::new(), BTreeSet::new());
@@ -96,7 +128,8 @@ fn read_all(brokers: &str, topic: &str) -> Vec<(String, String)> {
                     .and_then(|h| h.iter().find(|h| h.key == "backout-item"))
                     .and_then(|h| h.value)
                     .map(|v| String::from_utf8_lossy(v).into_owned());
-                let payload = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
+                let payload =
+                    String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
                 found.push((item.unwrap_or_default(), payload));
             }
             Some(Err(rdkafka::error::KafkaError::PartitionEOF(p))) => {
@@ -109,7 +142,14 @@ fn read_all(brokers: &str, topic: &str) -> Vec<(String, String)> {
 }
 
 /// A port whose engine says go `times` times, then stop; and everything that was reported.
-fn port(times: usize) -> (Port, watch::Sender<bool>, tokio::task::JoinHandle<Vec<(Point, Value)>>, mpsc::Receiver<ItemDone>) {
+fn port(
+    times: usize,
+) -> (
+    Port,
+    watch::Sender<bool>,
+    tokio::task::JoinHandle<Vec<(Point, Value)>>,
+    mpsc::Receiver<ItemDone>,
+) {
     let (reports, mut inbox) = mpsc::channel::<(String, u32, Report)>(16);
     let (cancel, cancelled) = watch::channel(false);
     let (items, done) = mpsc::channel(100);
@@ -118,7 +158,11 @@ fn port(times: usize) -> (Port, watch::Sender<bool>, tokio::task::JoinHandle<Vec
         while let Some((_, _, report)) = inbox.recv().await {
             match report {
                 Report::Reached { point, data, reply } => {
-                    let go = if points.len() < times { Go::Go } else { Go::Stop };
+                    let go = if points.len() < times {
+                        Go::Go
+                    } else {
+                        Go::Stop
+                    };
                     points.push((point, data));
                     let _ = reply.send(go);
                 }
@@ -131,7 +175,17 @@ fn port(times: usize) -> (Port, watch::Sender<bool>, tokio::task::JoinHandle<Vec
         }
         points
     });
-    (Port { step: "tell".to_owned(), att: 1, reports, cancel: cancelled }, cancel, engine, done)
+    (
+        Port {
+            step: "tell".to_owned(),
+            att: 1,
+            reports,
+            cancel: cancelled,
+        },
+        cancel,
+        engine,
+        done,
+    )
 }
 
 fn job(topic: &str, n: usize) -> Job {
@@ -151,36 +205,71 @@ fn job(topic: &str, n: usize) -> Job {
 }
 
 fn ends(topic: &str, ends: &BTreeMap<i32, i64>) -> Value {
-    let ends: serde_json::Map<_, _> = ends.iter().map(|(p, e)| (p.to_string(), Value::from(*e))).collect();
+    let ends: serde_json::Map<_, _> = ends
+        .iter()
+        .map(|(p, e)| (p.to_string(), Value::from(*e)))
+        .collect();
     serde_json::json!({"topic": topic, "ends": ends})
 }
 
 fn each_once(brokers: &str, topic: &str, n: usize) {
-    let found: Vec<String> = read_all(brokers, topic).into_iter().map(|(item, _)| item).collect();
+    let found: Vec<String> = read_all(brokers, topic)
+        .into_iter()
+        .map(|(item, _)| item)
+        .collect();
     let items: BTreeSet<&String> = found.iter().collect();
     assert_eq!((found.len(), items.len()), (n, n), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lag_and_state_are_those_of_a_real_group() {
-    let Some(broker) = support::kafka("group") else { return };
+    let Some(broker) = support::kafka("group") else {
+        return;
+    };
     let (topic, name) = (broker.name("orders"), broker.name("loyalty"));
     create(&broker.brokers, &topic, 2).await;
     let bus = connection(&broker.brokers);
     let access = access(&[]);
-    let lag = GroupCheck { group: name.clone(), lag: Some(topic.clone()), state: None };
-    let empty = GroupCheck { group: name.clone(), lag: None, state: Some("empty".to_owned()) };
+    let lag = GroupCheck {
+        group: name.clone(),
+        lag: Some(topic.clone()),
+        state: None,
+    };
+    let empty = GroupCheck {
+        group: name.clone(),
+        lag: None,
+        state: Some("empty".to_owned()),
+    };
 
     // Never seen, nothing in the topic: nothing to be behind of, and nobody there.
-    assert_eq!(group::ask(&lag, &bus, &access).await.value, Some(Value::from(0)));
-    assert_eq!(group::ask(&empty, &bus, &access).await.verdict, Some(Verdict::Pass));
+    assert_eq!(
+        group::ask(&lag, &bus, &access).await.value,
+        Some(Value::from(0))
+    );
+    assert_eq!(
+        group::ask(&empty, &bus, &access).await.verdict,
+        Some(Verdict::Pass)
+    );
 
-    let records: Vec<(String, String)> = (0..10).map(|i| (format!("{i}"), format!("{{\"order_id\":{i}}}"))).collect();
-    let records: Vec<(&str, &str, i64)> = records.iter().map(|(k, v)| (k.as_str(), v.as_str(), 1_760_000_000_000)).collect();
+    let records: Vec<(String, String)> = (0..10)
+        .map(|i| (format!("{i}"), format!("{{\"order_id\":{i}}}")))
+        .collect();
+    let records: Vec<(&str, &str, i64)> = records
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str(), 1_760_000_000_000))
+        .collect();
     produce(&broker.brokers, &topic, &records, "v1");
     let unknown = group::ask(&lag, &bus, &access).await;
-    assert!(unknown.verdict.is_some_and(|v| v.is_unknown()), "no committed offset is not zero");
-    assert!(unknown.words.unwrap().contains("has committed no offset for partition"));
+    assert!(
+        unknown.verdict.is_some_and(|v| v.is_unknown()),
+        "no committed offset is not zero"
+    );
+    assert!(
+        unknown
+            .words
+            .unwrap()
+            .contains("has committed no offset for partition")
+    );
 
     let member: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &broker.brokers)
@@ -196,7 +285,10 @@ async fn lag_and_state_are_those_of_a_real_group() {
         let mut seen = 0;
         let until = Instant::now() + Duration::from_secs(20);
         while seen < 10 && Instant::now() < until {
-            seen += usize::from(matches!(member.poll(Duration::from_millis(100)), Some(Ok(_))));
+            seen += usize::from(matches!(
+                member.poll(Duration::from_millis(100)),
+                Some(Ok(_))
+            ));
         }
         assert_eq!(seen, 10);
         member.commit_consumer_state(CommitMode::Sync).unwrap();
@@ -205,20 +297,44 @@ async fn lag_and_state_are_those_of_a_real_group() {
     .await
     .unwrap();
 
-    assert_eq!(group::ask(&lag, &bus, &access).await.value, Some(Value::from(0)));
+    assert_eq!(
+        group::ask(&lag, &bus, &access).await.value,
+        Some(Value::from(0))
+    );
     let found = group::ask(&empty, &bus, &access).await;
-    assert_eq!((found.value, found.verdict), (Some(Value::from("stable")), Some(Verdict::Fail)));
-    assert!(found.words.unwrap().starts_with("stable, loyalty-1 on 127.0.0.1"));
+    assert_eq!(
+        (found.value, found.verdict),
+        (Some(Value::from("stable")), Some(Verdict::Fail))
+    );
+    assert!(
+        found
+            .words
+            .unwrap()
+            .starts_with("stable, loyalty-1 on 127.0.0.1")
+    );
 
     produce(&broker.brokers, &topic, &records[..4], "v2");
-    assert_eq!(group::ask(&lag, &bus, &access).await.value, Some(Value::from(4)));
+    assert_eq!(
+        group::ask(&lag, &bus, &access).await.value,
+        Some(Value::from(4))
+    );
 
-    tokio::task::spawn_blocking(move || drop(member)).await.unwrap();
+    tokio::task::spawn_blocking(move || drop(member))
+        .await
+        .unwrap();
     let found = group::ask(&empty, &bus, &access).await;
     assert_eq!(found.verdict, Some(Verdict::Pass), "{:?}", found.words);
 
-    let snapshot = bus.offsets_snapshot(&BTreeMap::from([(name.clone(), vec![topic.clone()])])).await.unwrap();
-    let committed: i64 = snapshot["groups"][&name][&topic].as_object().unwrap().values().filter_map(Value::as_i64).sum();
+    let snapshot = bus
+        .offsets_snapshot(&BTreeMap::from([(name.clone(), vec![topic.clone()])]))
+        .await
+        .unwrap();
+    let committed: i64 = snapshot["groups"][&name][&topic]
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(Value::as_i64)
+        .sum();
     assert_eq!(committed, 10);
 }
 
@@ -226,8 +342,18 @@ const OLD: i64 = 1_760_000_000_000;
 const NEW: i64 = OLD + 3_600_000;
 
 fn two_shapes(brokers: &str, topic: &str) {
-    let old: Vec<_> = (0..5).map(|_| ("a", r#"{"order_id":1,"status":"confirmed"}"#, OLD)).collect();
-    let new: Vec<_> = (0..3).map(|_| ("b", r#"{"payment_reference_id":"x","order_id":2,"status":"pending"}"#, NEW)).collect();
+    let old: Vec<_> = (0..5)
+        .map(|_| ("a", r#"{"order_id":1,"status":"confirmed"}"#, OLD))
+        .collect();
+    let new: Vec<_> = (0..3)
+        .map(|_| {
+            (
+                "b",
+                r#"{"payment_reference_id":"x","order_id":2,"status":"pending"}"#,
+                NEW,
+            )
+        })
+        .collect();
     produce(brokers, topic, &old, "v1");
     produce(brokers, topic, &new, "v2");
     produce(brokers, topic, &[("b", "not json", NEW)], "v2");
@@ -235,41 +361,77 @@ fn two_shapes(brokers: &str, topic: &str) {
 
 async fn scan(bus: &Connection, topic: &str, since: Option<i64>) -> ShapeTable {
     let since = since.map(|ms| jiff::Timestamp::from_millisecond(ms).unwrap());
-    shapes::scan(bus, topic, since, Limits::default(), |_| ControlFlow::Continue(())).await.unwrap()
+    shapes::scan(bus, topic, since, Limits::default(), |_| {
+        ControlFlow::Continue(())
+    })
+    .await
+    .unwrap()
 }
 
 async fn shapes_on(brokers: &str, topic: &str, searched: bool) {
     let bus = connection(brokers);
     let whole = scan(&bus, topic, None).await;
-    assert_eq!((whole.records, whole.undecodable, whole.partial.clone()), (9, 1, None));
-    let counts: Vec<_> = whole.shapes.iter().map(|s| (s.count, s.fields.len())).collect();
+    assert_eq!(
+        (whole.records, whole.undecodable, whole.partial.clone()),
+        (9, 1, None)
+    );
+    let counts: Vec<_> = whole
+        .shapes
+        .iter()
+        .map(|s| (s.count, s.fields.len()))
+        .collect();
     assert_eq!(counts, [(5, 2), (3, 3)]);
-    assert_eq!(whole.shapes[0].producers, BTreeMap::from([("checkout v1".to_owned(), 5)]));
+    assert_eq!(
+        whole.shapes[0].producers,
+        BTreeMap::from([("checkout v1".to_owned(), 5)])
+    );
     assert_eq!(whole.differing(), ["payment_reference_id"]);
     let seen = whole.shapes[1].seen.values().next().unwrap();
-    assert_eq!((seen.first_ms, seen.last_ms, seen.last - seen.first), (NEW, NEW, 2));
+    assert_eq!(
+        (seen.first_ms, seen.last_ms, seen.last - seen.first),
+        (NEW, NEW, 2)
+    );
 
     let since = scan(&bus, topic, Some(NEW - 1000)).await;
-    assert_eq!((since.records, since.shapes.len(), since.searched), (4, 1, searched));
+    assert_eq!(
+        (since.records, since.shapes.len(), since.searched),
+        (4, 1, searched)
+    );
     let later = scan(&bus, topic, Some(NEW + 1000)).await;
     assert_eq!((later.records, later.partial), (0, None));
 
-    let few = Limits { records: 2, ..Limits::default() };
-    let part = shapes::scan(&bus, topic, None, few, |_| ControlFlow::Continue(())).await.unwrap();
+    let few = Limits {
+        records: 2,
+        ..Limits::default()
+    };
+    let part = shapes::scan(&bus, topic, None, few, |_| ControlFlow::Continue(()))
+        .await
+        .unwrap();
     assert_eq!(part.partial.as_deref(), Some("stopped at 2 records"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shapes_of_a_window_on_a_broker() {
-    let Some(broker) = support::kafka("shapes") else { return };
+    let Some(broker) = support::kafka("shapes") else {
+        return;
+    };
     let topic = broker.name("orders");
     create(&broker.brokers, &topic, 3).await;
     two_shapes(&broker.brokers, &topic);
     shapes_on(&broker.brokers, &topic, false).await;
     let (bus, none) = (connection(&broker.brokers), broker.name("none"));
-    let missing = shapes::scan(&bus, &none, None, Limits::default(), |_| ControlFlow::Continue(()));
+    let missing = shapes::scan(&bus, &none, None, Limits::default(), |_| {
+        ControlFlow::Continue(())
+    });
     let failure = missing.await.unwrap_err();
-    assert!(failure.hint.as_deref().unwrap_or_default().starts_with("look at the topic's name"), "{failure}");
+    assert!(
+        failure
+            .hint
+            .as_deref()
+            .unwrap_or_default()
+            .starts_with("look at the topic's name"),
+        "{failure}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,59 +445,113 @@ async fn shapes_of_a_window_where_times_are_answered_wrongly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_published_once_although_the_first_producer_died() {
-    let Some(broker) = support::kafka("publish") else { return };
+    let Some(broker) = support::kafka("publish") else {
+        return;
+    };
     let topic = broker.name("orders");
     create(&broker.brokers, &topic, 3).await;
     produce(&broker.brokers, &topic, &[("k", "{}", OLD)], "v1");
     let bus = connection(&broker.brokers);
     let job = job(&topic, 20);
-    let before = bus.marks(&topic).await.unwrap().into_iter().map(|(p, m)| (p, m.end)).collect();
+    let before = bus
+        .marks(&topic)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(p, m)| (p, m.end))
+        .collect();
     let sent = ends(&topic, &before);
 
     // A process that dies between its last event and its commit.
     let dead: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &broker.brokers)
-        .set("transactional.id", publish::transactional_id(&job.run, &job.step))
+        .set(
+            "transactional.id",
+            publish::transactional_id(&job.run, &job.step),
+        )
         .create()
         .unwrap();
     dead.init_transactions(Duration::from_secs(20)).unwrap();
     dead.begin_transaction().unwrap();
     for event in &job.events[..7] {
         let headers = OwnedHeaders::new()
-            .insert(Header { key: "backout-step", value: Some(&job.step) })
-            .insert(Header { key: "backout-item", value: Some(&event.item) });
-        dead.send(BaseRecord::to(&topic).key(&event.key).payload(&event.value).headers(headers)).map_err(|(e, _)| e).unwrap();
+            .insert(Header {
+                key: "backout-step",
+                value: Some(&job.step),
+            })
+            .insert(Header {
+                key: "backout-item",
+                value: Some(&event.item),
+            });
+        dead.send(
+            BaseRecord::to(&topic)
+                .key(&event.key)
+                .payload(&event.value)
+                .headers(headers),
+        )
+        .map_err(|(e, _)| e)
+        .unwrap();
     }
     dead.flush(Duration::from_secs(10)).unwrap();
 
     let settled = publish::settle(&bus, &job, &sent).await.unwrap();
-    assert_eq!((settled.result, settled.changed), (OutcomeResult::NotApplied, Some(0)), "{}", settled.evidence);
+    assert_eq!(
+        (settled.result, settled.changed),
+        (OutcomeResult::NotApplied, Some(0)),
+        "{}",
+        settled.evidence
+    );
 
     let (port_, _cancel, engine, _) = port(9);
     let outcome = publish::perform(&port_, &bus, job.clone(), Some(&sent)).await;
-    assert_eq!((outcome.result, outcome.changed), (OutcomeResult::Applied, Some(20)), "{}", outcome.evidence);
-    assert_eq!(outcome.evidence, "20 events acknowledged in one transaction");
+    assert_eq!(
+        (outcome.result, outcome.changed),
+        (OutcomeResult::Applied, Some(20)),
+        "{}",
+        outcome.evidence
+    );
+    assert_eq!(
+        outcome.evidence,
+        "20 events acknowledged in one transaction"
+    );
     drop(port_);
     let points = engine.await.unwrap();
-    assert_eq!((points.len(), points[0].0, &points[0].1["ends"]), (1, Point::Sent, &sent["ends"]));
-    assert!(dead.commit_transaction(Duration::from_secs(10)).is_err(), "the dead producer is fenced");
+    assert_eq!(
+        (points.len(), points[0].0, &points[0].1["ends"]),
+        (1, Point::Sent, &sent["ends"])
+    );
+    assert!(
+        dead.commit_transaction(Duration::from_secs(10)).is_err(),
+        "the dead producer is fenced"
+    );
 
     // A process that dies after its commit and before its outcome.
     let (port_, _cancel, engine, _) = port(9);
     let again = publish::perform(&port_, &bus, job.clone(), Some(&points[0].1)).await;
-    assert_eq!((again.result, again.evidence.as_str()), (OutcomeResult::Applied, format!("all 20 events stand in {topic}").as_str()));
+    assert_eq!(
+        (again.result, again.evidence.as_str()),
+        (
+            OutcomeResult::Applied,
+            format!("all 20 events stand in {topic}").as_str()
+        )
+    );
     drop(port_);
     assert!(engine.await.unwrap().is_empty());
     let settled = publish::settle(&bus, &job, &sent).await.unwrap();
     assert_eq!(settled.result, OutcomeResult::Applied);
-    let found: Vec<_> = read_all(&broker.brokers, &topic).into_iter().filter(|(item, _)| !item.is_empty()).collect();
+    let found: Vec<_> = read_all(&broker.brokers, &topic)
+        .into_iter()
+        .filter(|(item, _)| !item.is_empty())
+        .collect();
     let items: BTreeSet<_> = found.iter().map(|(item, _)| item).collect();
     assert_eq!((found.len(), items.len()), (20, 20));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_or_a_cancel_publishes_nothing() {
-    let Some(broker) = support::kafka("stop") else { return };
+    let Some(broker) = support::kafka("stop") else {
+        return;
+    };
     let topic = broker.name("orders");
     create(&broker.brokers, &topic, 1).await;
     let bus = connection(&broker.brokers);
@@ -345,7 +561,12 @@ async fn a_stop_or_a_cancel_publishes_nothing() {
     let (port_, cancel, _engine, _) = port(9);
     cancel.send(true).unwrap();
     let cancelled = publish::perform(&port_, &bus, job(&topic, 3), None).await;
-    assert_eq!(cancelled.result, OutcomeResult::NotApplied, "{}", cancelled.evidence);
+    assert_eq!(
+        cancelled.result,
+        OutcomeResult::NotApplied,
+        "{}",
+        cancelled.evidence
+    );
     assert!(read_all(&broker.brokers, &topic).is_empty());
 }
 
@@ -357,19 +578,44 @@ async fn on_the_mock_only_the_missing_events_are_sent() {
     let bus = connection(&brokers);
     let job = job("orders", 6);
     let sent = ends("orders", &BTreeMap::from([(0, 0), (1, 0)]));
-    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .create()
+        .unwrap();
     for event in &job.events[..2] {
         let headers = OwnedHeaders::new()
-            .insert(Header { key: "backout-step", value: Some(&job.step) })
-            .insert(Header { key: "backout-item", value: Some(&event.item) });
-        producer.send(BaseRecord::to("orders").key(&event.key).payload(&event.value).headers(headers)).map_err(|(e, _)| e).unwrap();
+            .insert(Header {
+                key: "backout-step",
+                value: Some(&job.step),
+            })
+            .insert(Header {
+                key: "backout-item",
+                value: Some(&event.item),
+            });
+        producer
+            .send(
+                BaseRecord::to("orders")
+                    .key(&event.key)
+                    .payload(&event.value)
+                    .headers(headers),
+            )
+            .map_err(|(e, _)| e)
+            .unwrap();
     }
     producer.flush(Duration::from_secs(10)).unwrap();
     let settled = publish::settle(&bus, &job, &sent).await.unwrap();
-    assert_eq!((settled.result, settled.changed), (OutcomeResult::Unknown, Some(2)));
+    assert_eq!(
+        (settled.result, settled.changed),
+        (OutcomeResult::Unknown, Some(2))
+    );
     let (port_, _cancel, _engine, _) = port(9);
     let outcome = publish::perform(&port_, &bus, job, Some(&sent)).await;
-    assert_eq!((outcome.result, outcome.changed), (OutcomeResult::Applied, Some(6)), "{}", outcome.evidence);
+    assert_eq!(
+        (outcome.result, outcome.changed),
+        (OutcomeResult::Applied, Some(6)),
+        "{}",
+        outcome.evidence
+    );
     each_once(&brokers, "orders", 6);
 }
 
@@ -379,50 +625,108 @@ async fn a_mock_is_production_until_it_declares_itself() {
     let brokers = mock.bootstrap_servers();
     let bus = connection(&brokers);
     let identity = bus.identity("bus").await.unwrap();
-    assert_eq!((identity.environment, identity.nonce), (Environment::Production, None));
+    assert_eq!(
+        (identity.environment, identity.nonce),
+        (Environment::Production, None)
+    );
     let declared = declare_rehearsal(&brokers, "n0nce").await.unwrap();
     assert_eq!(declared.identity, identity.seen.identity);
     let identity = connection(&brokers).identity("bus").await.unwrap();
-    assert_eq!((identity.environment, identity.nonce.as_deref()), (Environment::Rehearsal, Some("n0nce")));
+    assert_eq!(
+        (identity.environment, identity.nonce.as_deref()),
+        (Environment::Rehearsal, Some("n0nce"))
+    );
 
     // The mock cannot tell a group's state; its sandbox can, and the words say so.
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("groups.json"), r#"{"loyalty":{"state":"stable","members":["loyalty-1"]}}"#).unwrap();
-    let check = GroupCheck { group: "loyalty".to_owned(), lag: None, state: Some("empty".to_owned()) };
+    std::fs::write(
+        dir.path().join("groups.json"),
+        r#"{"loyalty":{"state":"stable","members":["loyalty-1"]}}"#,
+    )
+    .unwrap();
+    let check = GroupCheck {
+        group: "loyalty".to_owned(),
+        lag: None,
+        state: Some("empty".to_owned()),
+    };
     let bus = connection(&brokers);
-    let found = group::ask(&check, &bus, &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())])).await;
-    assert_eq!((found.verdict, found.words.as_deref()), (Some(Verdict::Fail), Some("stable, loyalty-1 (simulated)")));
+    let found = group::ask(
+        &check,
+        &bus,
+        &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())]),
+    )
+    .await;
+    assert_eq!(
+        (found.verdict, found.words.as_deref()),
+        (Some(Verdict::Fail), Some("stable, loyalty-1 (simulated)"))
+    );
     let found = group::ask(&check, &bus, &access(&[])).await;
     assert!(found.verdict.is_some_and(|v| v.is_unknown()));
 
     // Of production nobody else tells anything.
     let other = MockCluster::new(1).unwrap();
     let bus = connection(&other.bootstrap_servers());
-    let found = group::ask(&check, &bus, &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())])).await;
+    let found = group::ask(
+        &check,
+        &bus,
+        &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())]),
+    )
+    .await;
     assert!(found.verdict.is_some_and(|v| v.is_unknown()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_address_is_said_within_six_seconds() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let began = Instant::now();
-    let failure = connection(&format!("127.0.0.1:{free}")).identity("bus").await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let failure = connection(&format!("127.0.0.1:{free}"))
+        .identity("bus")
+        .await
+        .unwrap_err();
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(failure.kind, Kind::Target);
-    assert!(failure.to_string().contains("Connection refused"), "{failure}");
+    assert!(
+        failure.to_string().contains("Connection refused"),
+        "{failure}"
+    );
 
     for (address, why) in [
         ("db-eu-1:9092", "would not be encrypted"),
         ("127.0.0.1", "is not a list of brokers"),
-        ("127.0.0.1:9092?sasl.passwort=hunter22", "holds a setting that is not known"),
+        (
+            "127.0.0.1:9092?sasl.passwort=hunter22",
+            "holds a setting that is not known",
+        ),
         ("user:hunter22@127.0.0.1:9092", "is not a list of brokers"),
-        ("db-eu-1:9092?security.protocol=TLS", "has an unknown security.protocol"),
+        (
+            "db-eu-1:9092?security.protocol=TLS",
+            "has an unknown security.protocol",
+        ),
     ] {
-        let refused = Connection::open(&target(address), &access(&[])).err().unwrap().to_string();
-        assert!(refused.contains(why) && !refused.contains("hunter22"), "{refused}");
+        let refused = Connection::open(&target(address), &access(&[]))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            refused.contains(why) && !refused.contains("hunter22"),
+            "{refused}"
+        );
     }
     let tls = "db-eu-1:9093?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=u&sasl.password=hunter22";
-    assert_eq!(Connection::open(&target(tls), &access(&[])).unwrap().brokers(), "db-eu-1:9093");
+    assert_eq!(
+        Connection::open(&target(tls), &access(&[]))
+            .unwrap()
+            .brokers(),
+        "db-eu-1:9093"
+    );
 }
 
 fn stand_in(name: &str, script: &str) -> (TempDir, Access) {
@@ -441,7 +745,11 @@ fn calls(argv: &[&str], items: &[&str], idempotent: bool) -> Vec<Call<Vec<String
         .iter()
         .map(|key| Call {
             key: (*key).to_owned(),
-            what: argv.iter().map(|a| (*a).to_owned()).chain([(*key).to_owned()]).collect(),
+            what: argv
+                .iter()
+                .map(|a| (*a).to_owned())
+                .chain([(*key).to_owned()])
+                .collect(),
             idempotent,
         })
         .collect()
@@ -451,17 +759,35 @@ const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_rehearsal_only_stand_ins_start() {
-    let (_dir, access) = stand_in("psp", "echo hunter22 \"$1\" \"$HOME\" \"$PATH\" 1>&2; exit 3");
+    let (_dir, access) = stand_in(
+        "psp",
+        "echo hunter22 \"$1\" \"$HOME\" \"$PATH\" 1>&2; exit 3",
+    );
     for program in ["sh", "/bin/sh", "../psp"] {
         let (port_, _cancel, engine, _) = port(9);
         let outcome = command::perform(&port_, &access, &[program.to_owned()], SOON).await;
         assert_eq!(outcome.result, OutcomeResult::NotApplied);
-        assert!(outcome.evidence.starts_with(&format!("{program} has no stand-in")), "{}", outcome.evidence);
+        assert!(
+            outcome
+                .evidence
+                .starts_with(&format!("{program} has no stand-in")),
+            "{}",
+            outcome.evidence
+        );
         drop(port_);
-        assert!(engine.await.unwrap().is_empty(), "it is refused before anything begins");
+        assert!(
+            engine.await.unwrap().is_empty(),
+            "it is refused before anything begins"
+        );
     }
     let (port_, _cancel, _engine, _) = port(9);
-    let outcome = command::perform(&port_, &access, &["psp".to_owned(), "a;b $(c)".to_owned()], SOON).await;
+    let outcome = command::perform(
+        &port_,
+        &access,
+        &["psp".to_owned(), "a;b $(c)".to_owned()],
+        SOON,
+    )
+    .await;
     let path = access.stand_ins.as_ref().unwrap().display();
     assert_eq!(outcome.evidence, format!("exit 3: ••• a;b $(c)  {path}"));
     assert_eq!(outcome.result, OutcomeResult::NotApplied);
@@ -486,7 +812,10 @@ async fn a_program_that_does_not_end_is_ended_with_all_it_started() {
     let began = Instant::now();
     let outcome = command::perform(&port_, &access, &argv, Duration::from_secs(30)).await;
     let _cancel = canceller.await.unwrap();
-    assert_eq!((outcome.result, outcome.evidence.as_str()), (OutcomeResult::Unknown, "cancelled"));
+    assert_eq!(
+        (outcome.result, outcome.evidence.as_str()),
+        (OutcomeResult::Unknown, "cancelled")
+    );
     assert!(began.elapsed() < Duration::from_secs(10));
     let pid = std::fs::read_to_string(&file).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -496,14 +825,23 @@ async fn a_program_that_does_not_end_is_ended_with_all_it_started() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_goes_on_with_what_is_open() {
-    let (dir, access) = stand_in("psp", "echo \"$1 $BACKOUT_ITEM_KEY\" >> \"${0%/*}/log\"; [ \"$1\" != i2 ]");
+    let (dir, access) = stand_in(
+        "psp",
+        "echo \"$1 $BACKOUT_ITEM_KEY\" >> \"${0%/*}/log\"; [ \"$1\" != i2 ]",
+    );
     let log = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
     let batch = calls(&["psp"], &["i1", "i2", "i3"], false);
     let none = Duration::ZERO;
 
     let (port_, _cancel, engine, mut items) = port(9);
-    let outcome = command::perform_each(&port_, &access, &batch, &Earlier::default(), none, SOON).await;
-    assert_eq!((outcome.result, outcome.changed), (OutcomeResult::NotApplied, Some(2)), "{}", outcome.evidence);
+    let outcome =
+        command::perform_each(&port_, &access, &batch, &Earlier::default(), none, SOON).await;
+    assert_eq!(
+        (outcome.result, outcome.changed),
+        (OutcomeResult::NotApplied, Some(2)),
+        "{}",
+        outcome.evidence
+    );
     assert_eq!(log(), "i1 i1\ni2 i2\ni3 i3\n");
     drop(port_);
     let begun = engine.await.unwrap();
@@ -512,17 +850,26 @@ async fn a_batch_goes_on_with_what_is_open() {
     while let Ok(item) = items.try_recv() {
         done.insert(item.key.clone(), item);
     }
-    assert_eq!(done.values().map(|i| i.ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(
+        done.values().map(|i| i.ok).collect::<Vec<_>>(),
+        [true, false, true]
+    );
 
     // Again: only the one that failed.
     let (port_, _cancel, _engine, _items) = port(9);
-    let earlier = Earlier { done: done.clone(), begun: Some(&begun[2].1) };
+    let earlier = Earlier {
+        done: done.clone(),
+        begun: Some(&begun[2].1),
+    };
     command::perform_each(&port_, &access, &batch, &earlier, none, SOON).await;
     assert_eq!(log(), "i1 i1\ni2 i2\ni3 i3\ni2 i2\n");
 
     // Died while i3 was under way: nobody knows, unless its key makes a repetition safe.
     done.remove("i3");
-    let earlier = Earlier { done, begun: Some(&begun[2].1) };
+    let earlier = Earlier {
+        done,
+        begun: Some(&begun[2].1),
+    };
     let (port_, _cancel, _engine, _items) = port(9);
     let outcome = command::perform_each(&port_, &access, &batch, &earlier, none, SOON).await;
     assert_eq!(outcome.result, OutcomeResult::Unknown);
