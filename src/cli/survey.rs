@@ -45,6 +45,7 @@ pub async fn run(args: Args) -> Result<u8> {
         changed: Default::default(),
         reads: Default::default(),
         decided: Default::default(),
+        items: Default::default(),
     };
     let survey = survey::take(&context, engine::now, |_| {}).await;
     let mut out = io::stdout().lock();
