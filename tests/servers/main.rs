@@ -4,4 +4,7 @@
 
 mod answers;
 mod founding;
+mod postgres;
+mod shop;
+mod sqlite;
 mod support;
