@@ -305,7 +305,8 @@ pub async fn cancel_backend(
     found.map(|found| found.is_some_and(|value| value == Value::Bool(true))).map_err(|error| error.words())
 }
 
-/// Waits until a cancel is asked for. False: nobody can ask any more.
+/// Waits until a cancel is asked for. False: nobody can ask any more. The guard that `wait_for` gives stays in here: it
+/// must not live across an await.
 async fn asked(cancel: &mut tokio::sync::watch::Receiver<bool>) -> bool {
     cancel.wait_for(|cancel| *cancel).await.is_ok()
 }
