@@ -14,4 +14,8 @@ mod corpus;
 mod runbook;
 mod sql;
 mod audit;
+mod audit;
+mod corpus;
+mod runbook;
+mod sql;
 mod text;

@@ -5,4 +5,7 @@
 mod answers;
 mod kafka;
 mod founding;
+mod postgres;
+mod shop;
+mod sqlite;
 mod support;

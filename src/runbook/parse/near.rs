@@ -83,7 +83,10 @@ pub fn nearest<'s>(name: &str, names: &[&'s str]) -> Option<&'s str> {
                 *candidate,
             )
         })
-        .filter(|(distance, candidate)| *distance <= (candidate.len().min(name.len()) / 3).max(1))
+        .filter(|(distance, candidate)| {
+            let shorter = candidate.len().min(name.len());
+            *distance <= (shorter / 3).max(1) && *distance < shorter
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
