@@ -3,11 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod house;
+mod records;
+mod shapes;
 mod audit;
 mod text;
 mod sql;
 mod corpus;
 mod runbook;
+mod corpus;
+mod runbook;
+mod sql;
+mod audit;
 mod audit;
 mod corpus;
 mod runbook;
