@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-mod house;
 mod audit;
-mod text;
-mod sql;
 mod corpus;
+mod fixture;
+mod frames;
+mod house;
 mod runbook;
+mod sql;
+mod text;
