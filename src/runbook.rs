@@ -25,7 +25,7 @@ pub mod words;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use expect::Expect;
-pub use resolve::{Loaded, load, load_str};
+pub use resolve::{Loaded, Moved, load, load_moved, load_str};
 pub use template::{SqlText, Template};
 
 /// The checked model. Every name in it refers to something that exists.

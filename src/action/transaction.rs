@@ -97,7 +97,7 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
                 let mut cancel = port.cancel.clone();
                 let cancelled = tokio::select! {
                     () = tokio::time::sleep(Duration::from_millis(again)) => false,
-                    asked = cancel.wait_for(|cancel| *cancel) => asked.is_ok(),
+                    asked = async { cancel.wait_for(|cancel| *cancel).await.is_ok() } => asked,
                 };
                 if cancelled {
                     return not_applied("cancelled while waiting for a lock");
@@ -311,8 +311,9 @@ async fn watched<T>(port: &Port, canceller: &Canceller, work: impl Future<Output
     tokio::pin!(work);
     tokio::select! {
         out = &mut work => return out,
-        asked = cancel.wait_for(|cancel| *cancel) => {
-            if asked.is_err() {
+        // The guard that `wait_for` gives must not live across an await.
+        asked = async { cancel.wait_for(|cancel| *cancel).await.is_ok() } => {
+            if !asked {
                 return work.await;
             }
         }

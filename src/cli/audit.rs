@@ -50,7 +50,10 @@ pub fn run(args: &Args) -> Result<u8> {
     match &args.what {
         What::Verify { run, anchor, expect_run, require_anchor, json, state_dir } => {
             let dir = locate(run.as_deref(), state_dir.as_deref())?;
-            let anchors = anchor.iter().map(|text| text.parse::<Anchor>()).collect::<Result<_>>()?;
+            let anchors = anchor
+                .iter()
+                .map(|text| text.parse::<Anchor>().map_err(|why| Failure::new(Kind::Usage, format!("--anchor: {why}"))))
+                .collect::<Result<_>>()?;
             let options = Options { anchors, run: expect_run.clone(), require_anchor: *require_anchor };
             verify(&dir, &options, *json)
         }

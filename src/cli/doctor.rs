@@ -30,7 +30,8 @@ pub async fn run(args: Args) -> Result<u8> {
     let mut whole = true;
     for target in runbook.targets.values().filter(|target| has_identity(target.kind)) {
         if args.install && target.kind.dialect().is_some() {
-            targets.install(&target.name).await?;
+            let mut handle = targets.dedicated(&target.name, "backout/doctor").await?;
+            crate::action::marker::install(&mut handle).await?;
         }
         match targets.identity(&target.name).await {
             Ok(identity) => {

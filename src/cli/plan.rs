@@ -144,12 +144,12 @@ fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
         let from = guard
             .from
             .as_deref()
-            .map_or("the start".to_owned(), |s| format!("`{s}` is done"));
+            .map_or("the start".to_owned(), |s| format!("when `{s}` is done"));
         let until = guard
             .until
             .as_deref()
             .map_or("the end".to_owned(), |s| format!("`{s}` begins"));
-        writeln!(out, "- `{}` from when {from} until {until}", guard.check)?;
+        writeln!(out, "- `{}` from {from} until {until}", guard.check)?;
     }
     Ok(())
 }
@@ -212,7 +212,7 @@ fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
         out,
         "- waits for: {}",
         if after.is_empty() {
-            "nothing".to_owned()
+            "nothing in its phase".to_owned()
         } else {
             after.join(", ")
         }
@@ -297,6 +297,9 @@ fn undo(runbook: &Runbook, step: &Step, dialect: Option<Dialect>) -> String {
                 .rev()
                 .map(|s| sql::judge(d, &s.parseable(d)).reverse)
                 .collect();
+            if statements.iter().any(|s| !s.names().is_empty()) {
+                return "derived when the names in it are known".to_owned();
+            }
             let none = back.iter().find_map(|r| match r {
                 sql::Reverse::None { because } => Some(because.clone()),
                 _ => None,

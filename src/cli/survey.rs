@@ -28,8 +28,7 @@ pub async fn run(args: Args) -> Result<u8> {
     let mut vars = std::collections::BTreeMap::new();
     for (name, text) in &session.vars {
         if let Some(var) = session.runbook.vars.get(name) {
-            let value = var.kind
-                .parse(text)
+            let value = crate::runbook::vars::read_value(var.kind, text)
                 .map_err(|why| crate::failure::Failure::new(crate::failure::Kind::Usage, format!("--var {name}: {why}")))?;
             vars.insert(name.clone(), value);
         }
@@ -45,6 +44,7 @@ pub async fn run(args: Args) -> Result<u8> {
         changed: Default::default(),
         reads: Default::default(),
         decided: Default::default(),
+        items: Default::default(),
     };
     let survey = survey::take(&context, engine::now, |_| {}).await;
     let mut out = io::stdout().lock();

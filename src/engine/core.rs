@@ -399,7 +399,7 @@ impl Engine {
         let Some(var) = self.runbook.vars.get(&name) else {
             return self.say(format!("the runbook has no variable {name}"), None, None);
         };
-        match var.kind.parse(text) {
+        match crate::runbook::vars::read_value(var.kind, text) {
             Ok(value) => {
                 let by = self.actor.clone();
                 if self.take(Input::SetVar { name, value }, &by).await {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::parse::fields::locate;
+use super::parse::near::locate;
 use super::resolve::Places;
 use super::template::{SqlText, braces};
 use super::{Action, CheckKind, FreezeItem, PerDialect, Phase, Runbook, SetSource, Step};

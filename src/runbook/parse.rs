@@ -10,6 +10,7 @@ use super::diagnostic::Diagnostic;
 use crate::text;
 
 pub mod fields;
+pub mod near;
 pub mod tree;
 
 pub use tree::{Node, Style, Tree};

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::parse::{self, Node, fields::Reader, tree::Value};
-use super::{Runbook, TargetKind, lint};
+use super::{Runbook, Severity, TargetKind, lint};
 
 mod actions;
+mod answers;
 mod bound;
 mod checks;
 mod links;
@@ -33,18 +34,32 @@ pub struct Loaded {
     pub warnings: Diagnostics,
 }
 
+/// A target that is opened elsewhere than the file says: a rehearsal's sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub target: String,
+    pub kind: TargetKind,
+    pub address: String,
+}
+
 /// Reads, resolves and lints a file. Paths in it are relative to its folder.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once, warnings among them.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    load_moved(path, &[])
+}
+
+/// The same with some targets elsewhere: the SQL of each is judged by the dialect that it will meet, so a runbook
+/// without a form for that dialect is refused here.
+///
+/// # Errors
+/// Everything that is wrong with it, at once. A `moved` target that the runbook does not have is ignored.
+pub fn load_moved(path: &Path, moved: &[Moved]) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
     let text = parse::read(path).map_err(|d| Diagnostics::new(&*name, "", vec![d]))?;
-    let base = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    load_str(&name, &text, base)
+    let base = path.parent().filter(|p| !p.as_os_str().is_empty());
+    load_text(&name, &text, base.unwrap_or(Path::new(".")), moved)
 }
 
 /// The same for a text; `base` is the folder that paths in it are relative to.
@@ -52,6 +67,10 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Loaded, Diagnostics> {
+    load_text(name, text, base, &[])
+}
+
+fn load_text(name: &str, text: &str, base: &Path, moved: &[Moved]) -> Result<Loaded, Diagnostics> {
     let (root, mut found) = parse::tree(text);
     let Some(root) = root else {
         return Err(Diagnostics::new(name, text, found));
@@ -63,19 +82,26 @@ pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Loaded, Diagnosti
         used: RefCell::default(),
         places: RefCell::default(),
     };
-    let (runbook, cx) = read(&root, cx);
+    let (mut runbook, cx) = read(&root, cx);
     let Cx {
         r, used, places, ..
     } = cx;
     found.extend(r.into_found());
-    let whole = found.iter().all(|d| d.severity != super::Severity::Error);
-    if let Some(runbook) = &runbook {
+    let whole = found.iter().all(|d| d.severity != Severity::Error);
+    if let Some(runbook) = &mut runbook {
+        for moved in moved {
+            if let Some(target) = runbook.targets.get_mut(&moved.target) {
+                target.kind = moved.kind;
+                target.address.clone_from(&moved.address);
+            }
+        }
+        let (places, used) = (&places.into_inner(), &used.into_inner());
         found.extend(lint::judge(
             runbook,
             &lint::Known {
                 source: text,
-                places: &places.into_inner(),
-                used: &used.into_inner(),
+                places,
+                used,
                 whole,
             },
         ));

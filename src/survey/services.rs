@@ -38,7 +38,7 @@ async fn seen(service: &Service, context: &Context) -> ServiceSeen {
     }
     let connected = match service.sessions.is_empty() {
         true => None,
-        false => check::sessions::connected(service, context).await,
+        false => check::sessions::of_service(&service.sessions, context).await.ok().map(|found| found.len() as u64),
     };
     let group_state = match &service.group {
         Some(group) => check::kafka::state(group, context).await,
@@ -65,5 +65,6 @@ async fn column_is_there(service: &Service, used: &str, context: &Context) -> Op
         .values()
         .find(|target| target.kind.dialect().is_some() && scoped.as_ref().is_none_or(|name| name == &target.name))?;
     let fact = Fact::Column { table: table.to_owned(), column: column.to_owned(), present: true };
-    check::schema::holds(&fact, &target.name, context).await
+    let mut handle = context.targets.monitor(&target.name).await.ok()?;
+    check::schema::holds(&fact, &mut handle).await.ok()
 }

@@ -71,6 +71,25 @@ fn what_is_no_file_is_refused() {
 }
 
 #[test]
+fn a_pipe_and_a_link_out_of_the_folder_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert!(said(&pipe).contains("is not a regular file"));
+
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("up.sql")).unwrap();
+    let file = folder.path().join("runbook.yaml");
+    let text =
+        "backout: 1\nname: x\nmigration: { up: [up.sql] }\nsteps: [{ id: s, manual: Look }]\n";
+    std::fs::write(&file, text).unwrap();
+    assert!(said(&file).contains("`up.sql` is a link that leads out of the runbook's folder"));
+}
+
+#[test]
 fn a_long_file_is_refused_without_being_read_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("long.yaml");

@@ -8,5 +8,8 @@ mod fixture;
 mod frames;
 mod house;
 mod runbook;
+mod audit;
+mod corpus;
+mod runbook;
 mod sql;
 mod text;

@@ -363,6 +363,22 @@ fn levels_follow_the_action_and_rise_by_its_author() {
 }
 
 #[test]
+fn a_moved_target_is_judged_by_its_new_dialect() {
+    let file = Path::new("tests/corpus/runbook/101-checkout-v2.yaml");
+    let moved = |kind| Moved {
+        target: "shop".into(),
+        kind,
+        address: "shop.db".into(),
+    };
+    let loaded = load_moved(file, &[moved(TargetKind::Sqlite)]).unwrap();
+    assert_eq!(loaded.runbook.targets["shop"].kind, TargetKind::Sqlite);
+    assert_eq!(loaded.runbook.targets["shop"].address, "shop.db");
+    let file = Path::new("tests/corpus/runbook/075-no-form.yaml");
+    assert!(load_moved(file, &[]).is_err());
+    assert!(load_moved(file, &[moved(TargetKind::Sqlite)]).is_ok());
+}
+
+#[test]
 fn places_in_sql_are_exact() {
     let text = "backout: 1\nname: x\ntargets:\n  shop: { postgres: \"${A}\" }\nvars: { a: { type: text } }\nchecks:\n  c:\n    on: shop\n    expect: 0\n    query: |\n      SELECT count(*)\n        FROM orders\n        WHERE a = '{{ a }}'\nsteps:\n  - { id: s, manual: Look }\n";
     let diagnostics = load_str("x.yaml", text, Path::new(".")).unwrap_err();

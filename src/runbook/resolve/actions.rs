@@ -7,10 +7,10 @@ use serde_json::Value as Json;
 
 use super::bound::Allow;
 use super::parts::per_dialect;
-use super::{Cx, checks, names};
+use super::{Cx, answers, checks, names};
 use crate::runbook::expect::Expect;
-use crate::runbook::parse::fields::{Fields, listed};
 use crate::runbook::parse::{Node, tree::Value};
+use crate::runbook::parse::{fields::Fields, near::listed};
 use crate::runbook::template::Template;
 use crate::runbook::{
     Action, Change, Decide, FreezeItem, Manual, PerDialect, Publish, SetRef, SqlText, TargetKind,
@@ -40,23 +40,18 @@ const LATER: [&str; 6] = [
     "registry",
 ];
 
-pub enum Found {
-    One(Action, Range<usize>),
-    /// And the reason was said.
-    None,
-}
-
-pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Found {
+/// The one action and its place; `None`, and the reason was said.
+pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Option<(Action, Range<usize>)> {
     let found: Vec<_> = WORDS
         .iter()
         .filter_map(|w| f.entry(w).map(|e| (*w, e)))
         .collect();
     let later = f.not_yet(&LATER);
     match found.as_slice() {
-        [(word, entry)] if !later => match action(cx, word, &entry.node, each, title, false) {
-            Some(action) => Found::One(action, entry.key_span.clone()),
-            None => Found::None,
-        },
+        [(word, entry)] if !later => {
+            let action = action(cx, word, &entry.node, each, title, false)?;
+            Some((action, entry.key_span.clone()))
+        }
         [] => {
             if !later {
                 let help = format!("one of {}", listed(&WORDS));
@@ -66,7 +61,7 @@ pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Found {
                     help,
                 );
             }
-            Found::None
+            None
         }
         [.., (_, last)] => {
             let words: Vec<_> = found.iter().map(|f| f.0).collect();
@@ -77,7 +72,7 @@ pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Found {
                 );
                 cx.r.error_help(&last.key_span, message, "make it two steps");
             }
-            Found::None
+            None
         }
     }
 }
@@ -258,7 +253,7 @@ fn change(cx: &Cx, node: &Node) -> Option<Change> {
 
 /// A number, a comparison, or `{ same_as }`.
 fn rows(cx: &Cx, node: &Node) -> Option<Expect> {
-    let expect = checks::expect(cx, node)?;
+    let expect = answers::expect(cx, node)?;
     let good = match &expect {
         Expect::Literal(Json::Number(n)) => n.as_u64().is_some(),
         Expect::Compare { .. } | Expect::SameAs(_) => true,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Cx;
-use crate::runbook::parse::fields::locate;
+use crate::runbook::parse::near::locate;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::template::{SqlPiece, SqlText, Template};
 

@@ -40,7 +40,7 @@ pub const VAR_KINDS: [(&str, VarKind); 5] = [
     ("timestamp", VarKind::Timestamp),
 ];
 
-fn entries<'n>(node: Option<&'n Node>) -> &'n [Entry] {
+fn entries(node: Option<&Node>) -> &[Entry] {
     match node.map(|n| &n.value) {
         Some(Value::Map(entries)) => entries,
         _ => &[],
@@ -239,7 +239,7 @@ impl Cx<'_> {
         let steps = &self.names.steps;
         if let Some(list) = text.strip_prefix("changed by ") {
             let names: Vec<String> = list.split(',').map(|s| s.trim().to_owned()).collect();
-            for name in names.iter().filter(|n| !steps.contains_key(*n)) {
+            if let Some(name) = names.iter().find(|n| !steps.contains_key(*n)) {
                 self.r
                     .undefined(&node.span, "step", name, steps.keys().map(String::as_str));
                 return None;

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::{Cx, names, takes_sql};
-use crate::runbook::parse::fields::listed;
+use crate::runbook::parse::near::listed;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::vars::read_value;
 use crate::runbook::{

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use indexmap::IndexMap;
 
-use super::actions::{self, Found};
+use super::actions;
 use super::checks::{LAYERS, PHASES};
 use super::{Cx, parts};
 use crate::runbook::parse::fields::Fields;
@@ -118,14 +118,10 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
     let head = f.head();
     f.finish();
     let (id, id_span) = id?;
-    if level.is_some_and(|l| l == Level::None) && !matches!(found, Found::One(Action::Freeze(_), _))
-    {
+    if level.is_some_and(|l| l == Level::None) && !matches!(found, Some((Action::Freeze(_), _))) {
         r.error(&head, "a level can be raised, never lowered to `none`");
     }
-    let (action, action_span) = match found {
-        Found::One(action, span) => (action, span),
-        Found::None => return None,
-    };
+    let (action, action_span) = found?;
     if let Some((n, _)) = &each
         && !matches!(
             action,

@@ -27,15 +27,19 @@ fn check() -> Value {
         "query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http",
         "command", "explain", "registry",
     ];
-    let one_or_more = |def: &str| json!({ "anyOf": [reference(def), { "type": "array", "items": reference(def) }] });
+    let one_or_more = |def: &str, description: &str| {
+        json!({
+            "description": description,
+            "anyOf": [reference(def), { "type": "array", "items": reference(def) }],
+        })
+    };
     let probe = json!({
         "description": "What the code does that it stands for, in a transaction that is always rolled back; `expect` is on the last.",
-        "anyOf": [one_or_more("sql"), object("A form for each dialect.", &[], vec![
-            ("postgres", one_or_more("sql")), ("mysql", one_or_more("sql")), ("sqlite", one_or_more("sql")),
+        "anyOf": [one_or_more("sql", "One statement, or a list."), object("A form for each dialect.", &[], vec![
+            ("postgres", one_or_more("sql", "One statement, or a list.")), ("mysql", one_or_more("sql", "One statement, or a list.")), ("sqlite", one_or_more("sql", "One statement, or a list.")),
         ])],
     });
-    let mut schema = one_or_more("fact");
-    schema["description"] = json!("Facts of the catalog.");
+    let schema = one_or_more("fact", "Facts of the catalog.");
     let group = object(
         "A consumer group: exactly one of `lag` and `state`.",
         &["name"],

@@ -273,7 +273,7 @@ pub fn reads(description: &str) -> Value {
 }
 
 fn ddl() -> Value {
-    let statements = json!({ "anyOf": [reference("sql"), list("One statement each, in order.", reference("sql"))] });
+    let statements = json!({ "description": "One statement, or a list.", "anyOf": [reference("sql"), list("One statement each, in order.", reference("sql"))] });
     let each = object(
         "Statements for each dialect.",
         &[],

@@ -1,0 +1,188 @@
+//! What an answer must be: facts of a catalog, and `expect`.
+
+use super::{Cx, names};
+use crate::runbook::expect::Expect;
+use crate::runbook::parse::near::listed;
+use crate::runbook::parse::{Node, Style, tree::Value};
+use crate::sql::Fact;
+
+/// `{ column: orders.payment_ref }` and its likes; `absent: true` turns it round.
+pub fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
+    let r = &cx.r;
+    let f = r.fields(node)?;
+    let text = |key| f.get(key).and_then(|n| r.text(n));
+    let dotted = |key: &'static str| {
+        let n = f.get(key)?;
+        let text = r.text(n)?;
+        let split = text
+            .rsplit_once('.')
+            .map(|(t, c)| (t.to_owned(), c.to_owned()));
+        if split.is_none() {
+            r.error_help(
+                &n.span,
+                format!("`{text}` does not say which table"),
+                format!("write `{key}: table.name`"),
+            );
+        }
+        split
+    };
+    let (present, later) = (
+        !f.get("absent").and_then(|n| r.bool(n)).unwrap_or(false),
+        f.not_yet(&["grant", "like", "except"]),
+    );
+    let (type_name, value, not_null) = (
+        text("type"),
+        text("value"),
+        f.get("not_null").and_then(|n| r.bool(n)),
+    );
+    let asked = [
+        "table",
+        "column",
+        "enum",
+        "index",
+        "constraint",
+        "trigger",
+        "view",
+        "function",
+    ];
+    let count = asked.iter().filter(|k| f.get(k).is_some()).count();
+    let mut fact = None;
+    if let Some((table, column)) = dotted("column") {
+        fact = Some(match (type_name, not_null) {
+            (Some(type_name), _) => Fact::ColumnType {
+                table,
+                column,
+                type_name,
+                is: present,
+            },
+            (None, Some(not_null)) => Fact::NotNull {
+                table,
+                column,
+                not_null: not_null == present,
+            },
+            (None, None) => Fact::Column {
+                table,
+                column,
+                present,
+            },
+        });
+    }
+    if let Some((table, name)) = dotted("constraint") {
+        fact = Some(Fact::Constraint {
+            table,
+            name,
+            present,
+        });
+    }
+    if let Some((table, name)) = dotted("trigger") {
+        fact = Some(Fact::Trigger {
+            table,
+            name,
+            present,
+        });
+    }
+    fact = fact
+        .or_else(|| text("table").map(|name| Fact::Table { name, present }))
+        .or_else(|| {
+            text("index").map(|name| Fact::Index {
+                name,
+                valid: present,
+                present,
+            })
+        })
+        .or_else(|| text("view").map(|name| Fact::View { name, present }))
+        .or_else(|| text("function").map(|name| Fact::Function { name, present }));
+    if let Some(type_name) = text("enum") {
+        match value {
+            Some(value) => {
+                fact = Some(Fact::EnumValue {
+                    type_name,
+                    value,
+                    present,
+                })
+            }
+            None => r.error_help(
+                &f.head(),
+                "`value` is missing",
+                "write `{ enum: TYPE, value: LABEL }`",
+            ),
+        }
+    }
+    if count != 1 && !later {
+        r.error_help(
+            &f.head(),
+            "a fact is of exactly one kind",
+            format!("one of {}", listed(&asked)),
+        );
+    }
+    f.finish();
+    fact.filter(|_| count == 1)
+}
+
+/// A literal, a quoted comparison, `readable`, `{ same_as: NAME }` or `{ error: SQLSTATE }`.
+pub fn expect(cx: &Cx, node: &Node) -> Option<Expect> {
+    let r = &cx.r;
+    match &node.value {
+        Value::Map(_) => {
+            let f = r.fields(node)?;
+            let same = f.get("same_as").map(|n| same_as(cx, n));
+            let error = f.get("error").map(|n| {
+                let text = match &n.value {
+                    Value::Number(text) => text.clone(),
+                    _ => r.text(n)?,
+                };
+                let good = text.len() == 5
+                    && text
+                        .chars()
+                        .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+                if !good {
+                    r.error_help(
+                        &n.span,
+                        format!("`{text}` is not an SQLSTATE"),
+                        "five digits or capitals, as in \"23505\"",
+                    );
+                }
+                good.then_some(Expect::Error(text))
+            });
+            let head = f.head();
+            f.finish();
+            match (same, error) {
+                (Some(name), None) => name.map(Expect::SameAs),
+                (None, Some(error)) => error,
+                _ => {
+                    r.error(&head, "`expect` is a value, a comparison, `{ same_as: NAME }` or `{ error: SQLSTATE }`");
+                    None
+                }
+            }
+        }
+        Value::Text(text, style) => {
+            if *style == Style::Plain && text != "readable" {
+                r.literal(node)?;
+            }
+            Expect::from_text(text)
+                .map_err(|e| r.error(&node.span, e))
+                .ok()
+        }
+        _ => r.literal(node).map(Expect::Literal),
+    }
+}
+
+fn same_as(cx: &Cx, node: &Node) -> Option<String> {
+    let name = cx.r.text(node)?;
+    let names::Names { readings, sets, .. } = &cx.names;
+    if readings.contains_key(&name) {
+        cx.used("reading", &name);
+        return Some(name);
+    }
+    if sets.contains_key(&name) {
+        cx.used("set", &name);
+        return Some(name);
+    }
+    let known: Vec<&str> = readings
+        .keys()
+        .chain(sets.keys())
+        .map(String::as_str)
+        .collect();
+    cx.r.undefined(&node.span, "reading or set", &name, known);
+    None
+}
