@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod audit;
+mod corpus;
+mod fixture;
+mod frames;
 mod house;
 mod records;
 mod shapes;
