@@ -144,6 +144,7 @@ pub async fn serve(setup: Setup) -> Result<()> {
             (supplies.env.database.clone(), url),
             (supplies.env.brokers.clone(), life.bus.brokers.clone()),
             (supplies.env.export.clone(), export.display().to_string()),
+            (crate::check::kafka::SANDBOX.to_owned(), setup.dir.display().to_string()),
         ]
         .into(),
         export,
@@ -247,24 +248,24 @@ async fn build_bus(
         scenario.actors.fulfillment.group.as_str(),
         scenario.actors.loyalty.group.as_str(),
     ];
+    let declared = match &setup.kafka {
+        None => false,
+        Some(given) => declare::cluster_is_rehearsal(given).await?,
+    };
+    if let (Some(given), false) = (&setup.kafka, declared)
+        && !super::bus::topics(given).await?.is_empty()
+    {
+        return Err(Failure::new(Kind::Target, "the given cluster is neither empty nor declares itself a rehearsal")
+            .hint("give an empty cluster that exists for this rehearsal; nothing was changed"));
+    }
     let bus = match &setup.kafka {
         None => Bus::mock(topic)?,
-        Some(given) => {
-            if !declare::cluster_is_rehearsal(given).await?
-                && !super::bus::topics(given).await?.is_empty()
-            {
-                return Err(Failure::new(
-                    Kind::Target,
-                    "the given cluster is neither empty nor declares itself a rehearsal",
-                )
-                .hint(
-                    "give an empty cluster that exists for this rehearsal; nothing was changed",
-                ));
-            }
-            Bus::given(given, topic, &groups).await?
-        }
+        Some(given) => Bus::given(given, topic, &groups).await?,
     };
-    declare::cluster(&bus.brokers, nonce).await?;
+    // A cluster that says already what it is, is believed: others may be playing on it.
+    if !declared {
+        declare::cluster(&bus.brokers, nonce).await?;
+    }
     bus.fill(&topic.name, &history.events)?;
     for group in groups {
         super::bus::begin_at(&bus.brokers, group, &topic.name, &history.read_until).await?;

@@ -4,4 +4,5 @@
 
 mod answers;
 mod founding;
+mod rehearsal;
 mod support;
