@@ -144,7 +144,10 @@ pub async fn serve(setup: Setup) -> Result<()> {
             (supplies.env.database.clone(), url),
             (supplies.env.brokers.clone(), life.bus.brokers.clone()),
             (supplies.env.export.clone(), export.display().to_string()),
-            (crate::check::kafka::SANDBOX.to_owned(), setup.dir.display().to_string()),
+            (
+                crate::check::kafka::SANDBOX.to_owned(),
+                setup.dir.display().to_string(),
+            ),
         ]
         .into(),
         export,
@@ -255,8 +258,11 @@ async fn build_bus(
     if let (Some(given), false) = (&setup.kafka, declared)
         && !super::bus::topics(given).await?.is_empty()
     {
-        return Err(Failure::new(Kind::Target, "the given cluster is neither empty nor declares itself a rehearsal")
-            .hint("give an empty cluster that exists for this rehearsal; nothing was changed"));
+        return Err(Failure::new(
+            Kind::Target,
+            "the given cluster is neither empty nor declares itself a rehearsal",
+        )
+        .hint("give an empty cluster that exists for this rehearsal; nothing was changed"));
     }
     let bus = match &setup.kafka {
         None => Bus::mock(topic)?,
@@ -387,8 +393,13 @@ impl Life {
         self.n += 1;
         self.follow().await;
         self.checkout.tick(self.n, &self.bus).await;
-        self.answer_waiting().await;
         self.note();
+        self.show();
+        self.answer_waiting().await;
+    }
+
+    /// Says what is so now. Before a stand-in returns: a check asks right after it.
+    fn show(&self) {
         let groups = json!({
             self.fulfillment.group.as_str(): self.fulfillment.state(),
             self.loyalty.group.as_str(): self.loyalty.state(),
@@ -444,6 +455,7 @@ impl Life {
                 let answer = self.world.act(&argv, Timestamp::now());
                 self.log(&json!({ "stand_in": argv, "code": answer.code }));
                 self.follow().await;
+                self.show();
                 self.waiting
                     .push((stream, answer, Instant::now() + Duration::from_secs(15)));
                 self.answer_waiting().await;
