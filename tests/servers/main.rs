@@ -8,4 +8,5 @@ mod founding;
 mod postgres;
 mod shop;
 mod sqlite;
+mod rehearsal;
 mod support;
