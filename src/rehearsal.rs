@@ -201,6 +201,10 @@ pub fn sandbox_dir(home: &Path, name: &str) -> PathBuf {
 /// Somebody plays there, or it does not end.
 pub async fn end(dir: &Path) -> Result<bool> {
     let Some(sandbox) = alive(dir) else {
+        // One that was killed could not clean up behind itself; its server went with it.
+        if let Some(sandbox) = written(dir) {
+            sweep(dir, &sandbox);
+        }
         return Ok(false);
     };
     if let Ok(users) = open_users(dir)
@@ -228,18 +232,26 @@ pub async fn end(dir: &Path) -> Result<bool> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    if let Some(data) = sandbox.postgres_data {
-        let _ = std::fs::remove_dir_all(data);
-    }
-    let _ = std::fs::remove_file(dir.join(sandbox::FILE));
+    sweep(dir, &sandbox);
     Ok(true)
 }
 
 /// What stands in `sandbox.json`, if its process lives.
 pub fn alive(dir: &Path) -> Option<Sandbox> {
+    written(dir).filter(runs)
+}
+
+fn written(dir: &Path) -> Option<Sandbox> {
     let text = std::fs::read(dir.join(sandbox::FILE)).ok()?;
-    let sandbox: Sandbox = serde_json::from_slice(&text).ok()?;
-    runs(&sandbox).then_some(sandbox)
+    serde_json::from_slice(&text).ok()
+}
+
+/// Takes away what an ended sandbox left beside its folder, and its address.
+fn sweep(dir: &Path, sandbox: &Sandbox) {
+    if let Some(data) = &sandbox.postgres_data {
+        let _ = std::fs::remove_dir_all(data);
+    }
+    let _ = std::fs::remove_file(dir.join(sandbox::FILE));
 }
 
 fn runs(sandbox: &Sandbox) -> bool {

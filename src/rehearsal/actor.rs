@@ -56,11 +56,11 @@ impl CheckoutV1 {
     }
 
     pub async fn tick(&mut self, n: u64, bus: &Bus) {
-        if n % self.event_every == 0 {
+        if n.is_multiple_of(self.event_every) {
             let order = 1 + i64::try_from(n % 997).unwrap_or(0);
             self.tell(bus, order, "order_reminder", "pending");
         }
-        if n % self.order_every != 0 {
+        if !n.is_multiple_of(self.order_every) {
             return;
         }
         match self.take(n).await {
