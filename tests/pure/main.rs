@@ -8,8 +8,5 @@ mod fixture;
 mod frames;
 mod house;
 mod runbook;
-mod audit;
-mod corpus;
-mod runbook;
 mod sql;
 mod text;
