@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::check::Context;
 use crate::run::State;
 use crate::run::record::{Evidence, Frozen, ItemDone, Offer, Outcome, Point};
-use crate::runbook::{Action, CheckRef, FreezeItem, Runbook, Step, TargetKind};
+use crate::runbook::{CheckRef, FreezeItem, Runbook, Step, TargetKind};
 use crate::target::db::Handle;
 
 pub use position::position;
