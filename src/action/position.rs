@@ -91,7 +91,9 @@ async fn by_checks(checks: &[CheckRef], ctx: &Context) -> Found {
         };
         match answer.verdict {
             // One look shows no length of time: a crash-looping group is empty now and then.
-            Verdict::Pass if waits(check, ctx) => unknown.push(format!("{check}: green now, and it must be for a while")),
+            Verdict::Pass if waits(check, ctx) => {
+                unknown.push(format!("{check}: green now, and it must be for a while"))
+            }
             Verdict::Pass => {}
             Verdict::Fail => red.push(check.to_string()),
             Verdict::Unknown { because } => unknown.push(format!("{check}: {because}")),

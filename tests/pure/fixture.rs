@@ -471,6 +471,7 @@ pub fn snapshot(events: Vec<Event>, seconds: u64) -> Snapshot {
         log: events.into_iter().map(Arc::new).collect(),
         message: None,
         progress: None,
+        taken: 0,
         run_dir: "/var/lib/backout/runs/20261124T021800Z-7f3a".into(),
         exit: None,
     }

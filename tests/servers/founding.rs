@@ -65,7 +65,11 @@ impl Play {
 
 impl Drop for Play {
     fn drop(&mut self) {
-        let ended = self.backout().args(["rehearse", "runbooks/checkout-v2", "--end", "--state-dir"]).arg(self.state.path()).output();
+        let ended = self
+            .backout()
+            .args(["rehearse", "runbooks/checkout-v2", "--end", "--state-dir"])
+            .arg(self.state.path())
+            .output();
         assert!(ended.is_ok_and(|output| output.status.success()) || std::thread::panicking());
     }
 }

@@ -53,7 +53,8 @@ async fn no_hostile_statement_passes_the_walls() {
         drop(monitor);
         // Functions with effects outside the transaction and COPY to a program pass the server's walls: the parser alone
         // stands before those, and they are never sent past it here.
-        if text.contains("pg_") || text.starts_with("COPY") || text.starts_with("COMMIT") || text.starts_with("PREPARE") {
+        if text.contains("pg_") || text.starts_with("COPY") || text.starts_with("COMMIT") || text.starts_with("PREPARE")
+        {
             continue;
         }
         // Past the parser, the server's own walls hold alone.
