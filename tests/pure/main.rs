@@ -20,6 +20,7 @@ mod runbook;
 mod shapes;
 mod sql;
 mod sql;
+mod shapes;
 mod sql;
 mod text;
 mod text;
