@@ -17,6 +17,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
+mod golden;
 mod settle;
 
 fn runbook(random: &mut StdRng) -> Runbook {
