@@ -68,6 +68,8 @@ pub struct Event {
     pub record: Record,
 }
 
+// Records are few and short-lived: a box around the offer would cost every reader more than it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Record {
