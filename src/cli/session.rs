@@ -310,13 +310,23 @@ fn env_file(path: &Path) -> Result<BTreeMap<String, String>> {
 /// Who sits here: observed from the process, and claimed by the environment.
 fn actor(id: &str) -> Actor {
     let claimed = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let uid = rustix::process::getuid().as_raw();
     Actor {
         id: id.to_owned(),
-        user: claimed("USER").or_else(|| claimed("LOGNAME")).unwrap_or_else(|| "unknown".into()),
-        uid: rustix::process::getuid().as_raw(),
+        user: user_name(uid).unwrap_or_else(|| format!("uid {uid}")),
+        uid,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         tty: rustix::termios::ttyname(std::io::stdin(), Vec::new()).ok().map(|tty| tty.to_string_lossy().into_owned()),
         claimed_ssh: claimed("SSH_CONNECTION"),
         pid: std::process::id(),
     }
+}
+
+/// The name of the user in the machine's own list. The environment may say anything.
+fn user_name(uid: u32) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields
+        .filter(|user| user.get(2).and_then(|id| id.parse().ok()) == Some(uid))
+        .find_map(|user| Some((*user.first()?).to_owned()))
 }
