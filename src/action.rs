@@ -30,12 +30,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::check::Context;
 use crate::run::State;
 use crate::run::record::{Evidence, Frozen, ItemDone, Offer, Outcome, Point};
-use crate::runbook::{Action, CheckRef, FreezeItem, Runbook, Step, TargetKind};
+use crate::runbook::{CheckRef, FreezeItem, Runbook, Step, TargetKind};
 use crate::target::db::Handle;
 
 pub use position::position;
 pub use prepare::prepare;
-pub use reconcile::{AskedRow, ClassTotal, Classified, classify};
+pub use reconcile::{AskedRow, ClassTotal, Classified, classify, sort};
 pub use session::{act, act_token};
 pub use sets::items;
 pub use settle::{Settlement, settle};

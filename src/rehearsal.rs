@@ -22,6 +22,7 @@ pub mod bus;
 pub mod control;
 pub mod declare;
 pub mod history;
+mod life;
 pub mod postgres;
 pub mod sandbox;
 pub mod scenario;

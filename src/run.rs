@@ -6,9 +6,12 @@
 pub mod decide;
 pub mod effect;
 pub mod gate;
+pub mod legal;
 pub mod next;
 pub mod record;
+pub mod settle;
 pub mod state;
+pub mod summary;
 
 pub use decide::{Draft, Facts, Input, Refusal, decide};
 pub use effect::{Effect, effects};

@@ -22,6 +22,7 @@ pub mod kafka;
 pub mod postgres;
 pub mod records;
 pub mod sqlite;
+pub mod tables;
 
 pub use db::{Handle, SqlError};
 
@@ -151,6 +152,15 @@ impl Targets {
     /// As [`Targets::monitor`].
     pub async fn dedicated(&self, name: &str, app: &str) -> Result<Handle> {
         self.open(self.target(name)?, app, false).await
+    }
+
+    /// Creates the tables of backout that are not there.
+    ///
+    /// # Errors
+    /// As [`Targets::monitor`], and the server's words where the role may not create them.
+    pub async fn install(&self, name: &str) -> Result<()> {
+        let app = names::application_name(self.access.run8(), "install", 0);
+        tables::install(&mut self.dedicated(name, &app).await?).await
     }
 
     /// # Errors

@@ -75,8 +75,11 @@ pub async fn classify(set: &str, ctx: &Context) -> Result<Classified> {
     sort(set, compare, &sets::key_column(&compare.ours, ctx), ours?, theirs?, &decided)
 }
 
-/// Every row of `ours` in exactly one class or asked.
-fn sort(
+/// Every row of `ours` in exactly one class or asked: pure, from rows that were read.
+///
+/// # Errors
+/// A row has no key.
+pub fn sort(
     set: &str,
     compare: &Compare,
     key: &str,

@@ -97,7 +97,7 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
                 let mut cancel = port.cancel.clone();
                 let cancelled = tokio::select! {
                     () = tokio::time::sleep(Duration::from_millis(again)) => false,
-                    asked = async { cancel.wait_for(|cancel| *cancel).await.is_ok() } => asked,
+                    cancelled = asked(&mut cancel) => cancelled,
                 };
                 if cancelled {
                     return not_applied("cancelled while waiting for a lock");
@@ -305,15 +305,20 @@ pub async fn cancel_backend(
     found.map(|found| found.is_some_and(|value| value == Value::Bool(true))).map_err(|error| error.words())
 }
 
+/// Waits until a cancel is asked for. False: nobody can ask any more. The guard that `wait_for` gives stays in here: it
+/// must not live across an await.
+async fn asked(cancel: &mut tokio::sync::watch::Receiver<bool>) -> bool {
+    cancel.wait_for(|cancel| *cancel).await.is_ok()
+}
+
 /// Follows work to its end; a cancel goes to the server, again and again until the server gives in.
 async fn watched<T>(port: &Port, canceller: &Canceller, work: impl Future<Output = T>) -> T {
     let mut cancel = port.cancel.clone();
     tokio::pin!(work);
     tokio::select! {
         out = &mut work => return out,
-        // The guard that `wait_for` gives must not live across an await.
-        asked = async { cancel.wait_for(|cancel| *cancel).await.is_ok() } => {
-            if !asked {
+        cancelled = asked(&mut cancel) => {
+            if !cancelled {
                 return work.await;
             }
         }

@@ -17,7 +17,7 @@ use super::sql::{Asked, NoAnswer, Where};
 pub async fn judged(facts: &[Fact], handle: &mut Handle, _place: Where) -> Answer {
     let mut red = Vec::new();
     for fact in facts {
-        match holds(fact, handle).await {
+        match holds_on(fact, handle).await {
             Ok(true) => {}
             Ok(false) => red.push(fact.not_done().to_string()),
             Err(none) => return Answer::unknown(none.words()),
@@ -31,8 +31,14 @@ pub async fn judged(facts: &[Fact], handle: &mut Handle, _place: Where) -> Answe
     }
 }
 
+/// Whether a fact holds on a target now; `None` where that cannot be told.
+pub async fn holds(fact: &Fact, target: &str, ctx: &Context) -> Option<bool> {
+    let mut handle = ctx.targets.monitor(target).await.ok()?;
+    holds_on(fact, &mut handle).await.ok()
+}
+
 /// Whether one fact holds now, as this connection sees it.
-pub async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
+pub async fn holds_on(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
     match handle.dialect() {
         Some(Dialect::Postgres) => postgres(fact, handle).await,
         Some(Dialect::Sqlite) => sqlite(fact, handle).await,
@@ -177,7 +183,7 @@ pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
     }
     let (mut done, mut open) = (Vec::new(), Vec::new());
     for fact in facts {
-        match holds(fact, handle).await {
+        match holds_on(fact, handle).await {
             Ok(true) => done.push(fact.to_string()),
             Ok(false) => open.push(fact.not_done().to_string()),
             Err(none) => return Found { position: Position::Unknown, because: none.words() },

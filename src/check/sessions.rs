@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::runbook::template::as_text;
-use crate::runbook::{Check, Scoped};
+use crate::runbook::{Check, Scoped, Service};
 use crate::sql::Dialect;
 use crate::target::db::{Handle, Row};
 
@@ -102,6 +102,11 @@ pub async fn count_on(check: &Check, ctx: &Context, glob: &str) -> Asked<Value> 
         n += matching(&target, glob, ctx).await?.len();
     }
     Ok(Value::from(n))
+}
+
+/// How many sessions of a service are connected; `None` where a target does not tell.
+pub async fn connected(service: &Service, ctx: &Context) -> Option<u64> {
+    of_service(&service.sessions, ctx).await.ok().map(|found| found.len() as u64)
 }
 
 /// The sessions that a service may have, by target.

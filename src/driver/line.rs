@@ -92,7 +92,7 @@ fn words(record: &Record) -> String {
         Record::Refused { because, .. } => format!("refused: {because}"),
         Record::Held { detail, .. } => format!("HELD: {detail}"),
         Record::HoldLifted { .. } => "hold lifted".into(),
-        Record::GuardBound { check } => format!("guard: {check}"),
+        Record::GuardBound { check, .. } => format!("guard: {check}"),
         Record::GuardBroken { check, verdict, .. } => format!("guard {check} BROKE: {}", verdict.word()),
         Record::SettleEvidence { what, finding } => format!("{what}: {finding}"),
         Record::Settled(settled) => format!("settled {:?}: {}", settled.result, settled.reason),

@@ -197,13 +197,7 @@ impl Engine {
             let detail = format!("the process that showed the gate of {} is gone", gate.step);
             self.take(Input::Close { reason: CloseReason::Left, detail }, ENGINE).await;
         }
-        if self.state.open.is_some() {
-            self.take(Input::SettleStart, ENGINE).await;
-        }
-        let applied = self.state.steps.iter().filter(|(_, step)| step.status == Status::Applied);
-        for (id, step) in applied {
-            self.effects.push_back(Effect::Verify { step: id.clone(), att: step.att });
-        }
+        self.effects.extend(crate::run::effect::resume(&self.state));
         for reason in [HoldReason::Terminal, HoldReason::Signal] {
             if self.state.holds.contains(&reason) {
                 let record = Record::HoldLifted { reason };

@@ -7,24 +7,43 @@ use std::collections::BTreeMap;
 use super::record::{Checked, End, HoldReason, OutcomeResult};
 use super::state::{State, Status};
 use crate::runbook::expect::Verdict;
-use crate::runbook::{Action, CheckRef, Level, Phase, Runbook, Step};
+use crate::runbook::{Action, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
 
 pub type Readings = BTreeMap<CheckRef, Checked>;
 
 /// Why a step may not begin. `hard` ones are passed only by break-glass; waits are passed by nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocked {
-    After { step: String, hard: bool },
-    Phase { step: String },
-    When { step: String, wanted: String, taken: Option<String> },
-    Need { check: CheckRef, verdict: Option<Verdict>, hard: bool },
+    After {
+        step: String,
+        hard: bool,
+    },
+    Phase {
+        step: String,
+    },
+    When {
+        step: String,
+        wanted: String,
+        taken: Option<String>,
+    },
+    Need {
+        check: CheckRef,
+        verdict: Option<Verdict>,
+        hard: bool,
+    },
     Held(HoldReason),
-    Open { step: String },
-    Gate { step: String },
+    Open {
+        step: String,
+    },
+    Gate {
+        step: String,
+    },
     NotEntered,
     Ended,
     Status(Status),
-    Decision { rows: usize },
+    Decision {
+        rows: usize,
+    },
 }
 
 impl std::fmt::Display for Blocked {
@@ -32,8 +51,16 @@ impl std::fmt::Display for Blocked {
         match self {
             Self::After { step, .. } => write!(f, "{step} comes first"),
             Self::Phase { step } => write!(f, "{step} of the phase before it is not finished"),
-            Self::When { step, wanted, taken: Some(taken) } => write!(f, "{step} was decided as {taken}, not {wanted}"),
-            Self::When { step, wanted, taken: None } => write!(f, "{step} has not been decided ({wanted} leads here)"),
+            Self::When {
+                step,
+                wanted,
+                taken: Some(taken),
+            } => write!(f, "{step} was decided as {taken}, not {wanted}"),
+            Self::When {
+                step,
+                wanted,
+                taken: None,
+            } => write!(f, "{step} has not been decided ({wanted} leads here)"),
             Self::Need { check, verdict, .. } => match verdict {
                 Some(Verdict::Unknown { because }) => write!(f, "{check} is unknown: {because}"),
                 Some(verdict) => write!(f, "{check} is {}", verdict.word()),
@@ -64,24 +91,38 @@ pub fn hold_words(reason: &HoldReason) -> String {
 }
 
 /// Everything that stands in the way of `step`, worst first. Empty: it may be prepared.
-pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, readings: &Readings) -> Vec<Blocked> {
+pub fn blocked(
+    runbook: &Runbook,
+    state: &State,
+    step: &Step,
+    undoing: bool,
+    readings: &Readings,
+) -> Vec<Blocked> {
     let mut why = Vec::new();
     if state.closed() {
         return vec![Blocked::Ended];
     }
     if let Some(open) = &state.open {
-        why.push(Blocked::Open { step: open.step.clone() });
+        why.push(Blocked::Open {
+            step: open.step.clone(),
+        });
     }
     if let Some(gate) = &state.gate {
-        why.push(Blocked::Gate { step: gate.step.clone() });
+        why.push(Blocked::Gate {
+            step: gate.step.clone(),
+        });
     }
     let status = state.status(&step.id);
-    let ready = if undoing { status.stands() } else { status.open_to_attempt() };
+    let ready = if undoing {
+        status.stands()
+    } else {
+        status.open_to_attempt()
+    };
     if !ready {
         why.push(Blocked::Status(status));
     }
     let undo = undoing || matches!(step.action, Action::UndoOf { .. });
-    why.extend(state.holds.iter().filter(|hold| holds(hold, step, undo)).cloned().map(Blocked::Held));
+    why.extend(held_by(state, step, undo).cloned().map(Blocked::Held));
     if undoing {
         return why;
     }
@@ -91,13 +132,23 @@ pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, rea
     }
     why.extend(order(runbook, state, step));
     for (decision, wanted) in &step.when {
-        let taken = state.steps.get(decision).and_then(|s| s.decided.as_ref()).map(|(option, _)| option.clone());
-        if taken.as_ref() != Some(wanted) {
-            why.push(Blocked::When { step: decision.clone(), wanted: wanted.clone(), taken });
+        let taken = state
+            .steps
+            .get(decision)
+            .and_then(|s| s.decided.as_ref())
+            .map(|(option, _)| option.clone());
+        if taken.as_ref() != Some(wanted) || !state.status(decision).finished() {
+            why.push(Blocked::When {
+                step: decision.clone(),
+                wanted: wanted.clone(),
+                taken,
+            });
         }
     }
     why.extend(step.needs.iter().filter_map(|need| {
-        let verdict = readings.get(&need.check).map(|checked| checked.verdict.clone());
+        let verdict = readings
+            .get(&need.check)
+            .map(|checked| checked.verdict.clone());
         (verdict != Some(Verdict::Pass)).then(|| Blocked::Need {
             check: need.check.clone(),
             verdict,
@@ -112,31 +163,65 @@ fn order(runbook: &Runbook, state: &State, step: &Step) -> Vec<Blocked> {
     let mut why: Vec<_> = step
         .after
         .iter()
-        .filter(|after| !state.status(&after.step).finished())
-        .map(|after| Blocked::After { step: after.step.clone(), hard: after.hard })
+        .filter(|after| !state.behind(&after.step))
+        .map(|after| Blocked::After {
+            step: after.step.clone(),
+            hard: after.hard,
+        })
         .collect();
-    if let Some(earlier) =
-        runbook.steps.values().find(|other| other.phase < step.phase && !state.status(&other.id).finished())
+    if let Some(earlier) = runbook
+        .steps
+        .values()
+        .find(|other| other.phase < step.phase && !state.behind(&other.id))
     {
-        why.push(Blocked::Phase { step: earlier.id.clone() });
+        why.push(Blocked::Phase {
+            step: earlier.id.clone(),
+        });
     }
     why
+}
+
+/// The holds that stop this step, or its undo.
+pub fn held_by<'a>(
+    state: &'a State,
+    step: &Step,
+    undo: bool,
+) -> impl Iterator<Item = &'a HoldReason> {
+    state
+        .holds
+        .iter()
+        .filter(move |hold| holds(hold, step, undo))
 }
 
 /// Whether this hold stops this step: a guard stops new repair only.
 fn holds(hold: &HoldReason, step: &Step, undo: bool) -> bool {
     match hold {
-        HoldReason::Guard { .. } => step.phase == Phase::Repair && !undo && !reads_only(&step.action),
-        HoldReason::Step { step: other } => other != &step.id && !undo && step.phase != Phase::Contain,
+        HoldReason::Guard { .. } => {
+            step.phase == Phase::Repair && !undo && !reads_only(&step.action)
+        }
+        HoldReason::Step { step: other } => {
+            other != &step.id && !undo && step.phase != Phase::Contain
+        }
         HoldReason::Target { name } => step.on.as_ref() == Some(name),
         HoldReason::Claim { target } => step.on.as_ref() == Some(target),
-        HoldReason::Operator | HoldReason::Terminal | HoldReason::Signal | HoldReason::Suspended => true,
+        HoldReason::Operator
+        | HoldReason::Terminal
+        | HoldReason::Signal
+        | HoldReason::Suspended => true,
     }
 }
 
-/// Reads, or asks a person: nothing in the world changes.
+/// Reads, or asks for a word: nothing in the world changes. Handwork changes it.
 pub fn reads_only(action: &Action) -> bool {
-    matches!(action, Action::Freeze(_) | Action::Reconcile { .. } | Action::Decide(_) | Action::Manual(_))
+    match action {
+        Action::Freeze(_) | Action::Reconcile { .. } | Action::Decide(_) => true,
+        Action::Http(request) => reads_http(request),
+        _ => false,
+    }
+}
+
+fn reads_http(request: &HttpRequest) -> bool {
+    matches!(request.method.as_str(), "GET" | "HEAD")
 }
 
 /// The level that the kind of action sets; a parsed statement and the author may raise it.
@@ -148,24 +233,57 @@ pub fn level_of(runbook: &Runbook, step: &Step) -> Level {
         Action::Change(_) | Action::Publish(_) => Level::Number,
         Action::Ddl(_) => Level::Object,
         Action::Session { .. } => Level::Step,
-        Action::Http(request) if matches!(request.method.as_str(), "GET" | "HEAD") => Level::None,
+        Action::Http(request) if reads_http(request) => Level::None,
         Action::Command { .. } | Action::Http(_) if step.undo.is_some() => Level::Step,
         Action::Command { .. } | Action::Http(_) => Level::Irreversible,
-        // An undo is judged by what it does.
-        Action::UndoOf { step: undone } => match runbook.steps.get(undone).and_then(|s| s.undo.as_deref()) {
-            Some(Action::Ddl(_)) => Level::Object,
-            Some(Action::Change(_)) => Level::Number,
-            _ => Level::Step,
-        },
+        Action::UndoOf { step: undone } => {
+            runbook.steps.get(undone).map_or(Level::Step, undo_level)
+        }
     };
     by_kind.max(step.level.unwrap_or(Level::None))
 }
 
+/// An undo is judged by what it does: as declared, or as derived from the statement or the rows before.
+pub fn undo_level(step: &Step) -> Level {
+    match step.undo.as_deref().unwrap_or(&step.action) {
+        Action::Ddl(_) => Level::Object,
+        Action::Change(_) | Action::Publish(_) => Level::Number,
+        _ => Level::Step,
+    }
+}
+
+/// The step whose turn it is in the order of the runbook and that has not been told so.
+pub fn turn<'a>(runbook: &'a Runbook, state: &State) -> Option<&'a Step> {
+    let open = |step: &&Step| {
+        let status = state.status(&step.id);
+        status.open_to_attempt()
+            && !status.finished()
+            && (state.entered || step.phase == Phase::Contain)
+    };
+    runbook
+        .steps
+        .values()
+        .filter(open)
+        .find(|step| order(runbook, state, step).is_empty())
+        .filter(|step| {
+            state
+                .steps
+                .get(&step.id)
+                .is_some_and(|s| s.status == Status::Waiting)
+        })
+}
+
 /// The step that is next in the order of the runbook, with what stands in its way.
-pub fn next_step<'a>(runbook: &'a Runbook, state: &State, readings: &Readings) -> Option<(&'a Step, Vec<Blocked>)> {
+pub fn next_step<'a>(
+    runbook: &'a Runbook,
+    state: &State,
+    readings: &Readings,
+) -> Option<(&'a Step, Vec<Blocked>)> {
     let mut first = None;
     for step in runbook.steps.values() {
-        if !state.status(&step.id).open_to_attempt() {
+        let status = state.status(&step.id);
+        // What was undone may be done again, but only on request.
+        if !status.open_to_attempt() || status.finished() {
             continue;
         }
         let why = blocked(runbook, state, step, false, readings);
@@ -190,51 +308,112 @@ pub struct Next {
 }
 
 pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
-    let say = |sentence: String, step: Option<&str>, enter| Next { sentence, step: step.map(str::to_owned), enter };
+    let say = |sentence: String, step: Option<&str>, enter| Next {
+        sentence,
+        step: step.map(str::to_owned),
+        enter,
+    };
     if let Some((end, open)) = &state.ended {
         let words = match end {
             End::Recovered => "Recovered: read the summary, then leave".to_owned(),
-            End::Degraded => format!("Degraded, safe and owned: {} open items have owners", open.len()),
+            End::Degraded => format!(
+                "Degraded, safe and owned: {} open items have owners",
+                open.len()
+            ),
             End::Stopped => "Stopped: nothing more happens in this run".to_owned(),
         };
         return say(words, None, false);
     }
+    if let Some(because) = &state.abandoned {
+        return say(format!("Abandoned: {because}"), None, false);
+    }
     if let Some(gate) = &state.gate {
         let token = &gate.shown.offer.token;
-        return say(format!("Read all of it, then type  {token}  and Enter.   Esc: nothing happens"), Some(&gate.step), false);
+        return say(
+            format!("Read all of it, then type  {token}  and Enter.   Esc: nothing happens"),
+            Some(&gate.step),
+            false,
+        );
     }
     if let Some(open) = &state.open {
         return if open.unknown {
-            say(format!("Settle {}: it may have happened, and nobody knows yet", open.step), Some(&open.step), true)
+            say(
+                format!(
+                    "Settle {}: it may have happened, and nobody knows yet",
+                    open.step
+                ),
+                Some(&open.step),
+                true,
+            )
         } else {
-            say(format!("Wait: {} is running", open.step), Some(&open.step), false)
+            say(
+                format!("Wait: {} is running", open.step),
+                Some(&open.step),
+                false,
+            )
         };
     }
-    if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Unverified) {
-        return say(format!("Decide about {id}: it was applied, but what must hold after it does not"), Some(id), true);
+    if let Some((id, _)) = state
+        .steps
+        .iter()
+        .find(|(_, s)| s.status == Status::Applied)
+    {
+        return say(
+            format!("Wait: what must hold after {id} is being judged"),
+            Some(id),
+            true,
+        );
     }
-    if let Some(hold) = state.holds.iter().find(|hold| !matches!(hold, HoldReason::Guard { .. })) {
-        return say(format!("Held: {}. Lift the hold when it is safe", hold_words(hold)), None, false);
+    if let Some((id, _)) = state
+        .steps
+        .iter()
+        .find(|(_, s)| s.status == Status::Unverified && !s.forward)
+    {
+        return say(
+            format!("Decide about {id}: it was applied, but what must hold after it does not"),
+            Some(id),
+            true,
+        );
+    }
+    if let Some(hold) = state
+        .holds
+        .iter()
+        .find(|hold| !matches!(hold, HoldReason::Guard { .. }))
+    {
+        return say(
+            format!("Held: {}. Lift the hold when it is safe", hold_words(hold)),
+            None,
+            false,
+        );
     }
     match next_step(runbook, state, readings) {
         Some((step, why)) if why.is_empty() => {
             let sentence = match &step.action {
                 Action::Decide(_) => format!("Decide {}: {}", step.id, step.title),
-                Action::Manual(_) => format!("Do {} by hand, then say what you saw: {}", step.id, step.title),
+                Action::Manual(_) => format!(
+                    "Do {} by hand, then say what you saw: {}",
+                    step.id, step.title
+                ),
                 Action::Reconcile { .. } => format!("Sort the rows of {}: {}", step.id, step.title),
                 Action::Freeze(_) => format!("Freeze the evidence: {} needs nothing more", step.id),
                 _ => format!("Open the gate of {}: {}", step.id, step.title),
             };
             say(sentence, Some(&step.id), true)
         }
-        Some((_, why)) if why.contains(&Blocked::NotEntered) => {
-            say("Accept where to enter: read the map below".into(), None, true)
-        }
+        Some((_, why)) if why.contains(&Blocked::NotEntered) => say(
+            "Accept where to enter: read the map below".into(),
+            None,
+            true,
+        ),
         Some((step, why)) => {
             let first = why.first().map(ToString::to_string).unwrap_or_default();
             say(format!("{} waits: {first}", step.id), Some(&step.id), false)
         }
-        None if !state.entered => say("Accept where to enter: read the map below".into(), None, true),
+        None if !state.entered => say(
+            "Accept where to enter: read the map below".into(),
+            None,
+            true,
+        ),
         None => close_sentence(runbook, state, readings),
     }
 }
@@ -252,7 +431,11 @@ fn close_sentence(runbook: &Runbook, state: &State, readings: &Readings) -> Next
     } else {
         format!("Wait, or look: every step is finished, but {red} checks are not green")
     };
-    Next { sentence, step: None, enter: true }
+    Next {
+        sentence,
+        step: None,
+        enter: true,
+    }
 }
 
 /// A check that only had to hold while something was contained.
@@ -261,6 +444,7 @@ pub fn contained(state: &State, check: &CheckRef) -> bool {
         step.status == Status::Undone && step.verified.iter().any(|checked| &checked.check == check)
     };
     state.steps.values().any(verifies_undone)
+        || (state.released.contains(check) && !state.guards.contains_key(check))
 }
 
 /// The result that a step's evidence gives, for `settle`.

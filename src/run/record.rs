@@ -15,15 +15,15 @@ use crate::runbook::{CheckRef, FreezeItem, Level};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     pub wall: jiff::Timestamp,
-    /// CLOCK_BOOTTIME, nanoseconds: order and durations come from this, never from `wall`. Text in the log: after 104
-    /// days it is beyond what every reader of JSON keeps.
-    #[serde(with = "digits")]
+    /// CLOCK_BOOTTIME, nanoseconds: order and durations come from this, never from `wall`. A text in the log: past 104
+    /// days it is more than every JSON reader keeps exactly.
+    #[serde(with = "as_text")]
     pub boottime: u64,
     /// First eight characters of the kernel's boot id; two boot times compare only within one boot.
     pub boot: String,
 }
 
-mod digits {
+mod as_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(number: &u64, to: S) -> Result<S::Ok, S::Error> {
@@ -36,6 +36,17 @@ mod digits {
 }
 
 impl Now {
+    /// As the log keeps it: the wall clock in whole microseconds.
+    #[must_use]
+    pub fn logged(&self) -> Self {
+        let wall =
+            jiff::Timestamp::from_microsecond(self.wall.as_microsecond()).unwrap_or(self.wall);
+        Self {
+            wall,
+            ..self.clone()
+        }
+    }
+
     /// Seconds since `earlier`; by wall clock, never below zero, where the machine has booted in between.
     pub fn seconds_since(&self, earlier: &Now) -> u64 {
         if self.boot == earlier.boot {
@@ -62,13 +73,21 @@ pub struct Event {
 pub enum Record {
     // Class run: folded.
     RunStarted(RunStarted),
-    VarSet { name: String, value: Value },
+    VarSet {
+        name: String,
+        value: Value,
+    },
     OperatorJoined(Actor),
-    HandedOver { from: String, to: String },
+    HandedOver {
+        from: String,
+        to: String,
+    },
     Surveyed(Surveyed),
     Frozen(Frozen),
     /// The entry point was accepted; `done` are the steps that the world shows as done already.
-    Entered { done: Vec<String> },
+    Entered {
+        done: Vec<String>,
+    },
     /// A `decide` step's option; with `row`, the class of one asked row of a `reconcile`.
     Decided {
         option: String,
@@ -77,60 +96,178 @@ pub enum Record {
         row: Option<String>,
     },
     Enabled {},
-    NotNeeded { because: String },
-    Jumped { to: String, reason: String },
-    Skipped { reason: String, hard: bool },
-    Note { text: String },
+    NotNeeded {
+        because: String,
+    },
+    Jumped {
+        to: String,
+        reason: String,
+    },
+    Skipped {
+        reason: String,
+        hard: bool,
+    },
+    Note {
+        text: String,
+    },
     /// An input that `decide` turned down.
-    Refused { input: String, because: String },
-    Amended { old_digest: String, new_digest: String, diff: String },
-    Deviation { what: String, because: String },
+    Refused {
+        input: String,
+        because: String,
+    },
+    Amended {
+        old_digest: String,
+        new_digest: String,
+        diff: String,
+    },
+    Deviation {
+        what: String,
+        because: String,
+    },
     GateShown(GateShown),
-    GateClosed { reason: CloseReason, detail: String },
+    GateClosed {
+        reason: CloseReason,
+        detail: String,
+    },
     GateAnswered(GateAnswered),
-    Approval { by: String, offer: String, key: String },
+    Approval {
+        by: String,
+        offer: String,
+        key: String,
+    },
     /// Break-glass, or a soft need passed over: what, and the operator's reason.
-    Override { what: String, reason: String },
+    Override {
+        what: String,
+        reason: String,
+    },
     Intent(Intent),
-    Reached { point: Point, data: Value },
-    AttemptFailed { code: String, message: String, again_in_ms: Option<u64> },
-    Progressed { done: u64, of: Option<u64> },
+    Reached {
+        point: Point,
+        data: Value,
+    },
+    AttemptFailed {
+        code: String,
+        message: String,
+        again_in_ms: Option<u64>,
+    },
+    Progressed {
+        done: u64,
+        of: Option<u64>,
+    },
     ItemDone(ItemDone),
     Outcome(Outcome),
-    Verified { checks: Vec<Checked>, verdict: Verdict },
-    StepDone { verified: bool },
-    ActShown { act: Act, token: String },
-    ActAnswered { act: Act, yes: bool, typed: String },
-    ActIntent { act: Act },
-    ActOutcome { act: Act, applied: bool, detail: String },
-    SettleStarted { open_intent: u32 },
-    SettleEvidence { what: String, finding: String },
+    Verified {
+        checks: Vec<Checked>,
+        verdict: Verdict,
+    },
+    StepDone {
+        verified: bool,
+    },
+    ActShown {
+        act: Act,
+        token: String,
+    },
+    ActAnswered {
+        act: Act,
+        yes: bool,
+        typed: String,
+    },
+    ActIntent {
+        act: Act,
+    },
+    ActOutcome {
+        act: Act,
+        applied: bool,
+        detail: String,
+    },
+    SettleStarted {
+        open_intent: u32,
+    },
+    SettleEvidence {
+        what: String,
+        finding: String,
+    },
     Settled(Settled),
-    GuardBound { check: CheckRef },
-    GuardBroken { check: CheckRef, verdict: Verdict, value: Option<Value> },
-    Held { reason: HoldReason, detail: String },
-    HoldLifted { reason: HoldReason },
-    Claimed { target: String, epoch: u64 },
-    ClaimLost { target: String, holder: String },
-    TargetLost { target: String, why: String },
-    TargetFound { target: String, identity: Value },
-    RunFinished { end: End, open: Vec<OpenItem> },
-    RunAbandoned { because: String },
+    GuardBound {
+        check: CheckRef,
+        /// Ends with the intent of this step, or with that of an undo of the step that bound it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+    },
+    GuardBroken {
+        check: CheckRef,
+        verdict: Verdict,
+        value: Option<Value>,
+    },
+    Held {
+        reason: HoldReason,
+        detail: String,
+    },
+    HoldLifted {
+        reason: HoldReason,
+    },
+    Claimed {
+        target: String,
+        epoch: u64,
+    },
+    ClaimLost {
+        target: String,
+        holder: String,
+    },
+    TargetLost {
+        target: String,
+        why: String,
+    },
+    TargetFound {
+        target: String,
+        identity: Value,
+    },
+    RunFinished {
+        end: End,
+        open: Vec<OpenItem>,
+    },
+    RunAbandoned {
+        because: String,
+    },
 
     // Class log: legal anywhere, changes no run state.
     SegmentOpened(Value),
-    LockTaken { path: String },
-    LockLost { path: String },
-    Checked { checks: Vec<Checked>, flaps: u32 },
-    ClockStep { by_ms: i64 },
-    Signal { name: String },
-    SessionLost { why: String },
-    AuditDegraded { why: String },
+    LockTaken {
+        path: String,
+    },
+    LockLost {
+        path: String,
+    },
+    Checked {
+        checks: Vec<Checked>,
+        flaps: u32,
+    },
+    ClockStep {
+        by_ms: i64,
+    },
+    Signal {
+        name: String,
+    },
+    SessionLost {
+        why: String,
+    },
+    AuditDegraded {
+        why: String,
+    },
     Checkpoint(Value),
-    Anchored { where_to: String, seq: u64, head: String },
+    Anchored {
+        where_to: String,
+        seq: u64,
+        head: String,
+    },
     Heartbeat {},
-    Read { by: String },
-    Exported { what: String, to: String },
+    Read {
+        by: String,
+    },
+    Exported {
+        what: String,
+        to: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,7 +369,9 @@ pub enum FrozenContent {
     },
     /// Offsets, or a catalog: small enough to stand in the log.
     Snapshot(Value),
-    Unknown { because: String },
+    Unknown {
+        because: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,10 +424,16 @@ pub struct TargetSeen {
 #[serde(rename_all = "snake_case")]
 pub enum Undoing {
     /// Declared by the author or derived from the statement.
-    By { rendered: Vec<String>, derived: bool, limits: Option<String> },
+    By {
+        rendered: Vec<String>,
+        derived: bool,
+        limits: Option<String>,
+    },
     /// From the rows as they were before.
     BeforeImage,
-    None { because: String },
+    None {
+        because: String,
+    },
 }
 
 /// What the decision rests on: recorded beside the offer, judged again at the answer.
@@ -377,6 +522,12 @@ pub struct Settled {
     pub result: OutcomeResult,
     /// `engine` by evidence, or the operator with a typed reason.
     pub reason: String,
+    /// What the evidence tells beyond the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The step that this one, done by other hands, undid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -394,11 +545,19 @@ pub enum HoldReason {
     Terminal,
     Signal,
     Suspended,
-    Target { name: String },
-    Guard { check: CheckRef },
-    Claim { target: String },
+    Target {
+        name: String,
+    },
+    Guard {
+        check: CheckRef,
+    },
+    Claim {
+        target: String,
+    },
     /// A step's outcome is unknown, or its verify is red.
-    Step { step: String },
+    Step {
+        step: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -439,7 +598,10 @@ impl Record {
 
     /// Rides along with the next synced record: nothing depends on it.
     pub fn may_wait(&self) -> bool {
-        matches!(self, Self::Checked { .. } | Self::Progressed { .. } | Self::Heartbeat {})
+        matches!(
+            self,
+            Self::Checked { .. } | Self::Progressed { .. } | Self::Heartbeat {}
+        )
     }
 
     /// The `kind` of the line.
@@ -447,14 +609,37 @@ impl Record {
         self.parts().0
     }
 
-    /// `kind` and `payload` of the line.
+    /// `kind` and `payload` of the line. Numbers that not every JSON reader keeps exactly are texts in it.
     pub fn parts(&self) -> (String, Value) {
-        match serde_json::to_value(self) {
+        match serde_json::to_value(self).map(|mut value| {
+            exact(&mut value);
+            value
+        }) {
             Ok(Value::Object(mut parts)) => {
-                let kind = parts.remove("kind").and_then(|kind| kind.as_str().map(str::to_owned));
-                (kind.unwrap_or_default(), parts.remove("payload").unwrap_or(Value::Null))
+                let kind = parts
+                    .remove("kind")
+                    .and_then(|kind| kind.as_str().map(str::to_owned));
+                (
+                    kind.unwrap_or_default(),
+                    parts.remove("payload").unwrap_or(Value::Null),
+                )
             }
             _ => (String::new(), Value::Null),
+        }
+    }
+
+    /// As a replay of the log gives it back: what the state holds before a restart is what it holds after.
+    #[must_use]
+    pub fn logged(self) -> Self {
+        let (kind, payload) = self.parts();
+        Self::from_parts(&kind, &payload).unwrap_or(self)
+    }
+
+    /// Whether this version of backout knows the kind.
+    pub fn knows(kind: &str) -> bool {
+        match Self::from_parts(kind, &Value::Null) {
+            Ok(_) => true,
+            Err(why) => !why.to_string().starts_with("unknown variant"),
         }
     }
 
@@ -464,5 +649,23 @@ impl Record {
     /// An unknown kind, or a payload that is not of its kind.
     pub fn from_parts(kind: &str, payload: &Value) -> Result<Self, serde_json::Error> {
         serde_json::from_value(serde_json::json!({ "kind": kind, "payload": payload }))
+    }
+}
+
+/// Integers within 2^53 stay; every other number becomes its own text.
+pub(super) fn exact(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number
+                .to_string()
+                .parse::<i64>()
+                .is_ok_and(|i| i.unsigned_abs() <= 1 << 53);
+            if !whole {
+                *value = Value::String(number.to_string());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(exact),
+        Value::Object(fields) => fields.values_mut().for_each(exact),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }

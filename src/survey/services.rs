@@ -65,6 +65,5 @@ async fn column_is_there(service: &Service, used: &str, context: &Context) -> Op
         .values()
         .find(|target| target.kind.dialect().is_some() && scoped.as_ref().is_none_or(|name| name == &target.name))?;
     let fact = Fact::Column { table: table.to_owned(), column: column.to_owned(), present: true };
-    let mut handle = context.targets.monitor(&target.name).await.ok()?;
-    check::schema::holds(&fact, &mut handle).await.ok()
+    check::schema::holds(&fact, &target.name, context).await
 }

@@ -190,7 +190,11 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
         return vec![("Enter", "close"), ("PgDn", "more"), ("l", "log")];
     }
     if model.gate.is_some() {
-        return vec![("Enter", "answer"), ("PgUp PgDn", "read"), ("Tab", "break-glass"), ("Esc", "nothing happens")];
+        let mut keys = vec![("Enter", "answer"), ("PgUp PgDn", "read"), ("Esc", "nothing happens")];
+        if super::model::wants_second(snapshot) {
+            keys.insert(2, ("Tab", "break-glass"));
+        }
+        return keys;
     }
     if model.at_rows(snapshot) {
         return match model.rows.class {

@@ -282,6 +282,7 @@ pub fn current(snapshot: &Snapshot) -> Option<&str> {
     at(&[Status::Unknown, Status::Answered])
         .or_else(|| at(&[Status::Applied, Status::Unverified]))
         .or_else(|| at(&[Status::Enabled, Status::Failed]))
+        .or_else(|| at(&[Status::Waiting]))
 }
 
 /// Whether a second person, or break-glass, must come first.

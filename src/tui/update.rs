@@ -12,6 +12,7 @@ use super::model::{self, Dialog, Field, Model, Pane, Purpose, View};
 use crate::engine::{Ask, Link, Snapshot};
 use crate::run::gate;
 use crate::run::record::OutcomeResult;
+use crate::run::state::Status;
 use crate::runbook::Action;
 
 mod dialog;
@@ -242,8 +243,15 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.rows.hidden = false;
         return None;
     }
-    let id = model.step(snapshot)?.to_owned();
-    if let Some(open) = &state.open {
+    let Some(id) = model.step(snapshot).map(str::to_owned) else {
+        model.dialogs.push(dialog::finish(snapshot));
+        return None;
+    };
+    if matches!(state.status(&id), Status::Applied | Status::Unverified) {
+        return Some(Effect::Ask(Ask::Verify { step: id }));
+    }
+    // An unknown outcome is opened like a step: the engine looks for its evidence.
+    if let Some(open) = state.open.as_ref().filter(|open| !open.unknown) {
         model.says = Some(format!("{} runs: nothing else can be opened until it has ended.", open.step));
         return None;
     }

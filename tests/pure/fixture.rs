@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use backout::action::{AskedRow, ClassTotal, Classified};
+use backout::action;
 use backout::engine::{Link, Live, Message, Snapshot};
 use backout::run::record::*;
 use backout::run::state::State;
 use backout::runbook::expect::Verdict;
-use backout::runbook::{self, CheckRef, Level, Runbook, TargetKind};
+use backout::runbook::{self, CheckRef, Level, Runbook, SetSource, TargetKind};
 use backout::survey::{Red, ServiceSeen, Survey};
 use backout::target::Identity;
 use serde_json::{Value, json};
@@ -412,27 +412,22 @@ pub fn surveyed() -> Snapshot {
     now
 }
 
+/// 340 rows against the provider's records, as the founding incident has them.
 pub fn rows() -> Snapshot {
     let mut now = snapshot(contained(), 1590);
-    let class = |name: &str, rows, sum: &str| ClassTotal { name: name.into(), rows, sum: Some(sum.into()) };
     let object = |value: Value| value.as_object().cloned().unwrap();
-    now.classified = Some(Arc::new(Classified {
-        set: "verdict".into(),
-        classes: vec![
-            class("captured", 301, "18,412.50"),
-            class("authorised", 10, "388.00"),
-            class("not-charged", 27, "1,204.30"),
-            class("charged-twice", 1, "49.90"),
-        ],
-        asked: vec![AskedRow {
-            key: "50213".into(),
-            ours: object(json!({ "id": 50213, "amount_cents": 11200, "status": "awaiting_confirmation" })),
-            theirs: vec![object(json!({ "charge_id": "ch_8c1", "order_id": 50213, "amount_cents": 10000, "state": "captured" }))],
-            because: "captured, but amount_cents differs".into(),
-            class: None,
-        }],
-        theirs_only: 12,
-    }));
+    let SetSource::Compare(compare) = now.runbook.sets["verdict"].source.clone() else { panic!("not compared") };
+    let order = |id: u64| object(json!({ "id": id, "amount_cents": 6100, "status": "awaiting_confirmation" }));
+    let charge = |n: u64, id: u64, cents: u64, state: &str| {
+        object(json!({ "charge_id": format!("ch_{n}"), "order_id": id, "amount_cents": cents, "state": state }))
+    };
+    let ours: Vec<_> = (50_001..=50_340).map(order).collect();
+    let mut theirs: Vec<_> = (50_001..=50_301).map(|id| charge(id, id, 6100, "captured")).collect();
+    theirs.extend((50_302..=50_311).map(|id| charge(id, id, 6100, "authorised")));
+    theirs.extend([charge(1, 50_312, 6100, "captured"), charge(2, 50_312, 6100, "captured")]);
+    theirs.push(charge(3, 50_313, 5000, "captured"));
+    theirs.extend((1..=12).map(|id| charge(id, id, 900, "captured")));
+    now.classified = Some(Arc::new(action::sort("verdict", &compare, "id", ours, theirs, &BTreeMap::new()).unwrap()));
     now
 }
 

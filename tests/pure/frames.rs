@@ -142,10 +142,8 @@ fn every_size_draws() {
     for width in 0..=120 {
         for height in 0..=60 {
             // One scene a size, in turn: all of them see all kinds of sizes.
-            for i in 0..2 {
-                let (_, model, snapshot) = &scenes[(usize::from(width) * 61 + usize::from(height) + i * 7) % scenes.len()];
-                view::paint(model, snapshot, COLOR, Rect::new(0, 0, width, height));
-            }
+            let (_, model, snapshot) = &scenes[(usize::from(width) * 61 + usize::from(height)) % scenes.len()];
+            view::paint(model, snapshot, COLOR, Rect::new(0, 0, width, height));
         }
     }
 }
@@ -163,7 +161,7 @@ fn a_gate_shows_all_of_its_statement() {
     let mut seen = String::new();
     for _ in 0..60 {
         seen.push_str(&frame(&model, &snapshot, COLOR, (80, 24)));
-        assert!(frame(&model, &snapshot, COLOR, (80, 24)).contains(" > "), "the token's line is out of sight");
+        assert!(frame(&model, &snapshot, COLOR, (80, 24)).contains("\n >"), "the token's line is out of sight");
         model = press(model, &snapshot, &[key(KeyCode::Down)], ARMED).0;
     }
     for part in ["UPDATE orders SET note", "WHERE id = 1", "exact, as long as no v2 process writes"] {
@@ -256,7 +254,7 @@ fn a_row_takes_a_class_and_a_reason() {
     let (_, asked) = press(model(&snapshot), &snapshot, &keys, Duration::ZERO);
     let wanted = Ask::Classify {
         step: "decide-orders".into(),
-        row: "50213".into(),
+        row: "50313".into(),
         class: "captured".into(),
         reason: "v2 added shipping".into(),
     };
@@ -265,8 +263,7 @@ fn a_row_takes_a_class_and_a_reason() {
 
 #[test]
 fn outside_text_reaches_the_terminal_as_text() {
-    use ratatui::Terminal;
-    use ratatui::backend::CrosstermBackend;
+    use ratatui::backend::{Backend, CrosstermBackend};
     let hostile = "\u{1b}]52;c;cm0gLXJm\u{7}\u{1b}[2J\u{202e}evil\u{9b}31m\r\n\u{0}";
     let mut snapshot = fixture::snapshot(fixture::held(), 1390);
     let mut message = fixture::message();
@@ -281,13 +278,13 @@ fn outside_text_reaches_the_terminal_as_text() {
     model.pane = Pane::Log;
     for size in [(80, 24), (120, 40), (40, 10)] {
         let buffer = view::paint(&model, &snapshot, COLOR, Rect::new(0, 0, size.0, size.1)).0;
-        let mut terminal = Terminal::with_options(
-            CrosstermBackend::new(Vec::new()),
-            ratatui::TerminalOptions { viewport: ratatui::Viewport::Fixed(buffer.area) },
-        )
-        .unwrap();
-        terminal.draw(|frame| frame.buffer_mut().content.clone_from(&buffer.content)).unwrap();
-        let written = String::from_utf8(terminal.backend().writer().clone()).unwrap();
+        let mut bytes = Vec::new();
+        let cells = buffer.content.iter().enumerate().map(|(i, cell)| {
+            let (x, y) = buffer.pos_of(i);
+            (x, y, cell)
+        });
+        CrosstermBackend::new(&mut bytes).draw(cells).unwrap();
+        let written = String::from_utf8(bytes).unwrap();
         for bad in ["\u{1b}]", "\u{1b}[2J", "\u{202e}", "\u{9b}", "\u{7}", "\u{0}"] {
             assert!(!written.contains(bad), "{bad:?} at {size:?}");
         }

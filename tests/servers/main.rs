@@ -3,5 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod answers;
+mod kafka;
 mod founding;
+mod postgres;
+mod shop;
+mod sqlite;
+mod rehearsal;
 mod support;

@@ -149,7 +149,8 @@ pub fn strip(scene: &Scene<'_>, columns: u16, rows: u16) -> Vec<Line<'static>> {
             let spark = live.map(|l| sparkline(l, 5)).unwrap_or_default();
             let words = share.saturating_sub(4 + spark.len() + 2);
             let value = latest.and_then(|c| c.value.as_ref()).map(as_text).filter(|v| v.len() <= 6 && v != "true").unwrap_or_default();
-            let text = if value.is_empty() { check.to_string() } else { format!("{check} {value}") };
+            let name = cut(&check.to_string(), words.saturating_sub(width(&value) + 1));
+            let text = if value.is_empty() { name } else { format!("{name} {value}") };
             let text = cut(&text, words);
             let used = 3 + width(&text) + 1 + spark.len();
             spans.push(Span::styled(format!(" {glyph} "), theme.style(role)));

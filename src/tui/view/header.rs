@@ -7,6 +7,7 @@ use super::line::{Row, clean, cut, width, wrap};
 use crate::engine::Link;
 use crate::run::record::Environment;
 use crate::tui::keymap;
+use crate::tui::model::View;
 use crate::tui::theme::{Role, environment};
 
 /// Header, NEXT in one row or two, and the rule with the targets.
@@ -37,7 +38,17 @@ fn enter_hint(scene: &Scene<'_>) -> String {
     if scene.model.at_rows(scene.snapshot) {
         return super::rows::sentence(scene).unwrap_or(sentence);
     }
-    if scene.next.enter && scene.model.dialogs.is_empty() { format!("{sentence}  (Enter)") } else { sentence }
+    let map = scene.model.view == View::Survey && !scene.snapshot.state.entered;
+    if let Some(survey) = scene.snapshot.survey.as_ref().filter(|_| map && !scene.snapshot.surveying) {
+        return match &survey.entry {
+            Some(id) => format!("Read the map, then accept where to enter: {} {id}  (Enter)", super::steps::place(scene, id)),
+            None => "Read the map, then accept it: every step is done already  (Enter)".into(),
+        };
+    }
+    let hinted = format!("{sentence}  (Enter)");
+    // A second row for the hint alone would cost a row of the page.
+    let fits = width(&hinted) <= usize::from(scene.model.size.0).saturating_sub(7);
+    if scene.next.enter && scene.model.dialogs.is_empty() && fits { hinted } else { sentence }
 }
 
 fn word(scene: &Scene<'_>) -> (&'static str, Role) {

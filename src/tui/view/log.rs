@@ -66,7 +66,7 @@ pub fn words(record: &Record) -> (String, Role) {
         Record::StepDone { verified: false } => ("done, NOT VERIFIED".into(), Role::Warn),
         Record::SettleEvidence { what, finding } => plain(format!("{what}: {finding}")),
         Record::Settled(settled) => (format!("settled: {}", settled.reason), Role::Warn),
-        Record::GuardBound { check } => plain(format!("guard {check} holds from here")),
+        Record::GuardBound { check, .. } => plain(format!("guard {check} holds from here")),
         Record::GuardBroken { check, verdict, .. } => (format!("guard {check} broke: {verdict}"), Role::Bad),
         Record::Held { detail, .. } => (format!("HELD: {detail}"), Role::Warn),
         Record::HoldLifted { .. } => plain("hold lifted".into()),

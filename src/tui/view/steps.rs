@@ -7,8 +7,7 @@ use super::line::{Row, pad};
 use crate::run::next::level_of;
 use crate::run::record::Position;
 use crate::run::state::Status;
-use crate::runbook::expect::Verdict;
-use crate::runbook::{CheckRef, Level, Phase, Step};
+use crate::runbook::{Level, Phase, Step};
 use crate::tui::theme::{self, Role};
 
 pub fn phase_word(phase: Phase) -> &'static str {
@@ -55,6 +54,7 @@ fn phase_line(scene: &Scene<'_>, phase: Phase, columns: usize) -> Line<'static> 
     }
     let broken = guards.values().filter(|guard| guard.broken.is_some()).count();
     let (words, role) = match broken {
+        0 if guards.len() == 1 => ("✓ 1 guard holds ".into(), Role::Ok),
         0 => (format!("✓ {} guards hold ", guards.len()), Role::Ok),
         _ => (format!("✗ {broken} of {} guards broke ", guards.len()), Role::Bad),
     };
@@ -104,19 +104,14 @@ fn tail(scene: &Scene<'_>, step: &Step, status: Status) -> (String, Role) {
             let time = since().unwrap_or_default();
             if guards.is_empty() {
                 (time, Role::Muted)
-            } else if let Some((check, _)) = guards.iter().find(|(_, g)| g.broken.is_some()) {
-                (format!("guard ✗ {}", verdict_word(scene, check)), Role::Bad)
+            } else if guards.iter().any(|(_, g)| g.broken.is_some()) {
+                ("guard ✗ BROKE".into(), Role::Bad)
             } else {
                 (format!("guard ✓ {time}"), Role::Ok)
             }
         }
         other => (other.word().into(), theme::status(other).1),
     }
-}
-
-fn verdict_word(scene: &Scene<'_>, check: &CheckRef) -> &'static str {
-    let latest = scene.snapshot.checks.get(check).and_then(|live| live.latest.as_ref());
-    latest.map_or("unknown", |checked| Verdict::word(&checked.verdict))
 }
 
 /// What must be typed, in a word.

@@ -1,0 +1,53 @@
+//! The tables of backout in a database.
+//!
+//! Owns their shape. Creates them only where somebody asks for it, and never changes one that is there.
+
+use super::db::Handle;
+use crate::failure::Result;
+use crate::sql::Dialect;
+
+/// `{b}` becomes the place of our tables; casts are PostgreSQL's and go for SQLite.
+pub fn portable(dialect: Dialect, sql: &str) -> String {
+    match dialect {
+        Dialect::Postgres => sql.replace("{b}", "backout."),
+        Dialect::Sqlite | Dialect::Mysql => {
+            let mut text = sql.replace("{b}", "backout_").replace(" for share of c", "");
+            for cast in ["::text", "::bigint", "::jsonb"] {
+                text = text.replace(cast, "");
+            }
+            text
+        }
+    }
+}
+
+/// Creates the tables that are not there. For a database administrator, and for a sandbox.
+///
+/// # Errors
+/// The server's words.
+pub async fn install(handle: &mut Handle) -> Result<()> {
+    let Some(dialect) = handle.dialect() else { return Ok(()) };
+    let target = handle.target().to_owned();
+    let (now, serial, long, json) = match dialect {
+        Dialect::Postgres => ("timestamptz not null default clock_timestamp()", "bigserial", "bigint", "jsonb"),
+        _ => ("text not null default current_timestamp", "integer", "integer", "text"),
+    };
+    let mut statements = Vec::new();
+    if dialect == Dialect::Postgres {
+        statements.push("create schema if not exists backout".to_owned());
+    }
+    statements.extend([
+        format!("create table if not exists {{b}}claim (runbook text primary key, run_id text not null, epoch {long} not null, holder text not null, at {now})"),
+        format!("create table if not exists {{b}}marker (run_id text not null, step text not null, n {long} not null, runbook text not null, intent text not null check (length(intent) = 64), holder text not null, at {now}, primary key (run_id, step, n))"),
+        format!("create table if not exists {{b}}anchor (run_id text not null, seq {long} not null, head text not null check (length(head) = 64), at {now}, primary key (run_id, seq))"),
+        format!("create table if not exists {{b}}progress (run_id text not null, step text not null, last_key text, rows_done {long} not null default 0, batches {long} not null default 0, primary key (run_id, step))"),
+        format!("create table if not exists {{b}}before_image (seq {serial}, run_id text not null, step text not null, n {long} not null, tbl text not null, pk text not null, old_row {json}, new_row {json}, saved_at {now}, undone_at text, primary key (run_id, step, n, tbl, pk))"),
+        "create table if not exists {b}environment (environment text not null, identity text not null, nonce text not null)".to_owned(),
+    ]);
+    for sql in statements {
+        handle
+            .run(portable(dialect, &sql), vec![])
+            .await
+            .map_err(|error| error.failure("creating the tables of backout", &target))?;
+    }
+    Ok(())
+}
