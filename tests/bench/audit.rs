@@ -95,7 +95,8 @@ fn taken(runs: &std::path::Path) -> Vec<Duration> {
     let mut times = Vec::new();
     for line in log.lines() {
         let record: Value = serde_json::from_str(line).unwrap();
-        let (Some(step), Some(at)) = (record["step"].as_str(), record["mono"].as_u64()) else { continue };
+        let at = record["mono"].as_str().and_then(|text| text.parse::<u64>().ok());
+        let (Some(step), Some(at)) = (record["step"].as_str(), at) else { continue };
         match record["kind"].as_str() {
             Some("gate_answered") => {
                 answered.insert(step.to_owned(), at);

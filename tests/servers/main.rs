@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod answers;
-mod kafka;
+mod bad_input;
+mod canary;
 mod founding;
+mod kafka;
 mod postgres;
+mod rehearsal;
 mod shop;
 mod sqlite;
-mod rehearsal;
 mod support;
