@@ -54,12 +54,26 @@ pub enum Go {
 #[derive(Debug)]
 pub enum Report {
     /// The worker waits for the reply before it goes on; a dropped reply is `Stop`.
-    Reached { point: Point, data: serde_json::Value, reply: oneshot::Sender<Go> },
+    Reached {
+        point: Point,
+        data: serde_json::Value,
+        reply: oneshot::Sender<Go>,
+    },
     /// The server itself reported a lock timeout or deadlock on a live connection; the worker tries again by itself.
-    AttemptFailed { code: String, message: String, again_in_ms: Option<u64> },
-    Progressed { done: u64, of: Option<u64> },
+    AttemptFailed {
+        code: String,
+        message: String,
+        again_in_ms: Option<u64>,
+    },
+    Progressed {
+        done: u64,
+        of: Option<u64>,
+    },
     /// One item of an `each`; the worker waits until it is on disk.
-    Item { item: ItemDone, reply: oneshot::Sender<Go> },
+    Item {
+        item: ItemDone,
+        reply: oneshot::Sender<Go>,
+    },
     /// Read by a `freeze` or a `reconcile`.
     Frozen(Vec<Frozen>),
     Finished(Outcome),
@@ -197,12 +211,12 @@ pub fn to_verify(step: &Step, state: &State, _runbook: &Runbook) -> Vec<CheckRef
     if undone { Vec::new() } else { step.verify.clone() }
 }
 
-
 /// The items of each step that are done already, by key.
 pub type ItemsDone = BTreeMap<String, BTreeMap<String, ItemDone>>;
 
 fn is_sql(ctx: &Context, target: &str) -> bool {
-    ctx.runbook.targets.get(target).is_some_and(|t: &crate::runbook::Target| {
-        matches!(t.kind, TargetKind::Postgres | TargetKind::Sqlite)
-    })
+    ctx.runbook
+        .targets
+        .get(target)
+        .is_some_and(|t: &crate::runbook::Target| matches!(t.kind, TargetKind::Postgres | TargetKind::Sqlite))
 }

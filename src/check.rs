@@ -26,8 +26,8 @@ pub mod service;
 pub mod sessions;
 pub mod sql;
 
-pub use sql::{NoAnswer, Where, plain};
 use sql::Asked;
+pub use sql::{NoAnswer, Where, plain};
 
 /// Longer than every time limit of a server: only a dead network meets it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -201,12 +201,14 @@ pub fn inside(check: &Check, target: &str, ctx: &Context) -> bool {
     let here = |on: &Option<String>| on.as_deref() == Some(target);
     match &check.kind {
         CheckKind::Query(_) | CheckKind::Schema(_) | CheckKind::Probe { .. } => here(&check.on),
-        CheckKind::Reading { reading } => ctx.runbook.readings.get(reading).is_some_and(|r| {
-            here(&r.on) && matches!(r.kind, CheckKind::Query(_))
-        }),
-        CheckKind::Count { set } => ctx.runbook.sets.get(set).is_some_and(|set| {
-            matches!(&set.source, SetSource::Query { on, .. } if on == target)
-        }),
+        CheckKind::Reading { reading } => {
+            ctx.runbook.readings.get(reading).is_some_and(|r| here(&r.on) && matches!(r.kind, CheckKind::Query(_)))
+        }
+        CheckKind::Count { set } => ctx
+            .runbook
+            .sets
+            .get(set)
+            .is_some_and(|set| matches!(&set.source, SetSource::Query { on, .. } if on == target)),
         _ => false,
     }
 }

@@ -21,7 +21,11 @@ pub mod session;
 pub mod survey;
 
 #[derive(Debug, Parser)]
-#[command(name = "backout", version, about = "An interactive terminal runbook for the rollback that does not roll back")]
+#[command(
+    name = "backout",
+    version,
+    about = "An interactive terminal runbook for the rollback that does not roll back"
+)]
 #[command(propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
@@ -49,9 +53,7 @@ enum Verb {
     /// The runbook's JSON Schema
     Schema(schema::Args),
     /// Shell completions
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// The manual page
     Man,
     #[command(hide = true)]
@@ -120,5 +122,7 @@ pub fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Whether a person sits there: both ends are a terminal and nobody said CI.
 pub fn interactive() -> bool {
-    std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && std::env::var_os("CI").is_none_or(|ci| ci.is_empty())
+    std::io::stdin().is_terminal()
+        && std::io::stdout().is_terminal()
+        && std::env::var_os("CI").is_none_or(|ci| ci.is_empty())
 }

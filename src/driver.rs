@@ -134,9 +134,10 @@ impl Drive {
 
     /// Sends and waits until the engine has taken it in.
     async fn send(&mut self, ask: Ask) -> Result<(), ()> {
-        self.handle.snapshots.mark_unchanged();
+        let before = self.handle.snapshots.borrow().taken;
         self.handle.asks.send(ask).await.map_err(drop)?;
-        self.handle.snapshots.changed().await.map_err(drop)
+        let taken = |snapshot: &Arc<Snapshot>| snapshot.taken > before || snapshot.exit.is_some();
+        self.handle.snapshots.wait_for(taken).await.map(drop).map_err(drop)
     }
 
     /// Leaves the run held and gives the reason's code.
@@ -157,7 +158,8 @@ impl Drive {
             return self.gate(&gate.step, snapshot);
         }
         if let Some(open) = &state.open {
-            let cannot_tell = open.unknown && snapshot.message.as_ref().is_some_and(|m| m.what.starts_with("Nobody can tell"));
+            let cannot_tell =
+                open.unknown && snapshot.message.as_ref().is_some_and(|m| m.what.starts_with("Nobody can tell"));
             return match cannot_tell {
                 true => Move::End(7),
                 false => Move::Wait(format!("{} {} {:?}", open.step, open.att, snapshot.progress)),
@@ -205,7 +207,11 @@ impl Drive {
             if let Some(hold @ Blocked::Held(_)) = why.first() {
                 return Move::Wait(hold.to_string());
             }
-            return Move::Wait(format!("{} waits: {}", step.id, why.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")));
+            return Move::Wait(format!(
+                "{} waits: {}",
+                step.id,
+                why.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            ));
         }
         self.open(step, snapshot)
     }
@@ -242,9 +248,7 @@ impl Drive {
     }
 
     fn asked_rows(&mut self, step: &Step, snapshot: &Snapshot) -> Move {
-        let Some(classified) = &snapshot.classified else {
-            return Move::Ask(Ask::Open { step: step.id.clone() });
-        };
+        let Some(classified) = &snapshot.classified else { return Move::Wait(format!("sorting for {}", step.id)) };
         let decided = snapshot.state.steps.get(&step.id).map(|s| s.rows.clone()).unwrap_or_default();
         let answers = self.answers.steps.get(&step.id).map(|answer| answer.rows.clone()).unwrap_or_default();
         for row in classified.asked.iter().filter(|row| !decided.contains_key(&row.key)) {

@@ -24,43 +24,104 @@ use crate::target::Identity;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
     /// Accept the proposed entry point: these steps are done already.
-    Enter { done: Vec<String> },
+    Enter {
+        done: Vec<String>,
+    },
     /// Prepare the step and show its gate; a step that asks for nothing begins at once.
-    Open { step: String },
+    Open {
+        step: String,
+    },
     /// The same for undoing it.
-    Undo { step: String },
+    Undo {
+        step: String,
+    },
     /// What was typed at the open gate.
-    Answer { typed: String, reason: Option<String>, looked_ms: u64, from_file: bool },
+    Answer {
+        typed: String,
+        reason: Option<String>,
+        looked_ms: u64,
+        from_file: bool,
+    },
     /// Alone at night: instead of the second person, for the open gate only.
-    BreakGlass { reason: String },
+    BreakGlass {
+        reason: String,
+    },
     /// Leave the gate: nothing happens.
     Close,
     /// A soft need is passed over, with a reason.
-    Override { step: String, reason: String },
-    Skip { step: String, reason: String },
-    Jump { to: String, reason: String },
-    Note { step: Option<String>, text: String },
-    SetVar { name: String, value: String },
+    Override {
+        step: String,
+        reason: String,
+    },
+    Skip {
+        step: String,
+        reason: String,
+    },
+    Jump {
+        to: String,
+        reason: String,
+    },
+    Note {
+        step: Option<String>,
+        text: String,
+    },
+    SetVar {
+        name: String,
+        value: String,
+    },
     /// A `decide` step's option.
-    Decide { step: String, option: String, reason: String },
+    Decide {
+        step: String,
+        option: String,
+        reason: String,
+    },
     /// What was done by hand, and seen.
-    Seen { step: String, seen: String },
+    Seen {
+        step: String,
+        seen: String,
+    },
     /// An asked row of a `reconcile` step.
-    Classify { step: String, row: String, class: String, reason: String },
+    Classify {
+        step: String,
+        row: String,
+        class: String,
+        reason: String,
+    },
     /// Judge again what must hold after the step.
-    Verify { step: String },
+    Verify {
+        step: String,
+    },
     /// The operator's word where evidence could not tell.
-    Settle { step: String, result: OutcomeResult, reason: String },
+    Settle {
+        step: String,
+        result: OutcomeResult,
+        reason: String,
+    },
     /// Done by other hands, with evidence.
-    Elsewhere { step: String, evidence: String },
-    Hold { why: String },
+    Elsewhere {
+        step: String,
+        evidence: String,
+    },
+    Hold {
+        why: String,
+    },
     Lift,
-    Act { act: Act, typed: String },
+    Act {
+        act: Act,
+        typed: String,
+    },
     /// Run a check now, at its full depth.
-    Recheck { check: CheckRef },
-    Finish { end: End, open: Vec<OpenItem> },
+    Recheck {
+        check: CheckRef,
+    },
+    Finish {
+        end: End,
+        open: Vec<OpenItem>,
+    },
     /// Hold, follow what is open to its end, then end the engine.
-    Leave { why: String },
+    Leave {
+        why: String,
+    },
     /// SIGTERM: as `Leave`, and cancel what is open on the server.
     Terminate,
 }
@@ -88,6 +149,8 @@ pub struct Snapshot {
     /// Done and how many of the open action's items or rows.
     pub progress: Option<(u64, Option<u64>)>,
     pub run_dir: std::path::PathBuf,
+    /// How many asks have been taken in: who sent one knows when it has its answer.
+    pub taken: u64,
     /// The loop has ended; the code that the process should exit with.
     pub exit: Option<u8>,
 }
@@ -106,7 +169,10 @@ pub enum Link {
     Connecting,
     Up(Box<Identity>),
     /// In the server's words.
-    Down { words: String, since: Now },
+    Down {
+        words: String,
+        since: Now,
+    },
 }
 
 /// A check with its recent past.

@@ -68,12 +68,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            causes: Vec::new(),
-            hint: None,
-        }
+        Self { kind, message: message.into(), causes: Vec::new(), hint: None }
     }
 
     #[must_use]

@@ -58,18 +58,10 @@ pub fn frozen(set: &str) -> String {
 
 /// `backout/<run8>/<step>/<n>` in at most 63 bytes of printable ASCII; a step id that does not fit ends in `~`.
 pub fn application_name(run8: &str, step: &str, n: u32) -> String {
-    let ascii = |s: &str| {
-        s.chars()
-            .map(|c| if c.is_ascii_graphic() { c } else { '?' })
-            .collect::<String>()
-    };
+    let ascii = |s: &str| s.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect::<String>();
     let (run8, step, n) = (ascii(cut(run8, 8)), ascii(step), n.to_string());
     let room = PG_NAME_BYTES - SCHEMA.len() - run8.len() - n.len() - 3;
-    let step = if step.len() <= room {
-        step
-    } else {
-        format!("{}~", cut(&step, room - 1))
-    };
+    let step = if step.len() <= room { step } else { format!("{}~", cut(&step, room - 1)) };
     format!("{SCHEMA}/{run8}/{step}/{n}")
 }
 

@@ -121,15 +121,10 @@ impl Rehearsal {
 pub async fn start(options: &Options) -> Result<Rehearsal> {
     let file = options.runbook.join(scenario::FILE);
     let scenario = Scenario::read(&file)?;
-    let file = file
-        .canonicalize()
-        .map_err(|e| cannot("find the scenario", e))?;
+    let file = file.canonicalize().map_err(|e| cannot("find the scenario", e))?;
     let on = match (options.on, &options.postgres_url) {
         (Some(On::Sqlite), Some(_)) => {
-            return Err(Failure::new(
-                Kind::Usage,
-                "--on sqlite and --postgres-url do not go together",
-            ));
+            return Err(Failure::new(Kind::Usage, "--on sqlite and --postgres-url do not go together"));
         }
         (_, Some(_)) => On::Postgres,
         (Some(on), None) => on,
@@ -144,9 +139,7 @@ pub async fn start(options: &Options) -> Result<Rehearsal> {
         .mode(0o700)
         .create(&dir)
         .map_err(|e| cannot("make the sandbox's folder", e))?;
-    let dir = dir
-        .canonicalize()
-        .map_err(|e| cannot("find the sandbox's folder", e))?;
+    let dir = dir.canonicalize().map_err(|e| cannot("find the sandbox's folder", e))?;
     // Held before the sandbox looks for the first time.
     let user = open_users(&dir).and_then(|user| user.lock_shared().map(|()| user));
     let user = user.map_err(|e| cannot("take the sandbox's lock", e))?;
@@ -171,11 +164,8 @@ pub async fn start(options: &Options) -> Result<Rehearsal> {
 /// None is there, or it has ended.
 pub fn join(dir: &Path) -> Result<Rehearsal> {
     let sandbox = alive(dir).ok_or_else(|| {
-        Failure::new(
-            Kind::Target,
-            format!("no sandbox lives in {}", dir.display()),
-        )
-        .hint("it ends ten minutes after its last user; start a new rehearsal")
+        Failure::new(Kind::Target, format!("no sandbox lives in {}", dir.display()))
+            .hint("it ends ten minutes after its last user; start a new rehearsal")
     })?;
     let user = open_users(dir).and_then(|user| user.lock_shared().map(|()| user));
     Ok(Rehearsal {
@@ -201,21 +191,21 @@ pub fn sandbox_dir(home: &Path, name: &str) -> PathBuf {
 /// Somebody plays there, or it does not end.
 pub async fn end(dir: &Path) -> Result<bool> {
     let Some(sandbox) = alive(dir) else {
+        // One that was killed could not clean up behind itself; its server went with it.
+        if let Some(sandbox) = written(dir) {
+            sweep(dir, &sandbox);
+        }
         return Ok(false);
     };
     if let Ok(users) = open_users(dir)
         && users.try_lock().is_err()
     {
-        return Err(Failure::new(
-            Kind::Refused,
-            format!("the rehearsal in {} is being played", dir.display()),
-        )
-        .hint("end its run first; then `backout rehearse --end`"));
+        return Err(Failure::new(Kind::Refused, format!("the rehearsal in {} is being played", dir.display()))
+            .hint("end its run first; then `backout rehearse --end`"));
     }
     let asked = dir.to_owned();
-    let told = tokio::task::spawn_blocking(move || {
-        control::ask(&asked, &control::Request::End, Duration::from_secs(20))
-    });
+    let told =
+        tokio::task::spawn_blocking(move || control::ask(&asked, &control::Request::End, Duration::from_secs(20)));
     if !matches!(told.await, Ok(Ok(_))) {
         signal(sandbox.pid, rustix::process::Signal::TERM);
     }
@@ -228,18 +218,26 @@ pub async fn end(dir: &Path) -> Result<bool> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    if let Some(data) = sandbox.postgres_data {
-        let _ = std::fs::remove_dir_all(data);
-    }
-    let _ = std::fs::remove_file(dir.join(sandbox::FILE));
+    sweep(dir, &sandbox);
     Ok(true)
 }
 
 /// What stands in `sandbox.json`, if its process lives.
 pub fn alive(dir: &Path) -> Option<Sandbox> {
+    written(dir).filter(runs)
+}
+
+fn written(dir: &Path) -> Option<Sandbox> {
     let text = std::fs::read(dir.join(sandbox::FILE)).ok()?;
-    let sandbox: Sandbox = serde_json::from_slice(&text).ok()?;
-    runs(&sandbox).then_some(sandbox)
+    serde_json::from_slice(&text).ok()
+}
+
+/// Takes away what an ended sandbox left beside its folder, and its address.
+fn sweep(dir: &Path, sandbox: &Sandbox) {
+    if let Some(data) = &sandbox.postgres_data {
+        let _ = std::fs::remove_dir_all(data);
+    }
+    let _ = std::fs::remove_file(dir.join(sandbox::FILE));
 }
 
 fn runs(sandbox: &Sandbox) -> bool {
@@ -256,21 +254,13 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 }
 
 fn signal(pid: u32, signal: rustix::process::Signal) {
-    if let Some(pid) = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-    {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
 fn open_users(dir: &Path) -> std::io::Result<File> {
-    std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(dir.join(sandbox::USERS))
+    std::fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(sandbox::USERS))
 }
 
 fn launch(options: &Options, dir: &Path, scenario: &Path, on: On) -> std::io::Result<Child> {
@@ -312,11 +302,8 @@ async fn wait_until_ready(child: &mut Child, dir: &Path) -> Result<Sandbox> {
             let _ = child.kill();
             let _ = child.wait();
             let words = std::fs::read_to_string(dir.join("sandbox.err")).unwrap_or_default();
-            let what = if ended.is_some() {
-                "the sandbox could not be built"
-            } else {
-                "the sandbox is not ready in time"
-            };
+            let what =
+                if ended.is_some() { "the sandbox could not be built" } else { "the sandbox is not ready in time" };
             return Err(Failure::new(Kind::Target, what).cause(words.trim()));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -327,12 +314,7 @@ async fn wait_until_ready(child: &mut Child, dir: &Path) -> Result<Sandbox> {
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     std::fs::rename(&beside, path)
 }
@@ -347,8 +329,5 @@ fn cannot(what: &str, e: std::io::Error) -> Failure {
 /// The system does not tell where this program stands.
 pub fn program() -> Result<Vec<String>> {
     let exe = std::env::current_exe().map_err(|e| cannot("find this program's own file", e))?;
-    Ok(vec![
-        exe.to_string_lossy().into_owned(),
-        "sandbox".to_owned(),
-    ])
+    Ok(vec![exe.to_string_lossy().into_owned(), "sandbox".to_owned()])
 }

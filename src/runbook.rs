@@ -65,11 +65,7 @@ pub struct Migration {
 #[derive(Debug, Clone)]
 pub enum PerDialect<T> {
     Any(T),
-    Each {
-        postgres: Option<T>,
-        mysql: Option<T>,
-        sqlite: Option<T>,
-    },
+    Each { postgres: Option<T>, mysql: Option<T>, sqlite: Option<T> },
 }
 
 impl<T> PerDialect<T> {
@@ -77,11 +73,7 @@ impl<T> PerDialect<T> {
     pub fn get(&self, dialect: Dialect) -> Option<&T> {
         match self {
             Self::Any(form) => Some(form),
-            Self::Each {
-                postgres,
-                mysql,
-                sqlite,
-            } => match dialect {
+            Self::Each { postgres, mysql, sqlite } => match dialect {
                 Dialect::Postgres => postgres.as_ref(),
                 Dialect::Mysql => mysql.as_ref(),
                 Dialect::Sqlite => sqlite.as_ref(),
@@ -93,11 +85,7 @@ impl<T> PerDialect<T> {
     pub fn forms(&self) -> Vec<&T> {
         match self {
             Self::Any(form) => vec![form],
-            Self::Each {
-                postgres,
-                mysql,
-                sqlite,
-            } => [postgres, mysql, sqlite].into_iter().flatten().collect(),
+            Self::Each { postgres, mysql, sqlite } => [postgres, mysql, sqlite].into_iter().flatten().collect(),
         }
     }
 }
@@ -189,19 +177,7 @@ pub enum VarKind {
     Timestamp,
 }
 
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     Schema,
@@ -210,19 +186,7 @@ pub enum Layer {
     Service,
 }
 
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     Contain,
@@ -350,11 +314,7 @@ pub enum ClassRule {
     /// A column on both sides is equal (numbers by value).
     Equal { column: String },
     /// A column of one side has this value.
-    Is {
-        side: Side,
-        column: String,
-        value: serde_json::Value,
-    },
+    Is { side: Side, column: String, value: serde_json::Value },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -391,23 +351,11 @@ pub struct Never {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NeverMatch {
-    Offsets {
-        group: String,
-        to: Option<String>,
-    },
-    Ddl {
-        statement: String,
-        object: Option<String>,
-    },
-    Change {
-        object: String,
-    },
-    Publish {
-        topic: String,
-    },
-    Command {
-        argv: Vec<String>,
-    },
+    Offsets { group: String, to: Option<String> },
+    Ddl { statement: String, object: Option<String> },
+    Change { object: String },
+    Publish { topic: String },
+    Command { argv: Vec<String> },
 }
 
 /// A check by name, or a service that must be gone.
@@ -600,19 +548,7 @@ pub struct Decide {
 }
 
 /// How much a gate asks for. Rising; an action's kind sets it and nothing lowers it.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Reads: nothing is asked.

@@ -48,19 +48,9 @@ pub fn readable(table: &ShapeTable, services: &BTreeMap<String, Reads>) -> Reada
     for (index, shape) in table.shapes.iter().enumerate() {
         let before = breaks.len();
         for (service, reads) in services {
-            let missing: Vec<String> = reads
-                .requires
-                .iter()
-                .filter(|f| !shape.has(f))
-                .cloned()
-                .collect();
+            let missing: Vec<String> = reads.requires.iter().filter(|f| !shape.has(f)).cloned().collect();
             if !missing.is_empty() {
-                breaks.push(Break {
-                    service: service.clone(),
-                    shape: index,
-                    missing,
-                    records: shape.count,
-                });
+                breaks.push(Break { service: service.clone(), shape: index, missing, records: shape.count });
             }
         }
         if breaks.len() > before {
@@ -70,10 +60,7 @@ pub fn readable(table: &ShapeTable, services: &BTreeMap<String, Reads>) -> Reada
     let verdict = if !breaks.is_empty() {
         Verdict::Fail
     } else if services.is_empty() {
-        Verdict::unknown(format!(
-            "no service of the runbook says what it reads of {}",
-            table.topic
-        ))
+        Verdict::unknown(format!("no service of the runbook says what it reads of {}", table.topic))
     } else if let Some(why) = &table.partial {
         Verdict::unknown(format!("read in part only: {why}"))
     } else if table.undecodable > 0 {
@@ -81,9 +68,5 @@ pub fn readable(table: &ShapeTable, services: &BTreeMap<String, Reads>) -> Reada
     } else {
         Verdict::Pass
     };
-    Readable {
-        verdict,
-        unreadable,
-        breaks,
-    }
+    Readable { verdict, unreadable, breaks }
 }

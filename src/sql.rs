@@ -73,14 +73,9 @@ pub fn judge(dialect: Dialect, sql: &str) -> Statement {
 /// [`Refused::Name`] unless the name is a letter or `_`, then at most 62 letters, digits, `_` or `$`, all ASCII.
 pub fn quote_ident(dialect: Dialect, name: &str) -> Result<String, Refused> {
     let mut chars = name.chars();
-    let head = chars
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if !head || name.len() > 63 || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$')
-    {
-        return Err(Refused::Name {
-            name: name.to_owned(),
-        });
+    let head = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if !head || name.len() > 63 || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$') {
+        return Err(Refused::Name { name: name.to_owned() });
     }
     Ok(match dialect {
         Dialect::Mysql => format!("`{name}`"),

@@ -78,16 +78,10 @@ pub async fn take(context: &Context, now: impl Fn() -> Now + Copy, seen: impl Fn
         seen(&checked);
         checked
     }));
-    let positions = join_all(runbook.steps.values().map(|step| async {
-        (step.id.clone(), action::position(step, context).await)
-    }));
-    let (mut checks, gone, steps, services, statements) = tokio::join!(
-        asked,
-        gone,
-        positions,
-        services::census(context),
-        statements(context)
-    );
+    let positions =
+        join_all(runbook.steps.values().map(|step| async { (step.id.clone(), action::position(step, context).await) }));
+    let (mut checks, gone, steps, services, statements) =
+        tokio::join!(asked, gone, positions, services::census(context), statements(context));
     checks.extend(gone);
     let (entry, done) = propose(runbook, &steps);
     let redness = redness(runbook, &checks);

@@ -59,11 +59,8 @@ impl Access {
             };
             let name = &rest[open + 2..close];
             let value = self.env.get(name).filter(|v| !v.is_empty()).ok_or_else(|| {
-                Failure::new(
-                    Kind::Target,
-                    format!("target {} cannot be reached: {name} is not set", target.name),
-                )
-                .hint(format!("set {name} in the environment or in the file given with --env-file"))
+                Failure::new(Kind::Target, format!("target {} cannot be reached: {name} is not set", target.name))
+                    .hint(format!("set {name} in the environment or in the file given with --env-file"))
             })?;
             filled.push_str(value);
             rest = &rest[close + 1..];
@@ -107,11 +104,7 @@ pub struct Targets {
 
 impl Targets {
     pub fn new(runbook: Arc<Runbook>, access: Arc<Access>) -> Self {
-        let monitors = runbook
-            .targets
-            .keys()
-            .map(|name| (name.clone(), Arc::new(Mutex::new(None))))
-            .collect();
+        let monitors = runbook.targets.keys().map(|name| (name.clone(), Arc::new(Mutex::new(None)))).collect();
         Self { runbook, access, monitors }
     }
 

@@ -30,23 +30,14 @@ pub fn start(dir: &Path) -> Result<Guard> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(&path)
-        .map_err(|e| {
-            Failure::new(Kind::Usage, format!("{} cannot be opened", path.display())).cause(e)
-        })?;
+        .map_err(|e| Failure::new(Kind::Usage, format!("{} cannot be opened", path.display())).cause(e))?;
     let filter = match std::env::var(FILTER) {
         Ok(filter) => EnvFilter::try_new(filter)
             .map_err(|e| Failure::new(Kind::Usage, format!("{FILTER} is not a filter")).cause(e))?,
         Err(_) => EnvFilter::new("warn,backout=debug"),
     };
-    let (lines, worker) = NonBlockingBuilder::default()
-        .lossy(false)
-        .thread_name("debug-log")
-        .finish(file);
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(lines)
-        .finish();
+    let (lines, worker) = NonBlockingBuilder::default().lossy(false).thread_name("debug-log").finish(file);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(lines).finish();
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|e| Failure::new(Kind::Defect, "the debug log was started twice").cause(e))?;
     Ok(Guard { _worker: worker })

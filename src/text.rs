@@ -25,14 +25,8 @@ impl Shown {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut line = String::with_capacity(bytes.len());
         for chunk in bytes.utf8_chunks() {
-            chunk
-                .valid()
-                .chars()
-                .for_each(|c| push_visible(&mut line, c));
-            chunk
-                .invalid()
-                .iter()
-                .for_each(|b| line.push_str(&format!("<{b:02X}>")));
+            chunk.valid().chars().for_each(|c| push_visible(&mut line, c));
+            chunk.invalid().iter().for_each(|b| line.push_str(&format!("<{b:02X}>")));
         }
         Self(line)
     }
@@ -41,9 +35,7 @@ impl Shown {
     pub fn capped(text: &str, max: usize) -> Self {
         // One source character gives at least one shown character, so no more than `max` + 1 need to be looked at.
         let mut line = String::new();
-        text.chars()
-            .take(max.saturating_add(1))
-            .for_each(|c| push_visible(&mut line, c));
+        text.chars().take(max.saturating_add(1)).for_each(|c| push_visible(&mut line, c));
         Self(line).cap(max)
     }
 
@@ -88,11 +80,7 @@ impl From<&str> for Shown {
 
 impl From<String> for Shown {
     fn from(text: String) -> Self {
-        if text.chars().any(|c| !is_visible(c)) {
-            Self::new(&text)
-        } else {
-            Self(text)
-        }
+        if text.chars().any(|c| !is_visible(c)) { Self::new(&text) } else { Self(text) }
     }
 }
 
@@ -116,16 +104,7 @@ impl PartialEq<&str> for Shown {
 
 /// Text of several lines: one [`Shown`] per line, a tab becomes four spaces, `CR LF` is one line end.
 pub fn multiline(text: &str) -> Vec<Shown> {
-    text.split('\n')
-        .map(|line| {
-            Shown::new(
-                &line
-                    .strip_suffix('\r')
-                    .unwrap_or(line)
-                    .replace('\t', "    "),
-            )
-        })
-        .collect()
+    text.split('\n').map(|line| Shown::new(&line.strip_suffix('\r').unwrap_or(line).replace('\t', "    "))).collect()
 }
 
 /// Is this text exactly what it looks like? `LF` and `TAB` are allowed.
@@ -135,10 +114,7 @@ pub fn multiline(text: &str) -> Vec<Shown> {
 /// # Errors
 /// The byte offset of the first character that would not show, and the character.
 pub fn is_clean(text: &str) -> Result<(), (usize, char)> {
-    match text
-        .char_indices()
-        .find(|&(_, c)| c != '\n' && c != '\t' && !is_visible(c))
-    {
+    match text.char_indices().find(|&(_, c)| c != '\n' && c != '\t' && !is_visible(c)) {
         Some(found) => Err(found),
         None => Ok(()),
     }
@@ -208,36 +184,25 @@ pub fn scrub(text: &str, secrets: &[Secret]) -> String {
     }
     // Longest first: a secret may be a part of another one, and its rest must not stay behind.
     forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    forms.iter().fold(text.to_owned(), |text, form| {
-        if text.contains(form) {
-            text.replace(form, HIDDEN)
-        } else {
-            text
-        }
-    })
+    forms.iter().fold(text.to_owned(), |text, form| if text.contains(form) { text.replace(form, HIDDEN) } else { text })
 }
 
 fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .fold(String::with_capacity(text.len()), |mut out, b| {
-            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
-                out.push(char::from(b));
-            } else {
-                out.push_str(&format!("%{b:02X}"));
-            }
-            out
-        })
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
+        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+        out
+    })
 }
 
 fn lowercase_escapes(encoded: &str) -> String {
     let mut digits_left = 0;
     let lower = |c: char| {
         let escape = digits_left > 0;
-        digits_left = if c == '%' {
-            2
-        } else {
-            i32::max(digits_left - 1, 0)
-        };
+        digits_left = if c == '%' { 2 } else { i32::max(digits_left - 1, 0) };
         if escape { c.to_ascii_lowercase() } else { c }
     };
     encoded.chars().map(lower).collect()

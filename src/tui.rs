@@ -34,8 +34,8 @@ use update::Effect;
 
 /// Between two frames that no key asked for: at most fifteen a second.
 const FRAME: Duration = Duration::from_millis(66);
-/// How long the last frame is waited for after the engine was told to end.
-const TICK: Duration = Duration::from_secs(1);
+/// How long the engine may take to accept a question before the screen says that it is busy.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -219,7 +219,7 @@ where
 
     /// Never deafens the screen: an engine that does not take the question within a second is said to be busy.
     async fn ask(&mut self, ask: Ask) {
-        match tokio::time::timeout(TICK, self.handle.asks.send(ask)).await {
+        match tokio::time::timeout(PATIENCE, self.handle.asks.send(ask)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => self.model.says = Some("The engine has ended: nothing was asked.".into()),
             Err(_) => self.model.says = Some("The engine is busy: nothing was asked. Try again.".into()),

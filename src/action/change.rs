@@ -60,7 +60,10 @@ impl Plan {
         };
         let target = handle.target().to_owned();
         let Some(text) = change.sql.get(dialect) else {
-            return Err(Failure::new(Kind::Runbook, format!("step {step} has no form for {dialect}, which {target} is")));
+            return Err(Failure::new(
+                Kind::Runbook,
+                format!("step {step} has no form for {dialect}, which {target} is"),
+            ));
         };
         let refuse = |why: String| {
             Failure::new(Kind::Runbook, format!("step {step}: the change is refused"))
@@ -69,7 +72,9 @@ impl Plan {
         };
         let names = Names::new(ctx);
         let mut set = match &change.set {
-            Some(set) => Some((set.clone(), SetTable::new(sets::frozen_rows(set, ctx)?, typed(set, ctx, handle).await))),
+            Some(set) => {
+                Some((set.clone(), SetTable::new(sets::frozen_rows(set, ctx)?, typed(set, ctx, handle).await)))
+            }
             None => None,
         };
         let set_name = set.as_ref().map(|(set, _)| marker::frozen_table(dialect, &set_word(set))).unwrap_or_default();
@@ -166,11 +171,7 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan, offer: &Offer, ctx: &C
         save(handle, &images, offer).await?;
     }
     let file = keep(&offer.step, &images, ctx)?;
-    Ok(Effect {
-        changed: Some(affected),
-        changed_since: changed_since(plan, &images, ctx),
-        before_image: Some(file),
-    })
+    Ok(Effect { changed: Some(affected), changed_since: changed_since(plan, &images, ctx), before_image: Some(file) })
 }
 
 /// Rows of the frozen set that the statement did not meet any more.
@@ -222,8 +223,12 @@ async fn save(handle: &mut Handle, images: &[Image], offer: &Offer) -> Result<()
         })
         .collect();
     let from = match dialect {
-        Dialect::Postgres => "x.tbl, x.pk, x.old, x.new from jsonb_to_recordset($4::jsonb) as x(tbl text, pk text, old jsonb, new jsonb)",
-        _ => "json_extract(value, '$.tbl'), json_extract(value, '$.pk'), json_extract(value, '$.old'), json_extract(value, '$.new') from json_each($4)",
+        Dialect::Postgres => {
+            "x.tbl, x.pk, x.old, x.new from jsonb_to_recordset($4::jsonb) as x(tbl text, pk text, old jsonb, new jsonb)"
+        }
+        _ => {
+            "json_extract(value, '$.tbl'), json_extract(value, '$.pk'), json_extract(value, '$.old'), json_extract(value, '$.new') from json_each($4)"
+        }
     };
     let sql = marker::portable(
         dialect,
@@ -257,15 +262,19 @@ impl UndoPlan {
     /// No images, or the server's words.
     pub async fn of(step: &str, handle: &mut Handle, ctx: &Context) -> Result<Self> {
         let Some(file) = ctx.changed.get(step) else {
-            return Err(Failure::new(Kind::Refused, format!("{step} has changed no rows in this run: nothing to undo")));
+            return Err(Failure::new(
+                Kind::Refused,
+                format!("{step} has changed no rows in this run: nothing to undo"),
+            ));
         };
         let images: Vec<Image> = kept::read(&ctx.access.run_dir, file)?
             .into_iter()
             .map(|line| serde_json::from_value(Value::Object(line)))
             .collect::<Result<_, _>>()
-            .map_err(|error| Failure::new(Kind::Defect, format!("the rows that {step} changed cannot be read")).cause(error))?;
-        let key: Vec<String> =
-            images.first().map(|image| image.pk.keys().cloned().collect()).unwrap_or_default();
+            .map_err(|error| {
+                Failure::new(Kind::Defect, format!("the rows that {step} changed cannot be read")).cause(error)
+            })?;
+        let key: Vec<String> = images.first().map(|image| image.pk.keys().cloned().collect()).unwrap_or_default();
         let target = handle.target().to_owned();
         let (still, changed_since) = still(handle, &images, &key, false)
             .await
@@ -292,7 +301,12 @@ async fn still(
     Ok((same, others))
 }
 
-pub(super) async fn run_undo(handle: &mut Handle, plan: &UndoPlan, offer: &Offer, ctx: &Context) -> Result<Effect, Back> {
+pub(super) async fn run_undo(
+    handle: &mut Handle,
+    plan: &UndoPlan,
+    offer: &Offer,
+    ctx: &Context,
+) -> Result<Effect, Back> {
     let (same, changed_since) = still(handle, &plan.images, &plan.key, true).await?;
     let mut undone = 0;
     for image in &same {
@@ -352,7 +366,9 @@ async fn put_back(handle: &mut Handle, image: &Image) -> Result<u64, Back> {
     let names: Vec<String> = image.before.keys().map(|name| quoted(name)).collect();
     let names = names.join(", ");
     if handle.dialect() == Some(Dialect::Postgres) {
-        let sql = format!("insert into {table} ({names}) select {names} from jsonb_populate_record(null::{table}, $1::jsonb)");
+        let sql = format!(
+            "insert into {table} ({names}) select {names} from jsonb_populate_record(null::{table}, $1::jsonb)"
+        );
         return Ok(handle.run(sql, vec![text_bind(Value::Object(image.before.clone()).to_string())]).await?);
     }
     let marks = vec!["?"; image.before.len()].join(", ");

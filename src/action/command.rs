@@ -55,23 +55,14 @@ impl Earlier<'_> {
 ///
 /// # Errors
 /// A name without a value, with the row.
-pub fn render_each(
-    argv: &[Template],
-    items: &[Item],
-    outer: &dyn Scope,
-) -> Result<Vec<Call<Vec<String>>>> {
+pub fn render_each(argv: &[Template], items: &[Item], outer: &dyn Scope) -> Result<Vec<Call<Vec<String>>>> {
     items
         .iter()
         .map(|item| {
             let scope = super::item::ItemScope { item, outer };
-            let argv =
-                render(argv, &scope).map_err(|f| f.cause(format!("row {}", item.row_key)))?;
+            let argv = render(argv, &scope).map_err(|f| f.cause(format!("row {}", item.row_key)))?;
             let idempotent = argv.iter().any(|arg| arg.contains(&item.key));
-            Ok(Call {
-                key: item.key.clone(),
-                what: argv,
-                idempotent,
-            })
+            Ok(Call { key: item.key.clone(), what: argv, idempotent })
         })
         .collect()
 }
@@ -87,9 +78,7 @@ pub async fn perform(port: &Port, access: &Access, argv: &[String], limit: Durat
     }
     match run(&program, access, None, limit, port.cancel.clone()).await {
         // A program that could not be started did nothing.
-        Err(failure) if failure.kind != Kind::Unknown => {
-            outcome(OutcomeResult::NotApplied, failure.to_string(), None)
-        }
+        Err(failure) if failure.kind != Kind::Unknown => outcome(OutcomeResult::NotApplied, failure.to_string(), None),
         Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),
         Ok(finished) => outcome(judged(&finished), finished.words(), None),
     }
@@ -113,34 +102,17 @@ pub async fn perform_each(
     pause: Duration,
     limit: Duration,
 ) -> Outcome {
-    each(
-        port,
-        calls,
-        earlier,
-        pause,
-        Point::Begun,
-        |call| async move {
-            let program = match admit(&call.what, access) {
-                Ok(program) => program,
-                Err(failure) => return (OutcomeResult::NotApplied, failure.to_string()),
-            };
-            match run(
-                &program,
-                access,
-                Some(&call.key),
-                limit,
-                port.cancel.clone(),
-            )
-            .await
-            {
-                Err(failure) if failure.kind != Kind::Unknown => {
-                    (OutcomeResult::NotApplied, failure.to_string())
-                }
-                Err(failure) => (OutcomeResult::Unknown, failure.to_string()),
-                Ok(finished) => (judged(&finished), finished.words()),
-            }
-        },
-    )
+    each(port, calls, earlier, pause, Point::Begun, |call| async move {
+        let program = match admit(&call.what, access) {
+            Ok(program) => program,
+            Err(failure) => return (OutcomeResult::NotApplied, failure.to_string()),
+        };
+        match run(&program, access, Some(&call.key), limit, port.cancel.clone()).await {
+            Err(failure) if failure.kind != Kind::Unknown => (OutcomeResult::NotApplied, failure.to_string()),
+            Err(failure) => (OutcomeResult::Unknown, failure.to_string()),
+            Ok(finished) => (judged(&finished), finished.words()),
+        }
+    })
     .await
 }
 
@@ -160,10 +132,7 @@ where
     let is_done = |key: &str| earlier.done.get(key).is_some_and(|item| item.ok);
     let mut done = calls.iter().filter(|call| is_done(&call.key)).count() as u64;
     let under_way = earlier.under_way();
-    if let Some(call) = calls
-        .iter()
-        .find(|call| Some(call.key.as_str()) == under_way && !call.idempotent)
-    {
+    if let Some(call) = calls.iter().find(|call| Some(call.key.as_str()) == under_way && !call.idempotent) {
         return outcome(
             OutcomeResult::Unknown,
             format!(
@@ -177,18 +146,10 @@ where
     let mut last_failure = String::new();
     for call in calls.iter().filter(|call| !is_done(&call.key)) {
         if !std::mem::take(&mut first) && !rest(port, pause).await {
-            return outcome(
-                OPEN,
-                format!("cancelled; {done} of {of} done, {failed} failed"),
-                Some(done),
-            );
+            return outcome(OPEN, format!("cancelled; {done} of {of} done, {failed} failed"), Some(done));
         }
         if port.reached(point, json!({ "item": call.key })).await == Go::Stop {
-            return outcome(
-                OPEN,
-                format!("stopped; {done} of {of} done, {failed} failed"),
-                Some(done),
-            );
+            return outcome(OPEN, format!("stopped; {done} of {of} done, {failed} failed"), Some(done));
         }
         let (result, detail) = perform(call).await;
         if result == OutcomeResult::Unknown {
@@ -199,11 +160,7 @@ where
             );
         }
         let ok = result == OutcomeResult::Applied;
-        let item = ItemDone {
-            key: call.key.clone(),
-            ok,
-            detail: detail.clone(),
-        };
+        let item = ItemDone { key: call.key.clone(), ok, detail: detail.clone() };
         if ok {
             (done, in_a_row) = (done + 1, 0);
         } else {
@@ -213,34 +170,20 @@ where
         let go = port.item(item).await;
         port.tell(Report::Progressed { done, of: Some(of) }).await;
         if go == Go::Stop && done < of {
-            return outcome(
-                OPEN,
-                format!("stopped; {done} of {of} done, {failed} failed{last_failure}"),
-                Some(done),
-            );
+            return outcome(OPEN, format!("stopped; {done} of {of} done, {failed} failed{last_failure}"), Some(done));
         }
         if in_a_row >= IN_A_ROW {
             return outcome(
                 OPEN,
-                format!(
-                    "stopped after {IN_A_ROW} failures in a row; {done} of {of} done{last_failure}"
-                ),
+                format!("stopped after {IN_A_ROW} failures in a row; {done} of {of} done{last_failure}"),
                 Some(done),
             );
         }
     }
     if failed == 0 {
-        outcome(
-            OutcomeResult::Applied,
-            format!("{done} of {of} done"),
-            Some(done),
-        )
+        outcome(OutcomeResult::Applied, format!("{done} of {of} done"), Some(done))
     } else {
-        outcome(
-            OPEN,
-            format!("{done} of {of} done, {failed} failed{last_failure}"),
-            Some(done),
-        )
+        outcome(OPEN, format!("{done} of {of} done, {failed} failed{last_failure}"), Some(done))
     }
 }
 
@@ -261,16 +204,6 @@ async fn rest(port: &Port, pause: Duration) -> bool {
     }
 }
 
-pub(super) fn outcome(
-    result: OutcomeResult,
-    evidence: impl Into<String>,
-    changed: Option<u64>,
-) -> Outcome {
-    Outcome {
-        result,
-        evidence: evidence.into(),
-        changed,
-        changed_since: Vec::new(),
-        before_image: None,
-    }
+pub(super) fn outcome(result: OutcomeResult, evidence: impl Into<String>, changed: Option<u64>) -> Outcome {
+    Outcome { result, evidence: evidence.into(), changed, changed_since: Vec::new(), before_image: None }
 }

@@ -84,7 +84,9 @@ impl Plan {
                     rendered.push(sql.clone());
                     limits.push(format!("not brought back: {what}"));
                 }
-                Reverse::NeedsSaved { what, sql: None } => return Undoing::None { because: format!("it needs {what}") },
+                Reverse::NeedsSaved { what, sql: None } => {
+                    return Undoing::None { because: format!("it needs {what}") };
+                }
                 Reverse::None { because } => return Undoing::None { because: because.clone() },
             }
         }
@@ -114,7 +116,10 @@ pub async fn facts(plan: &Plan, handle: &mut Handle, ctx: &Context, sees_session
         facts.push(("locks".to_owned(), format!("{lock}; {}", statement.cost)));
     }
     if !plan.transactional() {
-        facts.push(("not atomic".to_owned(), "runs outside a transaction: only the catalog can tell how far it came".into()));
+        facts.push((
+            "not atomic".to_owned(),
+            "runs outside a transaction: only the catalog can tell how far it came".into(),
+        ));
     }
     for table in plan.tables() {
         if let Some(size) = size(handle, &table).await {
@@ -130,7 +135,8 @@ pub async fn facts(plan: &Plan, handle: &mut Handle, ctx: &Context, sees_session
 
 async fn size(handle: &mut Handle, table: &str) -> Option<String> {
     if handle.dialect() == Some(Dialect::Postgres) {
-        let sql = "select pg_size_pretty(pg_total_relation_size(c.oid)) || case when c.reltuples < 0 then ', never analysed'
+        let sql =
+            "select pg_size_pretty(pg_total_relation_size(c.oid)) || case when c.reltuples < 0 then ', never analysed'
                    else ', about ' || c.reltuples::bigint || ' rows' end as size
                    from pg_class c where c.oid = to_regclass($1::text)";
         return handle.one(sql, vec![text_bind(table)]).await.ok().flatten().map(|value| as_text(&value));
@@ -150,7 +156,8 @@ async fn in_the_way(handle: &mut Handle, table: &str, sees_sessions: bool) -> St
         Ok(Some(held)) if as_text(&held).is_empty() => format!("nobody holds a lock on {table} now"),
         Ok(held) => {
             let held = held.as_ref().map(as_text).unwrap_or_default();
-            let unseen = if sees_sessions { "" } else { " (cannot see for how long: the role lacks pg_read_all_stats)" };
+            let unseen =
+                if sees_sessions { "" } else { " (cannot see for how long: the role lacks pg_read_all_stats)" };
             format!("{held}{unseen}")
         }
         Err(error) => format!("cannot see: {}", error.words()),
@@ -240,4 +247,3 @@ pub async fn perform_plain(plan: &Plan, _step: &Step, offer: &Offer, ctx: &Conte
 pub fn facts_of(plan: &Plan) -> Vec<sql::Fact> {
     plan.statements.iter().flat_map(|(_, statement)| statement.done.clone()).collect()
 }
-

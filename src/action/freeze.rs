@@ -22,7 +22,9 @@ pub async fn perform(items: &[FreezeItem], ctx: &Context) -> (Vec<Frozen>, Outco
         .collect();
     let evidence = match unknown.is_empty() {
         true => format!("{} items frozen", frozen.len()),
-        false => format!("{} items frozen; unknown, freeze again: {}", frozen.len() - unknown.len(), unknown.join(", ")),
+        false => {
+            format!("{} items frozen; unknown, freeze again: {}", frozen.len() - unknown.len(), unknown.join(", "))
+        }
     };
     let outcome = Outcome {
         result: OutcomeResult::Applied,
@@ -50,9 +52,10 @@ async fn read(item: &FreezeItem, ctx: &Context) -> Result<FrozenContent, String>
             let (file, digest) = rows::write(&ctx.access.run_dir, "frozen", name, &lines).map_err(|f| f.to_string())?;
             Ok(FrozenContent::Rows { count: lines.len() as u64, digest, file, classes: None })
         }
-        FreezeItem::Offsets { target } => {
-            check::kafka::offsets_snapshot(target, ctx).await.map(FrozenContent::Snapshot).map_err(|failure| failure.to_string())
-        }
+        FreezeItem::Offsets { target } => check::kafka::offsets_snapshot(target, ctx)
+            .await
+            .map(FrozenContent::Snapshot)
+            .map_err(|failure| failure.to_string()),
         FreezeItem::Catalog { target } => {
             let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
             let lines = check::schema::catalog(&mut handle).await.map_err(|none| none.words())?;

@@ -31,36 +31,19 @@ pub fn render_each(
         .iter()
         .map(|item| {
             let scope = ItemScope { item, outer };
-            let request = render(request, base, &scope, access)
-                .map_err(|f| f.cause(format!("row {}", item.row_key)))?;
+            let request =
+                render(request, base, &scope, access).map_err(|f| f.cause(format!("row {}", item.row_key)))?;
             // Our header alone promises nothing: an author who writes the key says that the receiver reads it.
             let idempotent = request.reads() || request.carries(&item.key);
-            Ok(Call {
-                key: item.key.clone(),
-                what: request.with_key(&item.key),
-                idempotent,
-            })
+            Ok(Call { key: item.key.clone(), what: request.with_key(&item.key), idempotent })
         })
         .collect()
 }
 
 /// Sends it once. `sent` is reached before its bytes leave.
-pub async fn perform(
-    port: &Port,
-    request: &Request,
-    wanted: Option<u16>,
-    limit: Duration,
-) -> Outcome {
-    if port
-        .reached(Point::Sent, json!({ "request": request.rendered() }))
-        .await
-        == Go::Stop
-    {
-        return outcome(
-            OutcomeResult::NotApplied,
-            "stopped before it was sent",
-            None,
-        );
+pub async fn perform(port: &Port, request: &Request, wanted: Option<u16>, limit: Duration) -> Outcome {
+    if port.reached(Point::Sent, json!({ "request": request.rendered() })).await == Go::Stop {
+        return outcome(OutcomeResult::NotApplied, "stopped before it was sent", None);
     }
     let (result, words) = sent(request, wanted, limit).await;
     outcome(result, words, None)
@@ -75,43 +58,23 @@ pub async fn perform_each(
     pause: Duration,
     limit: Duration,
 ) -> Outcome {
-    each(port, calls, earlier, pause, Point::Sent, |call| {
-        sent(&call.what, wanted, limit)
-    })
-    .await
+    each(port, calls, earlier, pause, Point::Sent, |call| sent(&call.what, wanted, limit)).await
 }
 
 async fn sent(request: &Request, wanted: Option<u16>, limit: Duration) -> (OutcomeResult, String) {
     match request.send(limit).await {
-        Ok(response) if fits(wanted, response.status) => (
-            OutcomeResult::Applied,
-            format!("status {}", response.status),
-        ),
+        Ok(response) if fits(wanted, response.status) => {
+            (OutcomeResult::Applied, format!("status {}", response.status))
+        }
         Ok(response) => {
-            let said = response
-                .body
-                .lines()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or_default();
+            let said = response.body.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
             let words = format!("status {}: {}", response.status, Shown::capped(said, 200));
             // A refusal is an answer; a server that broke down may have done it first.
-            let refused =
-                (300..500).contains(&response.status) && !matches!(response.status, 408 | 409);
-            (
-                if refused {
-                    OutcomeResult::NotApplied
-                } else {
-                    OutcomeResult::Unknown
-                },
-                words,
-            )
+            let refused = (300..500).contains(&response.status) && !matches!(response.status, 408 | 409);
+            (if refused { OutcomeResult::NotApplied } else { OutcomeResult::Unknown }, words)
         }
         Err(unanswered) => {
-            let result = if unanswered.unsent {
-                OutcomeResult::NotApplied
-            } else {
-                OutcomeResult::Unknown
-            };
+            let result = if unanswered.unsent { OutcomeResult::NotApplied } else { OutcomeResult::Unknown };
             (result, unanswered.failure.to_string())
         }
     }

@@ -17,9 +17,7 @@ impl Scope for ItemScope<'_> {
         let Some(path) = path.strip_prefix("item.") else {
             return self.outer.get(path);
         };
-        let of = |row: &Option<Map<String, Value>>, path: &str| {
-            row.as_ref().and_then(|row| dotted(row, path))
-        };
+        let of = |row: &Option<Map<String, Value>>, path: &str| row.as_ref().and_then(|row| dotted(row, path));
         match path.split_once('.') {
             Some(("theirs", path)) => of(&self.item.theirs, path),
             Some(("before", path)) => of(&self.item.before, path),
@@ -29,11 +27,7 @@ impl Scope for ItemScope<'_> {
     }
 
     fn kind(&self, path: &str) -> Option<VarKind> {
-        if path.starts_with("item.") {
-            None
-        } else {
-            self.outer.kind(path)
-        }
+        if path.starts_with("item.") { None } else { self.outer.kind(path) }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::names::{self, Place};
 use crate::run::gate::offer_digest;
 use crate::run::record::Offer;
 use crate::sql::Dialect;
-pub use crate::target::tables::{install, portable};
 use crate::target::db::{Handle, SqlError, bind, text_bind};
+pub use crate::target::tables::{install, portable};
 
 /// Who may act here now, if anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -58,12 +58,18 @@ impl Draft {
 /// # Errors
 /// A name without a value, a set that is not frozen, an action of `never`, a target that cannot be asked: with what
 /// to do about it.
-pub async fn prepare(step: &Step, att: u32, undoing: bool, environment: Environment, ctx: &Context) -> Result<Prepared> {
+pub async fn prepare(
+    step: &Step,
+    att: u32,
+    undoing: bool,
+    environment: Environment,
+    ctx: &Context,
+) -> Result<Prepared> {
     let undone = match (&step.action, undoing) {
         (_, true) => Some(step),
-        (Action::UndoOf { step: undone }, false) => Some(
-            ctx.runbook.steps.get(undone).ok_or_else(|| refused(&step.id, format!("there is no step {undone}")))?,
-        ),
+        (Action::UndoOf { step: undone }, false) => {
+            Some(ctx.runbook.steps.get(undone).ok_or_else(|| refused(&step.id, format!("there is no step {undone}")))?)
+        }
         _ => None,
     };
     // An undo acts where the step it undoes acted.
@@ -176,7 +182,8 @@ async fn action(
             let all = events.len();
             let events: Vec<_> = events.into_iter().filter(|event| !there.contains(&event.item)).collect();
             let digest = publish::digest(&events);
-            let sample = events.iter().take(5).map(|e| format!("{}: {}", e.key, String::from_utf8_lossy(&e.value))).collect();
+            let sample =
+                events.iter().take(5).map(|e| format!("{}: {}", e.key, String::from_utf8_lossy(&e.value))).collect();
             let mut draft = Draft::new(
                 Work::Publish(publish::Job {
                     run: ctx.access.run.clone(),
@@ -206,7 +213,8 @@ async fn action(
             let mut draft = Draft::new(Work::Sessions(found), word, rendered, Level::Step);
             draft.number = Some(pids.len() as u64);
             draft.object = Some(pids.join(" "));
-            draft.undo = Undoing::None { because: "an ended session does not come back; its client may connect again".into() };
+            draft.undo =
+                Undoing::None { because: "an ended session does not come back; its client may connect again".into() };
             draft
         }
         Action::Command { argv } => match &step.each {
@@ -264,7 +272,13 @@ fn open_items(ctx: &Context, step: &Step, each: &crate::runbook::Each) -> Result
     Ok(all.into_iter().filter(|item| done.and_then(|done| done.get(&item.key)).is_none_or(|item| !item.ok)).collect())
 }
 
-async fn undo(step: &Step, undone: &Step, on: Option<&str>, identity: Option<&Identity>, ctx: &Context) -> Result<Draft> {
+async fn undo(
+    step: &Step,
+    undone: &Step,
+    on: Option<&str>,
+    identity: Option<&Identity>,
+    ctx: &Context,
+) -> Result<Draft> {
     if let Some(declared) = undone.undo.as_deref() {
         // Rendered as the undo it is: what it may cost is judged by what it does.
         let as_step = Step { id: step.id.clone(), undo: None, each: None, ..undone.clone() };
@@ -291,7 +305,9 @@ async fn undo(step: &Step, undone: &Step, on: Option<&str>, identity: Option<&Id
                     draft.facts.extend(limits.map(|limits| ("limits".to_owned(), limits)));
                     Ok(draft)
                 }
-                Undoing::None { because } => Err(refused(&step.id, format!("{} cannot be undone: {because}", undone.id))),
+                Undoing::None { because } => {
+                    Err(refused(&step.id, format!("{} cannot be undone: {because}", undone.id)))
+                }
                 Undoing::BeforeImage => Err(refused(&step.id, format!("{} saved no rows", undone.id))),
             }
         }
@@ -304,7 +320,9 @@ async fn undo(step: &Step, undone: &Step, on: Option<&str>, identity: Option<&Id
             draft.number = Some(number);
             draft.undo = Undoing::BeforeImage;
             if !since.is_empty() {
-                draft.facts.push(("changed since".to_owned(), format!("{} rows stay: {}", since.len(), since.join(", "))));
+                draft
+                    .facts
+                    .push(("changed since".to_owned(), format!("{} rows stay: {}", since.len(), since.join(", "))));
             }
             fence(&mut draft, &mut handle, identity, ctx, &step.id, true).await?;
             Ok(draft)
@@ -356,8 +374,11 @@ async fn change_draft(
         && !has_marker
         && is_relative_update(dialect, &plan.real.sql).unwrap_or(true)
     {
-        return Err(refused(step, "it sets a column from its own old value, and there is no marker table to prevent a second time")
-            .hint("have the tables of backout created there, or write the new values out"));
+        return Err(refused(
+            step,
+            "it sets a column from its own old value, and there is no marker table to prevent a second time",
+        )
+        .hint("have the tables of backout created there, or write the new values out"));
     }
     if let Some(bound) = &change.rows {
         let value = serde_json::Value::from(plan.number);
@@ -378,7 +399,10 @@ async fn change_draft(
     draft.undo = Undoing::BeforeImage;
     if let Some((set, table)) = &plan.set {
         let since = (table.rows.len() as u64).saturating_sub(plan.number);
-        draft.facts.push(("set".to_owned(), format!("{set}: {} rows frozen, {since} of them not met any more", table.rows.len())));
+        draft.facts.push((
+            "set".to_owned(),
+            format!("{set}: {} rows frozen, {since} of them not met any more", table.rows.len()),
+        ));
     }
     draft.work = Work::Transaction(Body::Change(plan));
     fence(&mut draft, handle, identity, ctx, step, true).await?;
@@ -397,10 +421,16 @@ async fn fence(
     let Some(identity) = identity else { return Ok(()) };
     if !identity.has_marker {
         if data && identity.environment == Environment::Production {
-            return Err(refused(step, format!("{} has no marker table: rows are not changed there without one", identity.seen.name))
-                .hint("have the tables of backout created by the database's administrator"));
+            return Err(refused(
+                step,
+                format!("{} has no marker table: rows are not changed there without one", identity.seen.name),
+            )
+            .hint("have the tables of backout created by the database's administrator"));
         }
-        draft.facts.push(("marker".to_owned(), "no marker table: after a crash only the catalog can tell what happened".into()));
+        draft.facts.push((
+            "marker".to_owned(),
+            "no marker table: after a crash only the catalog can tell what happened".into(),
+        ));
         return Ok(());
     }
     let claim = marker::claim(handle, &ctx.access.runbook)
@@ -416,7 +446,8 @@ async fn fence(
         let left: Vec<String> =
             left.iter().filter_map(|row| row.get("step")).map(crate::runbook::template::as_text).collect();
         let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
-        let words = format!("run {} of {} holds this target; going on takes it over. It did: {left}", claim.run, claim.holder);
+        let words =
+            format!("run {} of {} holds this target; going on takes it over. It did: {left}", claim.run, claim.holder);
         draft.facts.push(("takes over".to_owned(), words));
     }
     Ok(())
@@ -431,7 +462,8 @@ fn never(draft: &Draft, step: &Step, ctx: &Context) -> Result<()> {
                 plan.statements.iter().any(|(_, known)| {
                     let kind = known.kind.to_ascii_lowercase().replace("… ", "");
                     let wanted = statement.to_ascii_lowercase();
-                    let of = |name: &String| known.objects.iter().any(|o| o.name == *name || o.table.as_ref() == Some(name));
+                    let of =
+                        |name: &String| known.objects.iter().any(|o| o.name == *name || o.table.as_ref() == Some(name));
                     (kind == wanted || kind.contains(&wanted) || known.class == Class::Irreversible && kind.is_empty())
                         && object.as_ref().is_none_or(of)
                 })
@@ -441,7 +473,9 @@ fn never(draft: &Draft, step: &Step, ctx: &Context) -> Result<()> {
             }
             (NeverMatch::Publish { topic }, Work::Publish(job)) => job.topic == *topic,
             (NeverMatch::Command { argv }, Work::Command(found)) => found.starts_with(argv),
-            (NeverMatch::Command { argv }, Work::CommandEach(calls)) => calls.iter().any(|call| call.what.starts_with(argv)),
+            (NeverMatch::Command { argv }, Work::CommandEach(calls)) => {
+                calls.iter().any(|call| call.what.starts_with(argv))
+            }
             _ => false,
         };
         if hit {

@@ -53,22 +53,14 @@ pub struct Job {
 ///
 /// # Errors
 /// A row without the column of the key, or a name without a value.
-pub fn prepare_events(
-    step: &str,
-    publish: &Publish,
-    items: &[Item],
-    outer: &dyn Scope,
-) -> Result<Vec<Event>> {
+pub fn prepare_events(step: &str, publish: &Publish, items: &[Item], outer: &dyn Scope) -> Result<Vec<Event>> {
     let mut seen = BTreeSet::new();
     items
         .iter()
         .map(|item| {
             let failed = |why: String| {
-                Failure::new(
-                    Kind::RedCheck,
-                    format!("step {step}: no event can be made of row {}", item.row_key),
-                )
-                .cause(why)
+                Failure::new(Kind::RedCheck, format!("step {step}: no event can be made of row {}", item.row_key))
+                    .cause(why)
             };
             if !seen.insert(&item.key) {
                 return Err(failed("another row has the same key".to_owned()));
@@ -78,18 +70,13 @@ pub fn prepare_events(
             let key = match item.ours.get(&publish.key) {
                 Some(Value::String(text)) => text.clone(),
                 Some(Value::Null) | None => {
-                    return Err(failed(format!(
-                        "its column {}, the event's key, has no value",
-                        publish.key
-                    )));
+                    return Err(failed(format!("its column {}, the event's key, has no value", publish.key)));
                 }
                 Some(other) => other.to_string(),
             };
             let value = render_value(&publish.value, &scope).map_err(missing)?;
             let headers = (publish.headers.iter())
-                .map(|(name, template)| {
-                    Ok((name.clone(), template.render_text(&scope).map_err(missing)?))
-                })
+                .map(|(name, template)| Ok((name.clone(), template.render_text(&scope).map_err(missing)?)))
                 .collect::<Result<_>>()?;
             Ok(Event {
                 item: item.key.clone(),
@@ -117,28 +104,18 @@ pub fn digest(events: &[Event]) -> String {
             part(value.as_bytes());
         }
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Sends what is not there yet. `resumed` is the data of this intent's `sent` point, if the log has one.
 ///
 /// `sent` is reached before the first byte, with the topic's ends as they then stood: every event of this step lies
 /// after them.
-pub async fn perform(
-    port: &Port,
-    connection: &Connection,
-    job: Job,
-    resumed: Option<&Value>,
-) -> Outcome {
+pub async fn perform(port: &Port, connection: &Connection, job: Job, resumed: Option<&Value>) -> Outcome {
     match attempt(port, connection, job, resumed).await {
         Ok(outcome) => outcome,
         // Nothing has been sent: the failure came before the point.
-        Err(failure) if resumed.is_none() => {
-            outcome(OutcomeResult::NotApplied, failure.to_string(), None)
-        }
+        Err(failure) if resumed.is_none() => outcome(OutcomeResult::NotApplied, failure.to_string(), None),
         Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),
     }
 }
@@ -156,11 +133,7 @@ pub async fn settle(connection: &Connection, job: &Job, sent: &Value) -> Result<
     Ok(match there {
         there if there == all => outcome(OutcomeResult::Applied, words, Some(there as u64)),
         0 => outcome(OutcomeResult::NotApplied, words, Some(0)),
-        _ => outcome(
-            OutcomeResult::Unknown,
-            format!("{words}; going on sends the others"),
-            Some(there as u64),
-        ),
+        _ => outcome(OutcomeResult::Unknown, format!("{words}; going on sends the others"), Some(there as u64)),
     })
 }
 
@@ -169,12 +142,7 @@ async fn fence(connection: &Connection, job: &Job) -> Result<Publisher> {
     blocking(move || Publisher::open(&connection, &run, &step)).await?
 }
 
-async fn attempt(
-    port: &Port,
-    connection: &Connection,
-    job: Job,
-    resumed: Option<&Value>,
-) -> Result<Outcome> {
+async fn attempt(port: &Port, connection: &Connection, job: Job, resumed: Option<&Value>) -> Result<Outcome> {
     let mut publisher = fence(connection, &job).await?;
     let (ends, found) = match resumed {
         Some(data) => {
@@ -184,28 +152,14 @@ async fn attempt(
         }
         None => {
             let marks = connection.marks(&job.topic).await?;
-            (
-                marks
-                    .into_iter()
-                    .map(|(partition, marks)| (partition, marks.end))
-                    .collect(),
-                BTreeSet::new(),
-            )
+            (marks.into_iter().map(|(partition, marks)| (partition, marks.end)).collect(), BTreeSet::new())
         }
     };
     let (all, there) = (job.events.len() as u64, found.len() as u64);
-    let missing: Vec<Event> = job
-        .events
-        .into_iter()
-        .filter(|event| !found.contains(&event.item))
-        .collect();
+    let missing: Vec<Event> = job.events.into_iter().filter(|event| !found.contains(&event.item)).collect();
     if missing.is_empty() {
         blocking(move || drop(publisher)).await?;
-        return Ok(outcome(
-            OutcomeResult::Applied,
-            format!("all {all} events stand in {}", job.topic),
-            Some(all),
-        ));
+        return Ok(outcome(OutcomeResult::Applied, format!("all {all} events stand in {}", job.topic), Some(all)));
     }
     let fenced = publisher.without_transactions.clone();
     let data = json!({
@@ -217,16 +171,8 @@ async fn attempt(
     });
     if port.reached(Point::Sent, data).await == Go::Stop {
         blocking(move || drop(publisher)).await?;
-        let result = if there == 0 {
-            OutcomeResult::NotApplied
-        } else {
-            OutcomeResult::Unknown
-        };
-        return Ok(outcome(
-            result,
-            format!("stopped; {there} of {all} events stand in {}", job.topic),
-            Some(there),
-        ));
+        let result = if there == 0 { OutcomeResult::NotApplied } else { OutcomeResult::Unknown };
+        return Ok(outcome(result, format!("stopped; {there} of {all} events stand in {}", job.topic), Some(there)));
     }
     let of = missing.len();
     let mut events = missing.into_iter();
@@ -237,12 +183,7 @@ async fn attempt(
             break;
         }
         let cancelled = *port.cancel.borrow();
-        let (topic, run, step, n) = (
-            job.topic.clone(),
-            job.run.clone(),
-            job.step.clone(),
-            chunk.len(),
-        );
+        let (topic, run, step, n) = (job.topic.clone(), job.run.clone(), job.step.clone(), chunk.len());
         let tried = blocking(move || {
             let sent = if cancelled {
                 Err(Failure::new(Kind::Held, "cancelled"))
@@ -263,11 +204,7 @@ async fn attempt(
             return Ok(broken_off(&failure, undone, there, all));
         }
         done += n;
-        port.tell(Report::Progressed {
-            done: done as u64,
-            of: Some(of as u64),
-        })
-        .await;
+        port.tell(Report::Progressed { done: done as u64, of: Some(of as u64) }).await;
     }
     let Ok(committed) = blocking(move || publisher.finish()).await else {
         return Ok(lost());
@@ -278,16 +215,8 @@ async fn attempt(
                 None => "in one transaction".to_owned(),
                 Some(why) => format!("without a transaction: {why}"),
             };
-            let before = if there > 0 {
-                format!(", {there} stood there before")
-            } else {
-                String::new()
-            };
-            outcome(
-                OutcomeResult::Applied,
-                format!("{of} events acknowledged {how}{before}"),
-                Some(all),
-            )
+            let before = if there > 0 { format!(", {there} stood there before") } else { String::new() };
+            outcome(OutcomeResult::Applied, format!("{of} events acknowledged {how}{before}"), Some(all))
         }
         Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),
     })
@@ -295,21 +224,15 @@ async fn attempt(
 
 /// Past the point of no return, a thread that died says nothing about what it had done.
 fn lost() -> Outcome {
-    outcome(
-        OutcomeResult::Unknown,
-        "the producer's thread ended early".to_owned(),
-        None,
-    )
+    outcome(OutcomeResult::Unknown, "the producer's thread ended early".to_owned(), None)
 }
 
 /// `undone`: the transaction is known to be aborted, or nothing had been acknowledged or was under way.
 fn broken_off(failure: &Failure, undone: Result<()>, there: u64, all: u64) -> Outcome {
     match undone {
-        Ok(()) if there == 0 => outcome(
-            OutcomeResult::NotApplied,
-            format!("{failure}; nothing was published"),
-            Some(0),
-        ),
+        Ok(()) if there == 0 => {
+            outcome(OutcomeResult::NotApplied, format!("{failure}; nothing was published"), Some(0))
+        }
         Ok(()) => outcome(
             OutcomeResult::Unknown,
             format!("{failure}; {there} of {all} events were there before, none was added"),
@@ -324,55 +247,23 @@ fn wanted(job: &Job) -> BTreeSet<String> {
 }
 
 fn ends_of(data: &Value, topic: &str) -> Result<BTreeMap<i32, i64>> {
-    let broken = || {
-        Failure::new(
-            Kind::AuditBroken,
-            format!("the log holds no ends of topic {topic} for this step"),
-        )
-    };
+    let broken = || Failure::new(Kind::AuditBroken, format!("the log holds no ends of topic {topic} for this step"));
     if data.get("topic").and_then(Value::as_str) != Some(topic) {
         return Err(broken());
     }
-    let ends = data
-        .get("ends")
-        .and_then(Value::as_object)
-        .ok_or_else(broken)?;
+    let ends = data.get("ends").and_then(Value::as_object).ok_or_else(broken)?;
     ends.iter()
-        .map(|(partition, end)| {
-            Ok((
-                partition.parse().map_err(|_| broken())?,
-                end.as_i64().ok_or_else(broken)?,
-            ))
-        })
+        .map(|(partition, end)| Ok((partition.parse().map_err(|_| broken())?, end.as_i64().ok_or_else(broken)?)))
         .collect()
 }
 
 fn outcome(result: OutcomeResult, evidence: String, changed: Option<u64>) -> Outcome {
-    Outcome {
-        result,
-        evidence,
-        changed,
-        changed_since: Vec::new(),
-        before_image: None,
-    }
+    Outcome { result, evidence, changed, changed_since: Vec::new(), before_image: None }
 }
 
 /// The headers of an event: what the author wrote, then ours, which nobody may replace.
-fn headers<'a>(
-    run: &'a str,
-    step: &'a str,
-    event: &'a Event,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let own = [
-        (names::HEADER_RUN, run),
-        (names::HEADER_STEP, step),
-        (names::HEADER_ITEM, event.item.as_str()),
-    ];
-    let authors = event
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    authors
-        .filter(|(name, _)| !name.starts_with("backout-"))
-        .chain(own)
+fn headers<'a>(run: &'a str, step: &'a str, event: &'a Event) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let own = [(names::HEADER_RUN, run), (names::HEADER_STEP, step), (names::HEADER_ITEM, event.item.as_str())];
+    let authors = event.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    authors.filter(|(name, _)| !name.starts_with("backout-")).chain(own)
 }

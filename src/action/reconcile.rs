@@ -67,7 +67,8 @@ pub async fn classify(set: &str, ctx: &Context) -> Result<Classified> {
         return Err(Failure::new(Kind::Runbook, format!("{set} is not a compared set")));
     };
     let read = async |name: &str| {
-        let words = |none: sql::NoAnswer| Failure::new(Kind::Unknown, format!("{name} cannot be read")).cause(none.words());
+        let words =
+            |none: sql::NoAnswer| Failure::new(Kind::Unknown, format!("{name} cannot be read")).cause(none.words());
         sql::set_rows(name, ctx).await.map_err(words)
     };
     let (ours, theirs) = tokio::join!(read(&compare.ours), read(&compare.theirs));
@@ -219,9 +220,16 @@ fn equal(mine: Option<&Value>, theirs: Option<&Value>) -> bool {
 /// The earliest record that equals ours in every column that both have: the one that stays. Records stand in the order
 /// of their source unless they carry a time.
 fn kept(row: &Row, found: &[Row]) -> Option<usize> {
-    let equals = |record: &Row| row.iter().all(|(column, mine)| !comparable(column, record) || equal(Some(mine), record.get(column)));
+    let equals = |record: &Row| {
+        row.iter().all(|(column, mine)| !comparable(column, record) || equal(Some(mine), record.get(column)))
+    };
     let time = |record: &Row| record.iter().find(|(name, _)| name.ends_with("_at")).map(|(_, at)| as_text(at));
-    found.iter().enumerate().filter(|(_, record)| equals(record)).min_by_key(|(i, record)| (time(record), *i)).map(|(i, _)| i)
+    found
+        .iter()
+        .enumerate()
+        .filter(|(_, record)| equals(record))
+        .min_by_key(|(i, record)| (time(record), *i))
+        .map(|(i, _)| i)
 }
 
 /// A status or a state is each side's own word.
@@ -279,7 +287,8 @@ pub async fn perform(set: &str, ctx: &Context) -> (Vec<Frozen>, Outcome) {
         Ok(written) => written,
         Err(failure) => return (Vec::new(), not(failure.to_string())),
     };
-    let classes: BTreeMap<String, u64> = classified.classes.iter().map(|class| (class.name.clone(), class.rows)).collect();
+    let classes: BTreeMap<String, u64> =
+        classified.classes.iter().map(|class| (class.name.clone(), class.rows)).collect();
     let evidence = classes.iter().map(|(class, rows)| format!("{class} {rows}")).collect::<Vec<_>>().join(", ");
     let count = lines.len() as u64;
     let content = FrozenContent::Rows { count, digest, file, classes: Some(classes) };
@@ -296,11 +305,14 @@ mod tests {
     fn compare() -> Compare {
         let theirs = |state: &str| ClassRule::Is { side: Side::Theirs, column: "state".into(), value: json!(state) };
         let classes = IndexMap::from([
-            ("captured".to_owned(), vec![
-                ClassRule::Found(Found::Once),
-                theirs("captured"),
-                ClassRule::Equal { column: "amount_cents".into() },
-            ]),
+            (
+                "captured".to_owned(),
+                vec![
+                    ClassRule::Found(Found::Once),
+                    theirs("captured"),
+                    ClassRule::Equal { column: "amount_cents".into() },
+                ],
+            ),
             ("authorised".to_owned(), vec![ClassRule::Found(Found::Once), theirs("authorised")]),
             ("not-charged".to_owned(), vec![ClassRule::Found(Found::None)]),
             ("charged-twice".to_owned(), vec![ClassRule::Found(Found::Many)]),
@@ -319,9 +331,7 @@ mod tests {
     }
 
     fn export() -> Vec<Value> {
-        let charge = |id: &str, order: &str, amount: &str, state: &str, at: &str| {
-            json!({ "charge_id": id, "order_id": order, "amount_cents": amount, "state": state, "captured_at": at })
-        };
+        let charge = |id: &str, order: &str, amount: &str, state: &str, at: &str| json!({ "charge_id": id, "order_id": order, "amount_cents": amount, "state": state, "captured_at": at });
         vec![
             charge("a", "1", "100", "captured", "1"),
             charge("b", "2", "200", "authorised", "1"),
@@ -335,7 +345,8 @@ mod tests {
     #[test]
     fn every_row_is_in_one_class_or_asked() {
         let found = sorted(&export(), &BTreeMap::new());
-        let counts: Vec<_> = found.classes.iter().map(|class| (class.name.as_str(), class.rows, class.sum.as_deref())).collect();
+        let counts: Vec<_> =
+            found.classes.iter().map(|class| (class.name.as_str(), class.rows, class.sum.as_deref())).collect();
         let expected = [
             ("captured", 1, Some("100")),
             ("authorised", 1, Some("200")),

@@ -56,9 +56,7 @@ pub fn write(run_dir: &Path, folder: &str, name: &str, lines: &[Value]) -> Resul
 pub fn read(run_dir: &Path, relative: &str) -> Result<Vec<Map<String, Value>>> {
     let path = run_dir.join(relative);
     let unreadable = |error: &dyn std::fmt::Display| {
-        Failure::new(Kind::Defect, format!("{} cannot be read", path.display()))
-            .cause(error)
-            .hint("freeze it again")
+        Failure::new(Kind::Defect, format!("{} cannot be read", path.display())).cause(error).hint("freeze it again")
     };
     let text = fs::read_to_string(&path).map_err(|error| unreadable(&error))?;
     text.lines().map(|line| serde_json::from_str(line).map_err(|error| unreadable(&error))).collect()

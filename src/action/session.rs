@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::transaction::{cancel_backend, not_applied, outcome};
 use super::{Go, Port};
-use crate::check::sessions::{self, Session};
 use crate::check::Context;
+use crate::check::sessions::{self, Session};
 use crate::failure::{Failure, Kind, Result};
 use crate::names;
 use crate::run::record::{Act, Outcome, OutcomeResult, Point};

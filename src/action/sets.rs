@@ -41,7 +41,11 @@ pub fn items(step: &str, set: &SetRef, ctx: &Context) -> Result<Vec<Item>> {
     Ok(match set {
         SetRef::Set(name) => {
             let key = key_column(name, ctx);
-            lines(name, ctx)?.into_iter().map(ours).map(|row| item(text(&row, &key), String::new(), row, None, None)).collect()
+            lines(name, ctx)?
+                .into_iter()
+                .map(ours)
+                .map(|row| item(text(&row, &key), String::new(), row, None, None))
+                .collect()
         }
         SetRef::Class { set, class } => {
             let mut all = Vec::new();

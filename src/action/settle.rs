@@ -47,7 +47,10 @@ impl Found {
 pub async fn settle(step: &Step, offer: Option<&Offer>, reached: &[(Point, Value)], ctx: &Context) -> Settlement {
     let mut found = Found { evidence: Vec::new() };
     let last = reached.last().map(|(point, _)| *point);
-    found.say("log", last.map_or("no point was reached".to_owned(), |point| format!("the last point reached is {point:?}")));
+    found.say(
+        "log",
+        last.map_or("no point was reached".to_owned(), |point| format!("the last point reached is {point:?}")),
+    );
     match &step.action {
         Action::Freeze(_) | Action::Reconcile { .. } => {
             return found.settled(OutcomeResult::NotApplied, "it only reads: read again");
@@ -98,7 +101,8 @@ async fn in_database(
         Ok(None) => found.say("orphan", "no backend of that attempt is left"),
         Ok(Some(words)) => {
             found.say("orphan", words);
-            return found.settled(OutcomeResult::Unknown, "its backend is still there: end it, or wait and settle again");
+            return found
+                .settled(OutcomeResult::Unknown, "its backend is still there: end it, or wait and settle again");
         }
         Err(words) => {
             found.say("orphan", format!("cannot see: {words}"));
@@ -159,7 +163,9 @@ async fn by_state(step: &Step, mut found: Found, ctx: &Context, began: bool) -> 
     match at.position {
         Position::Done => found.settled(OutcomeResult::Applied, "the done-check shows it"),
         // Not there may still come, or have been half done, where nothing could be rolled back.
-        Position::NotDone if !began => found.settled(OutcomeResult::NotApplied, "the done-check shows that it is not there"),
+        Position::NotDone if !began => {
+            found.settled(OutcomeResult::NotApplied, "the done-check shows that it is not there")
+        }
         _ => found.settled(OutcomeResult::Unknown, "what is there does not tell: look, and say what happened"),
     }
 }

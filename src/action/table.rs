@@ -115,7 +115,10 @@ impl SetTable {
     pub fn with(&self, dialect: Dialect, bind: &str) -> String {
         match dialect {
             Dialect::Postgres => {
-                format!("with backout_set as (select * from jsonb_to_recordset({bind}::jsonb) as x({}))\n", self.definition())
+                format!(
+                    "with backout_set as (select * from jsonb_to_recordset({bind}::jsonb) as x({}))\n",
+                    self.definition()
+                )
             }
             _ => format!("with backout_set as (select {} from json_each({bind}))\n", self.extracts()),
         }

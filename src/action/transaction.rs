@@ -197,7 +197,9 @@ async fn work(
     if *port.cancel.borrow() {
         return Err(Back::Because("cancelled, rolled back".to_owned()));
     }
-    if port.reached(Point::Ready, json!({ "changed": effect.changed, "before_image": effect.before_image })).await == Go::Stop {
+    if port.reached(Point::Ready, json!({ "changed": effect.changed, "before_image": effect.before_image })).await
+        == Go::Stop
+    {
         return Err(Back::Because("stopped before COMMIT, rolled back".to_owned()));
     }
     Ok(effect)

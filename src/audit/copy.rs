@@ -33,11 +33,7 @@ impl Copier {
     /// `AuditUnwritable` when either directory cannot be opened.
     pub fn start(run_dir: &Path, copy: &Path) -> Result<Self> {
         let failed = |path: &Path, e: &io::Error| {
-            Failure::new(
-                Kind::AuditUnwritable,
-                format!("the log cannot be copied, {}", path.display()),
-            )
-            .cause(e)
+            Failure::new(Kind::AuditUnwritable, format!("the log cannot be copied, {}", path.display())).cause(e)
         };
         let log = Dir::open(run_dir).map_err(|e| failed(run_dir, &e))?;
         let copy = Dir::shared(copy).map_err(|e| failed(copy, &e))?;
@@ -92,9 +88,7 @@ fn carry(log: &Dir, copy: &Dir, carried: &mut BTreeMap<String, u64>) -> io::Resu
             None => at <= len && same(&mut original, &mut target, at)?,
         };
         if !equal {
-            return Err(io::Error::other(format!(
-                "{name} and its copy are not the same"
-            )));
+            return Err(io::Error::other(format!("{name} and its copy are not the same")));
         }
         original.seek(SeekFrom::Start(at))?;
         io::copy(&mut original.take(len - at), &mut target)?;

@@ -28,19 +28,9 @@ impl Follow {
     /// `AuditBroken` when the directory cannot be opened.
     pub fn new(dir: &Path) -> Result<Self> {
         let dir = Dir::open(dir).map_err(|e| {
-            Failure::new(
-                Kind::AuditBroken,
-                format!("the run directory {} cannot be read", dir.display()),
-            )
-            .cause(e)
+            Failure::new(Kind::AuditBroken, format!("the run directory {} cannot be read", dir.display())).cause(e)
         })?;
-        Ok(Self {
-            dir,
-            segment: 1,
-            offset: 0,
-            seq: 0,
-            head: GENESIS.to_owned(),
-        })
+        Ok(Self { dir, segment: 1, offset: 0, seq: 0, head: GENESIS.to_owned() })
     }
 
     /// The records that were added, at most [`BATCH`]; none when there is nothing new. A record that is being written
@@ -65,16 +55,9 @@ impl Follow {
         }
     }
 
-    fn read(
-        &mut self,
-        mut segment: std::fs::File,
-        over: bool,
-        records: &mut Vec<Envelope>,
-    ) -> Result<()> {
+    fn read(&mut self, mut segment: std::fs::File, over: bool, records: &mut Vec<Envelope>) -> Result<()> {
         let offset = self.offset;
-        segment
-            .seek(SeekFrom::Start(offset))
-            .map_err(|e| self.broken(&e))?;
+        segment.seek(SeekFrom::Start(offset)).map_err(|e| self.broken(&e))?;
         let len = segment.metadata().map_err(|e| self.broken(&e))?.len();
         let mut lines = Lines::new(segment.take(len.saturating_sub(offset)));
         while records.len() < BATCH {
@@ -110,18 +93,10 @@ impl Follow {
     }
 
     fn broken(&self, why: &dyn std::fmt::Display) -> Failure {
-        let Self {
-            segment,
-            offset,
-            seq,
-            ..
-        } = self;
+        let Self { segment, offset, seq, .. } = self;
         let file = segment_name(*segment);
-        Failure::new(
-            Kind::AuditBroken,
-            format!("record {seq} of the log cannot be read, {file} offset {offset}"),
-        )
-        .cause(why)
-        .hint("look with `backout audit verify`")
+        Failure::new(Kind::AuditBroken, format!("record {seq} of the log cannot be read, {file} offset {offset}"))
+            .cause(why)
+            .hint("look with `backout audit verify`")
     }
 }

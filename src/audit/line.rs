@@ -84,10 +84,7 @@ impl std::fmt::Display for LineError {
         match self {
             LineError::Frame => f.write_str("does not end in a hash and a line feed"),
             LineError::Hash => f.write_str("its hash does not match its bytes"),
-            LineError::Version(v) => write!(
-                f,
-                "format version {v}, this backout reads version {VERSION}"
-            ),
+            LineError::Version(v) => write!(f, "format version {v}, this backout reads version {VERSION}"),
             LineError::Form(why) => write!(f, "not written by backout: {why}"),
         }
     }
@@ -133,40 +130,13 @@ impl Envelope {
     /// # Errors
     /// A sentence for the operator when the line would be longer than [`MAX_LINE`] or cannot be written as JSON.
     pub fn seal(seq: u64, prev: &str, run: &str, draft: Draft) -> Result<(Self, Vec<u8>), String> {
-        let Draft {
-            by,
-            step,
-            att,
-            kind,
-            payload,
-            ts,
-            mono,
-            boot,
-        } = draft;
+        let Draft { by, step, att, kind, payload, ts, mono, boot } = draft;
         let ts = Timestamp::from_microsecond(ts.as_microsecond()).map_err(|e| e.to_string())?;
         let (prev, run, hash) = (prev.to_owned(), run.to_owned(), String::new());
-        let mut record = Self {
-            v: VERSION,
-            seq,
-            prev,
-            ts,
-            mono,
-            boot,
-            run,
-            by,
-            step,
-            att,
-            kind,
-            payload,
-            hash,
-        };
+        let mut record = Self { v: VERSION, seq, prev, ts, mono, boot, run, by, step, att, kind, payload, hash };
         let mut line = record.body()?;
         if line.len() + TRAILER > MAX_LINE {
-            return Err(format!(
-                "a `{}` record of {} bytes is longer than {MAX_LINE}",
-                record.kind,
-                line.len()
-            ));
+            return Err(format!("a `{}` record of {} bytes is longer than {MAX_LINE}", record.kind, line.len()));
         }
         record.hash = digest(&line);
         line.extend_from_slice(HASH_KEY);
@@ -184,16 +154,8 @@ impl Envelope {
         if digest(body).as_bytes() != hash {
             return Err(LineError::Hash);
         }
-        if let Some(version) = body
-            .strip_prefix(b"{\"v\":")
-            .filter(|rest| !rest.starts_with(b"1,"))
-        {
-            let digits = version
-                .iter()
-                .take(20)
-                .take_while(|b| b.is_ascii_digit())
-                .map(|&b| char::from(b))
-                .collect();
+        if let Some(version) = body.strip_prefix(b"{\"v\":").filter(|rest| !rest.starts_with(b"1,")) {
+            let digits = version.iter().take(20).take_while(|b| b.is_ascii_digit()).map(|&b| char::from(b)).collect();
             return Err(LineError::Version(digits));
         }
         let form = |e: &dyn std::fmt::Display| LineError::Form(e.to_string());
@@ -215,9 +177,7 @@ impl Envelope {
             hash: p.hash,
         };
         if record.body().map_err(LineError::Form)? != body {
-            return Err(LineError::Form(
-                "a doubled key, another key order, spacing or escape".to_owned(),
-            ));
+            return Err(LineError::Form("a doubled key, another key order, spacing or escape".to_owned()));
         }
         Ok(record)
     }
@@ -269,11 +229,7 @@ pub fn digest(bytes: &[u8]) -> String {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [b >> 4, b & 15])
-        .map(|d| char::from(DIGITS[usize::from(d)]))
-        .collect()
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
 }
 
 /// Only integers that every JSON reader keeps exactly: none beyond 2^53, no fractions. Others are written as strings.
@@ -285,17 +241,14 @@ pub fn check_payload(payload: &Value) -> Result<(), String> {
     match payload {
         Value::Number(n) => match n.to_string().parse::<i64>() {
             Ok(i) if i.unsigned_abs() <= EXACT => Ok(()),
-            _ => Err(format!(
-                ": {n} is not an integer within 2^53, write it as a string"
-            )),
+            _ => Err(format!(": {n} is not an integer within 2^53, write it as a string")),
         },
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, item)| check_payload(item).map_err(|why| format!("[{i}]{why}"))),
-        Value::Object(fields) => fields
-            .iter()
-            .try_for_each(|(key, item)| check_payload(item).map_err(|why| format!(".{key}{why}"))),
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(i, item)| check_payload(item).map_err(|why| format!("[{i}]{why}")))
+        }
+        Value::Object(fields) => {
+            fields.iter().try_for_each(|(key, item)| check_payload(item).map_err(|why| format!(".{key}{why}")))
+        }
         Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
     }
 }
@@ -304,16 +257,9 @@ pub fn check_payload(payload: &Value) -> Result<(), String> {
 struct VisibleJson;
 
 impl serde_json::ser::Formatter for VisibleJson {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some((at, c)) = rest
-            .char_indices()
-            .find(|&(_, c)| !crate::text::is_visible(c))
-        {
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !crate::text::is_visible(c)) {
             writer.write_all(&rest.as_bytes()[..at])?;
             for unit in c.encode_utf16(&mut [0; 2]) {
                 write!(writer, "\\u{unit:04x}")?;

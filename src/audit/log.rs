@@ -37,9 +37,7 @@ impl<S: Store> Log<S> {
     /// # Errors
     /// `AuditUnwritable` with the file system's words.
     pub fn create(store: S, run: &str) -> Result<Self> {
-        let sink = store
-            .create(&segment_name(1))
-            .map_err(|e| unwritable(&segment_name(1), &e))?;
+        let sink = store.create(&segment_name(1)).map_err(|e| unwritable(&segment_name(1), &e))?;
         Ok(Self::over(store, sink, run, 1, 0, GENESIS))
     }
 
@@ -56,20 +54,14 @@ impl<S: Store> Log<S> {
     ) -> Result<(Self, Report)> {
         let walk = verify::walk(&store, &Options::default(), each)?;
         if !matches!(walk.report.verdict, Verdict::Whole | Verdict::Torn) {
-            return Err(Failure::new(
-                Kind::AuditBroken,
-                "the audit log of this run is broken, it cannot be resumed",
-            )
-            .cause(walk.report.first_fault())
-            .hint(
-                "look with `backout audit verify`, then start a new run that supersedes this one",
-            ));
+            return Err(Failure::new(Kind::AuditBroken, "the audit log of this run is broken, it cannot be resumed")
+                .cause(walk.report.first_fault())
+                .hint("look with `backout audit verify`, then start a new run that supersedes this one"));
         }
         let segment = walk.last_segment + 1;
         let name = segment_name(segment);
         let sink = store.create(&name).map_err(|e| {
-            unwritable(&name, &e)
-                .hint("the old segments were not touched; free space or rights, and resume again")
+            unwritable(&name, &e).hint("the old segments were not touched; free space or rights, and resume again")
         })?;
         let run = walk.report.run.clone().unwrap_or_default();
         let mut log = Self::over(store, sink, &run, segment, walk.next_seq, &walk.head);
@@ -77,14 +69,7 @@ impl<S: Store> Log<S> {
         Ok((log, walk.report))
     }
 
-    fn over(
-        store: S,
-        sink: Box<dyn LogSink>,
-        run: &str,
-        segment: u32,
-        seq: u64,
-        head: &str,
-    ) -> Self {
+    fn over(store: S, sink: Box<dyn LogSink>, run: &str, segment: u32, seq: u64, head: &str) -> Self {
         let (run, head) = (run.to_owned(), head.to_owned());
         let (secrets, dead) = (Vec::new(), None);
         Self {
@@ -122,15 +107,8 @@ impl<S: Store> Log<S> {
         if let Some(dead) = &self.dead {
             return Err(dead.clone());
         }
-        if let Some(first) = drafts
-            .first()
-            .filter(|_| self.segment_len >= self.rotate_after)
-        {
-            let stamp = Stamp {
-                ts: first.ts,
-                mono: first.mono,
-                boot: first.boot.clone(),
-            };
+        if let Some(first) = drafts.first().filter(|_| self.segment_len >= self.rotate_after) {
+            let stamp = Stamp { ts: first.ts, mono: first.mono, boot: first.boot.clone() };
             let by = first.by.clone();
             self.rotate(&by, stamp)?;
         }
@@ -139,11 +117,9 @@ impl<S: Store> Log<S> {
         for mut draft in drafts {
             draft.payload = redact(draft.payload, &self.secrets);
             if cfg!(debug_assertions) {
-                check_payload(&draft.payload)
-                    .map_err(|why| defect(&format!("payload of `{}`{why}", draft.kind)))?;
+                check_payload(&draft.payload).map_err(|why| defect(&format!("payload of `{}`{why}", draft.kind)))?;
             }
-            let (record, line) =
-                Envelope::seal(seq, &head, &self.run, draft).map_err(|why| defect(&why))?;
+            let (record, line) = Envelope::seal(seq, &head, &self.run, draft).map_err(|why| defect(&why))?;
             seq += 1;
             head.clone_from(&record.hash);
             bytes.extend_from_slice(&line);
@@ -188,12 +164,7 @@ impl<S: Store> Log<S> {
     fn rotate(&mut self, by: &str, stamp: Stamp) -> Result<()> {
         self.sync()?;
         let file = segment_name(self.segment);
-        let closed = Closed {
-            file,
-            good_len: self.segment_len,
-            torn_len: 0,
-            torn_sha256: None,
-        };
+        let closed = Closed { file, good_len: self.segment_len, torn_len: 0, torn_sha256: None };
         let name = segment_name(self.segment + 1);
         match self.store.create(&name) {
             Ok(sink) => self.sink = sink,
@@ -204,13 +175,7 @@ impl<S: Store> Log<S> {
         self.open_segment(by, stamp, "full", &[closed])
     }
 
-    fn open_segment(
-        &mut self,
-        by: &str,
-        stamp: Stamp,
-        reason: &str,
-        closed: &[Closed],
-    ) -> Result<()> {
+    fn open_segment(&mut self, by: &str, stamp: Stamp, reason: &str, closed: &[Closed]) -> Result<()> {
         let Some((last, before)) = closed.split_last() else {
             return Err(defect("a segment that follows none"));
         };
@@ -224,31 +189,18 @@ impl<S: Store> Log<S> {
         });
         if let (Some(fields), false) = (payload.as_object_mut(), before.is_empty()) {
             // Segments that a process opened and died in before their first record: they declare nothing themselves.
-            fields.insert(
-                "before".to_owned(),
-                Value::Array(before.iter().map(Closed::to_json).collect()),
-            );
+            fields.insert("before".to_owned(), Value::Array(before.iter().map(Closed::to_json).collect()));
         }
         let Stamp { ts, mono, boot } = stamp;
         let by = by.to_owned();
-        let draft = Draft {
-            by,
-            step: None,
-            att: None,
-            kind: SEGMENT_OPENED.to_owned(),
-            payload,
-            ts,
-            mono,
-            boot,
-        };
+        let draft = Draft { by, step: None, att: None, kind: SEGMENT_OPENED.to_owned(), payload, ts, mono, boot };
         self.append(vec![draft], true).map(|_| ())
     }
 
     fn outlive(&mut self, outcome: std::io::Result<()>) -> Result<()> {
         outcome.map_err(|e| {
-            let failure = unwritable(&segment_name(self.segment), &e).hint(
-                "nothing that changes anything runs any more; mend the disk, then `backout resume`",
-            );
+            let failure = unwritable(&segment_name(self.segment), &e)
+                .hint("nothing that changes anything runs any more; mend the disk, then `backout resume`");
             self.dead = Some(failure.clone());
             failure
         })
@@ -256,11 +208,7 @@ impl<S: Store> Log<S> {
 }
 
 fn unwritable(name: &str, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Kind::AuditUnwritable,
-        format!("the audit log {name} cannot be written"),
-    )
-    .cause(error)
+    Failure::new(Kind::AuditUnwritable, format!("the audit log {name} cannot be written")).cause(error)
 }
 
 fn defect(why: &str) -> Failure {

@@ -38,13 +38,7 @@ pub struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub fn new(segment: R) -> Self {
-        Self {
-            inner: BufReader::with_capacity(64 * 1024, segment),
-            line: Vec::new(),
-            at: 0,
-            next: 0,
-            damage: None,
-        }
+        Self { inner: BufReader::with_capacity(64 * 1024, segment), line: Vec::new(), at: 0, next: 0, damage: None }
     }
 
     /// Byte offset of the piece last returned.
@@ -74,9 +68,7 @@ impl<R: Read> Lines<R> {
             ended = end.is_some();
             let chunk = &buffer[..taken];
             if long.is_none() && self.line.len() + taken > MAX_LINE {
-                let (_, hasher, _) = self
-                    .damage
-                    .get_or_insert_with(|| (self.at, Sha256::new(), true));
+                let (_, hasher, _) = self.damage.get_or_insert_with(|| (self.at, Sha256::new(), true));
                 hasher.update(&self.line);
                 let mut tail = LongTail::default();
                 tail.extend(&self.line);
@@ -108,23 +100,16 @@ impl<R: Read> Lines<R> {
         if self.damage.is_some() || !ended {
             self.damaged();
         }
-        Ok(Some(if ended {
-            Piece::Line(&self.line)
-        } else {
-            Piece::Tail
-        }))
+        Ok(Some(if ended { Piece::Line(&self.line) } else { Piece::Tail }))
     }
 
     /// The line last returned is bad: from here on everything counts as damage. Called for it once; later pieces are
     /// taken in by themselves.
     pub fn damaged(&mut self) {
-        let (_, hasher, torn) = self
-            .damage
-            .get_or_insert_with(|| (self.at, Sha256::new(), true));
+        let (_, hasher, torn) = self.damage.get_or_insert_with(|| (self.at, Sha256::new(), true));
         hasher.update(&self.line);
         // A zero byte never stands in a line of ours: it is a page that was allocated and not written.
-        *torn &= !self.line.ends_with(b"\n")
-            || (self.line.contains(&0) && !is_self_consistent(&self.line));
+        *torn &= !self.line.ends_with(b"\n") || (self.line.contains(&0) && !is_self_consistent(&self.line));
     }
 
     /// Whether damage was met so far.
@@ -137,12 +122,7 @@ impl<R: Read> Lines<R> {
         let len = self.next;
         let damage = self.damage.map(|(offset, hasher, torn)| {
             let sha256 = hex(&hasher.finalize());
-            Damage {
-                offset,
-                len: len - offset,
-                sha256,
-                torn,
-            }
+            Damage { offset, len: len - offset, sha256, torn }
         });
         (len, damage)
     }

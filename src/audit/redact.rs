@@ -12,17 +12,9 @@ pub fn redact(payload: Value, secrets: &[Secret]) -> Value {
     }
     match payload {
         Value::String(text) => Value::String(scrub(&text, secrets)),
-        Value::Array(items) => Value::Array(
-            items
-                .into_iter()
-                .map(|item| redact(item, secrets))
-                .collect(),
-        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| redact(item, secrets)).collect()),
         Value::Object(fields) => Value::Object(
-            fields
-                .into_iter()
-                .map(|(k, v)| (scrub(&k, secrets), redact(v, secrets)))
-                .collect::<Map<_, _>>(),
+            fields.into_iter().map(|(k, v)| (scrub(&k, secrets), redact(v, secrets))).collect::<Map<_, _>>(),
         ),
         Value::Null | Value::Bool(_) | Value::Number(_) => payload,
     }

@@ -43,19 +43,12 @@ impl std::str::FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self> {
         // The first digit carries three bits.
-        let legal = text.len() == 26
-            && text.as_bytes()[0] <= b'7'
-            && text.bytes().all(|b| DIGITS.contains(&b));
+        let legal = text.len() == 26 && text.as_bytes()[0] <= b'7' && text.bytes().all(|b| DIGITS.contains(&b));
         if legal {
             return Ok(Self(text.to_owned()));
         }
-        Err(Failure::new(
-            Kind::Usage,
-            format!("`{}` is not the id of a run", Shown::capped(text, 60)),
-        )
-        .hint(
-            "a run id has 26 characters and names a directory under runs/ in the state directory",
-        ))
+        Err(Failure::new(Kind::Usage, format!("`{}` is not the id of a run", Shown::capped(text, 60)))
+            .hint("a run id has 26 characters and names a directory under runs/ in the state directory"))
     }
 }
 
@@ -65,14 +58,8 @@ pub fn state_dir(flag: Option<&Path>) -> PathBuf {
         return flag.to_owned();
     }
     // A relative XDG path is to be ignored, says the XDG base directory specification.
-    let xdg = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let state = xdg.unwrap_or_else(|| {
-        std::env::home_dir()
-            .unwrap_or_default()
-            .join(".local/state")
-    });
+    let xdg = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = xdg.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".local/state"));
     state.join("backout")
 }
 
@@ -87,11 +74,7 @@ pub fn run_dir(state: &Path, run: &RunId) -> PathBuf {
 pub fn list_runs(state: &Path) -> Result<Vec<RunId>> {
     let runs = state.join("runs");
     let failed = |e: std::io::Error| {
-        Failure::new(
-            Kind::Usage,
-            format!("the runs in {} cannot be listed", runs.display()),
-        )
-        .cause(e)
+        Failure::new(Kind::Usage, format!("the runs in {} cannot be listed", runs.display())).cause(e)
     };
     let mut found = Vec::new();
     match std::fs::read_dir(&runs) {
@@ -99,13 +82,7 @@ pub fn list_runs(state: &Path) -> Result<Vec<RunId>> {
         Err(e) => return Err(failed(e)),
         Ok(entries) => {
             for entry in entries {
-                found.extend(
-                    entry
-                        .map_err(failed)?
-                        .file_name()
-                        .to_str()
-                        .and_then(|name| name.parse::<RunId>().ok()),
-                );
+                found.extend(entry.map_err(failed)?.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()));
             }
         }
     }

@@ -14,16 +14,12 @@ pub fn show(record: &Envelope) -> Shown {
         (Some(step), None) => step.clone(),
         (None, _) => "-".to_owned(),
     };
-    let Envelope {
-        seq, ts, by, kind, ..
-    } = record;
+    let Envelope { seq, ts, by, kind, .. } = record;
     let mut line = format!("{seq:>5}  {ts:.3}  {by:<3} {step:<20} {kind:<16}");
     match &record.payload {
         Value::Object(fields) => {
             for (key, value) in fields {
-                let value = value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), |text| format!("{text:?}"));
+                let value = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
                 line.push_str(&format!(" {key}={value}"));
             }
         }

@@ -35,11 +35,7 @@ pub fn segment_name(number: u32) -> String {
 
 /// The number in a segment's name, if it is one.
 pub fn segment_number(name: &str) -> Option<u32> {
-    let number = name
-        .strip_prefix("audit-")?
-        .strip_suffix(".jsonl")?
-        .parse()
-        .ok()?;
+    let number = name.strip_prefix("audit-")?.strip_suffix(".jsonl")?.parse().ok()?;
     (segment_name(number) == name && number > 0).then_some(number)
 }
 
@@ -67,10 +63,7 @@ impl Dir {
 
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Self {
-            fd: rustix::fs::open(path, flags, Mode::empty())?,
-            path: path.to_owned(),
-        })
+        Ok(Self { fd: rustix::fs::open(path, flags, Mode::empty())?, path: path.to_owned() })
     }
 
     /// Opens a directory that a group may read, and creates it, 0750, if it is not there. A set-group-id parent hands
@@ -82,8 +75,7 @@ impl Dir {
             Err(e) => Err(e.into()),
             Ok(()) => {
                 let dir = Self::open(path)?;
-                let inherited =
-                    Mode::from_raw_mode(rustix::fs::fstat(&dir.fd)?.st_mode) & Mode::SGID;
+                let inherited = Mode::from_raw_mode(rustix::fs::fstat(&dir.fd)?.st_mode) & Mode::SGID;
                 rustix::fs::fchmod(&dir.fd, mode | inherited)?;
                 Ok(dir)
             }
@@ -93,14 +85,8 @@ impl Dir {
     /// Opens a file that the group may read, 0640, for reading and appending; creates it if it is not there.
     pub fn shared_file(&self, name: &str) -> io::Result<File> {
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
-        let flags =
-            OFlags::CREATE | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(
-            &self.fd,
-            name,
-            flags | OFlags::NONBLOCK,
-            mode,
-        )?);
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&self.fd, name, flags | OFlags::NONBLOCK, mode)?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
@@ -114,12 +100,8 @@ impl Dir {
 
     /// Creates a file of the run, 0600, that did not exist, and makes its name durable.
     pub fn create_file(&self, name: &str) -> io::Result<File> {
-        let flags = OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::WRONLY
-            | OFlags::APPEND
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
         rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         rustix::fs::fsync(&fd)?;
@@ -131,11 +113,7 @@ impl Dir {
     pub fn open_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?);
-        if file.metadata()?.is_file() {
-            Ok(file)
-        } else {
-            Err(io::Error::other("not a regular file"))
-        }
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
     }
 }
 
@@ -162,12 +140,7 @@ impl Store for Dir {
     fn create(&self, name: &str) -> io::Result<Box<dyn LogSink>> {
         let file = self.create_file(name)?;
         let dir = self.fd.try_clone()?;
-        Ok(Box::new(FileSink {
-            file,
-            dir,
-            name: name.to_owned(),
-            len: 0,
-        }))
+        Ok(Box::new(FileSink { file, dir, name: name.to_owned(), len: 0 }))
     }
 }
 
@@ -192,9 +165,7 @@ impl LogSink for FileSink {
     fn health(&self) -> io::Result<()> {
         let ours = rustix::fs::fstat(&self.file)?;
         if ours.st_nlink == 0 {
-            return Err(io::Error::other(
-                "the log file was deleted while it was open",
-            ));
+            return Err(io::Error::other("the log file was deleted while it was open"));
         }
         let named = rustix::fs::statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino) {
@@ -222,14 +193,8 @@ impl Lock {
     /// # Errors
     /// The outer error is the file system's; the inner is the process id in the lock file, when it can be read.
     pub fn take(dir: &Dir) -> io::Result<Result<Self, Option<u32>>> {
-        let flags =
-            OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(
-            &dir.fd,
-            "lock",
-            flags,
-            Mode::RUSR | Mode::WUSR,
-        )?);
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::openat(&dir.fd, "lock", flags, Mode::RUSR | Mode::WUSR)?);
         match rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -249,8 +214,5 @@ impl Lock {
 /// Creates what is missing of a path, each directory 0700.
 fn private_dirs(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -48,11 +48,7 @@ impl Closed {
 
     fn is_declared_by(&self, payload: &Value) -> bool {
         let mine = self.to_json();
-        mine.as_object().is_some_and(|fields| {
-            fields
-                .iter()
-                .all(|(key, value)| payload.get(key) == Some(value))
-        })
+        mine.as_object().is_some_and(|fields| fields.iter().all(|(key, value)| payload.get(key) == Some(value)))
     }
 }
 
@@ -90,23 +86,14 @@ pub fn walk<S: Store + ?Sized>(
     options: &Options,
     transitions: &mut dyn FnMut(&Envelope) -> Result<(), String>,
 ) -> Result<Walk> {
-    let names = store
-        .names()
-        .map_err(|e| unreadable(&"the run directory", &e))?;
+    let names = store.names().map_err(|e| unreadable(&"the run directory", &e))?;
     let mut chain = Chain::new(options, transitions);
     for name in names {
         match segment_number(&name) {
             Some(number) => chain.segment(store, &name, number),
             None => {
                 let what = "not a segment of an audit log".to_owned();
-                chain.find(Finding {
-                    file: name,
-                    line: 0,
-                    offset: 0,
-                    seq: None,
-                    fault: Fault::Foreign,
-                    what,
-                });
+                chain.find(Finding { file: name, line: 0, offset: 0, seq: None, fault: Fault::Foreign, what });
             }
         }
     }
@@ -114,9 +101,5 @@ pub fn walk<S: Store + ?Sized>(
 }
 
 fn unreadable(what: &dyn std::fmt::Display, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Kind::AuditBroken,
-        format!("the audit log in {what} cannot be read"),
-    )
-    .cause(error)
+    Failure::new(Kind::AuditBroken, format!("the audit log in {what} cannot be read")).cause(error)
 }

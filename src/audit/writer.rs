@@ -19,11 +19,7 @@ use tokio::sync::oneshot;
 pub const RIDE_ALONG: Duration = Duration::from_millis(250);
 
 enum Order {
-    Append {
-        drafts: Vec<Draft>,
-        sync: bool,
-        done: oneshot::Sender<Result<Vec<Envelope>>>,
-    },
+    Append { drafts: Vec<Draft>, sync: bool, done: oneshot::Sender<Result<Vec<Envelope>>> },
     Hide(Vec<Secret>),
 }
 
@@ -76,20 +72,13 @@ impl Writer {
     /// `sync` when they are on the disk; it carries them with their place in the chain.
     ///
     /// A sender that was dropped without an answer means the thread is gone: treat it as unwritable.
-    pub fn append(
-        &self,
-        drafts: Vec<Draft>,
-        sync: bool,
-    ) -> oneshot::Receiver<Result<Vec<Envelope>>> {
+    pub fn append(&self, drafts: Vec<Draft>, sync: bool) -> oneshot::Receiver<Result<Vec<Envelope>>> {
         let (done, answer) = oneshot::channel();
         if let Err(unsent) = self.orders.send(Order::Append { drafts, sync, done })
             && let Order::Append { done, .. } = unsent.0
         {
             // An answer nobody waits for is no loss.
-            let _ = done.send(Err(Failure::new(
-                Kind::AuditUnwritable,
-                "the audit log's writer is gone",
-            )));
+            let _ = done.send(Err(Failure::new(Kind::AuditUnwritable, "the audit log's writer is gone")));
         }
         answer
     }
@@ -106,12 +95,7 @@ impl Writer {
     /// `AuditUnwritable` if the log died at any time.
     pub fn close(self) -> Result<()> {
         drop(self.orders);
-        self.thread.join().unwrap_or_else(|_| {
-            Err(Failure::new(
-                Kind::Defect,
-                "the audit log's writer panicked",
-            ))
-        })
+        self.thread.join().unwrap_or_else(|_| Err(Failure::new(Kind::Defect, "the audit log's writer panicked")))
     }
 }
 
@@ -148,23 +132,15 @@ fn lock(dir: &Dir) -> Result<Lock> {
     match Lock::take(dir).map_err(|e| inaccessible(dir.path(), &e))? {
         Ok(lock) => Ok(lock),
         Err(holder) => {
-            let who = holder.map_or_else(
-                || "another process".to_owned(),
-                |pid| format!("process {pid}"),
-            );
-            Err(
-                Failure::new(Kind::Held, format!("this run is held by {who}"))
-                    .hint("follow it with `backout watch`, or end that process and resume"),
-            )
+            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            Err(Failure::new(Kind::Held, format!("this run is held by {who}"))
+                .hint("follow it with `backout watch`, or end that process and resume"))
         }
     }
 }
 
 fn inaccessible(dir: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Kind::AuditUnwritable,
-        format!("the run directory {} cannot be used", dir.display()),
-    )
-    .cause(error)
-    .hint("choose another place with --state-dir")
+    Failure::new(Kind::AuditUnwritable, format!("the run directory {} cannot be used", dir.display()))
+        .cause(error)
+        .hint("choose another place with --state-dir")
 }

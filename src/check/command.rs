@@ -71,15 +71,8 @@ impl Finished {
             Ended::TimedOut => "did not end in time".to_owned(),
             Ended::Cancelled => "cancelled".to_owned(),
         };
-        let said = if self.ok() {
-            [&self.stdout, &self.stderr]
-        } else {
-            [&self.stderr, &self.stdout]
-        };
-        match said
-            .iter()
-            .find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty()))
-        {
+        let said = if self.ok() { [&self.stdout, &self.stderr] } else { [&self.stderr, &self.stdout] };
+        match said.iter().find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty())) {
             Some(line) => format!("{end}: {}", Shown::capped(line.trim(), 200)),
             None => end,
         }
@@ -102,10 +95,7 @@ pub fn admit(argv: &[String], access: &Access) -> Result<Program> {
         return Err(Failure::new(Kind::Runbook, "the command names no program"));
     };
     if argv.iter().any(|arg| arg.contains('\0')) {
-        return Err(Failure::new(
-            Kind::Runbook,
-            format!("an argument of {name} holds a zero byte"),
-        ));
+        return Err(Failure::new(Kind::Runbook, format!("an argument of {name} holds a zero byte")));
     }
     let path = match &access.stand_ins {
         None => PathBuf::from(name),
@@ -116,22 +106,16 @@ pub fn admit(argv: &[String], access: &Access) -> Result<Program> {
                     Kind::Refused,
                     format!("{name} has no stand-in: in a rehearsal no other program is started"),
                 )
-                .hint(format!(
-                    "put an executable named {name} among the scenario's stand-ins"
-                )));
+                .hint(format!("put an executable named {name} among the scenario's stand-ins")));
             }
             path
         }
     };
-    Ok(Program {
-        path,
-        argv: argv.to_vec(),
-    })
+    Ok(Program { path, argv: argv.to_vec() })
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// Runs it to its end, to `limit`, or until `cancel` turns true. The last two end its whole process group.
@@ -185,11 +169,7 @@ pub async fn run(
     };
     group.disarm();
     let secrets = secrets(access);
-    Ok(Finished {
-        end,
-        stdout: shown(stdout, &secrets).await,
-        stderr: shown(stderr, &secrets).await,
-    })
+    Ok(Finished { end, stdout: shown(stdout, &secrets).await, stderr: shown(stderr, &secrets).await })
 }
 
 fn ended(status: ExitStatus) -> Ended {
@@ -212,9 +192,7 @@ struct Group(std::sync::Mutex<Option<Pid>>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        let pid = child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Self(std::sync::Mutex::new(pid))
     }
 
@@ -271,18 +249,12 @@ fn keep(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Kept {
 /// What was said. A program left running in the background may hold the pipe open: it is not waited for.
 async fn shown((task, seen): Kept, secrets: &[Secret]) -> String {
     let abort = task.abort_handle();
-    if tokio::time::timeout(Duration::from_millis(500), task)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(Duration::from_millis(500), task).await.is_err() {
         abort.abort();
     }
     let bytes = seen.borrow().clone();
     let text = scrub(&String::from_utf8_lossy(&bytes), secrets);
-    let lines: Vec<String> = multiline(&text)
-        .into_iter()
-        .map(Shown::into_string)
-        .collect();
+    let lines: Vec<String> = multiline(&text).into_iter().map(Shown::into_string).collect();
     lines.join("\n")
 }
 
@@ -303,13 +275,8 @@ pub async fn ask(question: &Check, ctx: &Context) -> Answer {
 pub fn render(argv: &[Template], scope: &dyn Scope) -> Result<Vec<String>> {
     argv.iter()
         .map(|arg| {
-            arg.render_text(scope).map_err(|m| {
-                Failure::new(
-                    Kind::RedCheck,
-                    format!("the command's `{arg}` cannot be rendered"),
-                )
-                .cause(m)
-            })
+            arg.render_text(scope)
+                .map_err(|m| Failure::new(Kind::RedCheck, format!("the command's `{arg}` cannot be rendered")).cause(m))
         })
         .collect()
 }
@@ -327,22 +294,16 @@ pub async fn check(argv: &[String], expects: bool, access: &Access, limit: Durat
             Finding::unknown(finished.words())
         }
         Ok(finished) if expects && !finished.ok() => Finding::unknown(finished.words()),
-        Ok(finished) if expects => Finding {
-            value: Some(value_of(finished.stdout.trim())),
-            words: None,
-            verdict: None,
-        },
+        Ok(finished) if expects => {
+            Finding { value: Some(value_of(finished.stdout.trim())), words: None, verdict: None }
+        }
         Ok(finished) => Finding {
             value: match finished.end {
                 Ended::Exit(code) => Some(Value::from(code)),
                 _ => None,
             },
             words: Some(finished.words()),
-            verdict: Some(if finished.ok() {
-                Verdict::Pass
-            } else {
-                Verdict::Fail
-            }),
+            verdict: Some(if finished.ok() { Verdict::Pass } else { Verdict::Fail }),
         },
     }
 }

@@ -38,8 +38,7 @@ pub async fn ask(question: &Check, ctx: &Context) -> Answer {
 /// # Errors
 /// No such target, or a name in its address that is not set.
 pub fn base(on: Option<&str>, ctx: &Context) -> Result<Option<Secret>> {
-    on.map(|name| ctx.access.address(ctx.targets.target(name)?))
-        .transpose()
+    on.map(|name| ctx.access.address(ctx.targets.target(name)?)).transpose()
 }
 
 /// The request with everything filled in. `base` is the address of the target that it is `on`: an address that begins
@@ -47,14 +46,8 @@ pub fn base(on: Option<&str>, ctx: &Context) -> Result<Option<Secret>> {
 ///
 /// # Errors
 /// A name without a value, and what [`Request::new`] refuses.
-pub fn render(
-    request: &HttpRequest,
-    base: Option<&str>,
-    scope: &dyn Scope,
-    access: &Access,
-) -> Result<Request> {
-    let missing =
-        |m: Missing| Failure::new(Kind::RedCheck, "the request cannot be rendered").cause(m);
+pub fn render(request: &HttpRequest, base: Option<&str>, scope: &dyn Scope, access: &Access) -> Result<Request> {
+    let missing = |m: Missing| Failure::new(Kind::RedCheck, "the request cannot be rendered").cause(m);
     let mut url = request.url.render_text(scope).map_err(missing)?;
     if url.starts_with('/')
         && let Some(base) = base
@@ -64,11 +57,7 @@ pub fn render(
     let headers = (request.headers.iter())
         .map(|(name, value)| Ok((name.clone(), value.render_text(scope).map_err(missing)?)))
         .collect::<Result<Vec<_>>>()?;
-    let body = request
-        .body
-        .as_ref()
-        .map(|body| body.render_text(scope).map_err(missing))
-        .transpose()?;
+    let body = request.body.as_ref().map(|body| body.render_text(scope).map_err(missing)).transpose()?;
     Request::new(access, &request.method, &url, &headers, body)
 }
 
@@ -78,12 +67,7 @@ pub fn fits(wanted: Option<u16>, status: u16) -> bool {
 }
 
 /// Asks. Where an answer is expected, the body is the value (as JSON, where it is that); else the status is.
-pub async fn check(
-    request: &Request,
-    wanted: Option<u16>,
-    expects: bool,
-    limit: Duration,
-) -> Finding {
+pub async fn check(request: &Request, wanted: Option<u16>, expects: bool, limit: Duration) -> Finding {
     if !request.reads() {
         return Finding::unknown("a check sends GET or HEAD only");
     }
@@ -99,11 +83,7 @@ pub async fn check(
         if response.cut {
             return Finding::unknown("the answer is too long to be judged");
         }
-        return Finding {
-            value: Some(response.value()),
-            words,
-            verdict: None,
-        };
+        return Finding { value: Some(response.value()), words, verdict: None };
     }
     Finding {
         value: Some(Value::from(response.status)),

@@ -10,8 +10,8 @@ use crate::runbook::expect::Verdict;
 use crate::sql::{Dialect, Fact};
 use crate::target::db::{Handle, SqlError, text_bind};
 
-use super::{Answer, Context};
 use super::sql::{Asked, NoAnswer, Where};
+use super::{Answer, Context};
 
 /// All facts together: passes when every one holds; the words name those that do not.
 pub async fn judged(facts: &[Fact], handle: &mut Handle, _place: Where) -> Answer {

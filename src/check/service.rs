@@ -21,7 +21,9 @@ pub async fn gone(service: &str, ctx: &Context) -> Answer {
     }
     match sessions::of_service(&service.sessions, ctx).await {
         Ok(found) => left.extend(
-            found.iter().map(|(target, s)| format!("{} (pid {}) on {target} since {}", s.application_name, s.pid, s.since)),
+            found
+                .iter()
+                .map(|(target, s)| format!("{} (pid {}) on {target} since {}", s.application_name, s.pid, s.since)),
         ),
         Err(none) => unseen.push(none.words()),
     }

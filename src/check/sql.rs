@@ -67,11 +67,7 @@ pub enum Where {
 }
 
 /// The form of `sql` for the dialect of this connection, with its binds.
-pub fn rendered(
-    text: &PerDialect<SqlText>,
-    dialect: Dialect,
-    names: &Names<'_>,
-) -> Asked<RenderedSql> {
+pub fn rendered(text: &PerDialect<SqlText>, dialect: Dialect, names: &Names<'_>) -> Asked<RenderedSql> {
     let Some(text) = text.get(dialect) else {
         return unknown(format!("the runbook has no form of it for {dialect}"));
     };
@@ -167,7 +163,10 @@ pub async fn value(handle: &mut Handle, place: Where, sql: &RenderedSql) -> Aske
                 Some((_, value)) => Ok(plain(value)),
             }
         }
-        n => unknown(format!("the query gave {}{n} rows, and one is wanted", if n as u64 == CHECK_ROWS { "at least " } else { "" })),
+        n => unknown(format!(
+            "the query gave {}{n} rows, and one is wanted",
+            if n as u64 == CHECK_ROWS { "at least " } else { "" }
+        )),
     }
 }
 

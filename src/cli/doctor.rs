@@ -48,7 +48,10 @@ pub async fn run(args: Args) -> Result<u8> {
                 whole &= !needs_tables || identity.has_marker;
                 let sees = if needs_tables && !identity.sees_sessions { " · cannot see other sessions" } else { "" };
                 let seen = &identity.seen;
-                lines.push(format!("{:<10} {} · {} · {environment}{tables}{sees}", target.name, seen.server, seen.words));
+                lines.push(format!(
+                    "{:<10} {} · {} · {environment}{tables}{sees}",
+                    target.name, seen.server, seen.words
+                ));
             }
             Err(failure) => {
                 whole = false;

@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use crate::cli::lint::quiet;
 use crate::failure::Result;
 use crate::runbook::expect::duration_text;
-use crate::runbook::{
-    self, Action, Check, CheckRef, PerDialect, Phase, Runbook, SqlText, Step, level, words,
-};
+use crate::runbook::{self, Action, Check, CheckRef, PerDialect, Phase, Runbook, SqlText, Step, level, words};
 use crate::sql::{self, Dialect};
 use crate::text::Shown;
 
@@ -31,11 +29,7 @@ pub fn run(args: &Args) -> Result<u8> {
         let _ = writeln!(io::stderr(), "{}", loaded.warnings);
     }
     let mut out = io::stdout().lock();
-    quiet(
-        out.write_all(markdown(&loaded.runbook).as_bytes())
-            .and_then(|()| out.flush())
-            .map(|()| 0),
-    )
+    quiet(out.write_all(markdown(&loaded.runbook).as_bytes()).and_then(|()| out.flush()).map(|()| 0))
 }
 
 /// The whole plan. Every text from the file is sanitised.
@@ -48,22 +42,13 @@ pub fn markdown(runbook: &Runbook) -> String {
 
 fn plan(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
     writeln!(out, "# {}\n", shown(&runbook.title))?;
-    writeln!(
-        out,
-        "`{}`, sha256 `{}`\n",
-        runbook.name,
-        &runbook.digest[..16]
-    )?;
+    writeln!(out, "`{}`, sha256 `{}`\n", runbook.name, &runbook.digest[..16])?;
     for line in runbook.summary.lines() {
         writeln!(out, "> {}", shown(line))?;
     }
     surroundings(out, runbook)?;
     for phase in [Phase::Contain, Phase::Repair, Phase::Release, Phase::Close] {
-        let steps: Vec<&Step> = runbook
-            .steps
-            .values()
-            .filter(|s| s.phase == phase)
-            .collect();
+        let steps: Vec<&Step> = runbook.steps.values().filter(|s| s.phase == phase).collect();
         if steps.is_empty() {
             continue;
         }
@@ -79,12 +64,7 @@ fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
     writeln!(out, "\n## Targets\n")?;
     for target in runbook.targets.values() {
         // The address may name where a secret comes from, and never is one; it is left out all the same.
-        writeln!(
-            out,
-            "- `{}`: {}",
-            target.name,
-            format!("{:?}", target.kind).to_lowercase()
-        )?;
+        writeln!(out, "- `{}`: {}", target.name, format!("{:?}", target.kind).to_lowercase())?;
     }
     if !runbook.services.is_empty() {
         writeln!(out, "\n## Services\n")?;
@@ -101,10 +81,7 @@ fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
             facts.push(format!("uses {}", uses.join(", ")));
         }
         facts.extend(
-            service
-                .reads
-                .iter()
-                .map(|(topic, r)| format!("reads {topic} and needs {}", r.requires.join(", "))),
+            service.reads.iter().map(|(topic, r)| format!("reads {topic} and needs {}", r.requires.join(", "))),
         );
         facts.extend(service.owner.iter().map(|o| format!("owner {o}")));
         writeln!(out, "- `{}`: {}", service.name, shown(&facts.join("; ")))?;
@@ -113,42 +90,21 @@ fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
         writeln!(out, "\n## Never\n")?;
     }
     for never in &runbook.never {
-        let advice = if never.matches.is_none() {
-            " (advice: nothing matches it)"
-        } else {
-            ""
-        };
-        writeln!(
-            out,
-            "- **{}**{advice}: {}",
-            shown(&never.what),
-            shown(&never.because)
-        )?;
+        let advice = if never.matches.is_none() { " (advice: nothing matches it)" } else { "" };
+        writeln!(out, "- **{}**{advice}: {}", shown(&never.what), shown(&never.because))?;
     }
     if !runbook.checks.is_empty() {
         writeln!(out, "\n## Checks\n")?;
     }
     for check in runbook.checks.values() {
-        writeln!(
-            out,
-            "- `{}` ({}): {}",
-            check.name,
-            word(check.layer),
-            said(check)
-        )?;
+        writeln!(out, "- `{}` ({}): {}", check.name, word(check.layer), said(check))?;
     }
     if !runbook.guards.is_empty() {
         writeln!(out, "\n## Guards\n")?;
     }
     for guard in &runbook.guards {
-        let from = guard
-            .from
-            .as_deref()
-            .map_or("the start".to_owned(), |s| format!("when `{s}` is done"));
-        let until = guard
-            .until
-            .as_deref()
-            .map_or("the end".to_owned(), |s| format!("`{s}` begins"));
+        let from = guard.from.as_deref().map_or("the start".to_owned(), |s| format!("when `{s}` is done"));
+        let until = guard.until.as_deref().map_or("the end".to_owned(), |s| format!("`{s}` begins"));
         writeln!(out, "- `{}` from {from} until {until}", guard.check)?;
     }
     Ok(())
@@ -166,71 +122,34 @@ fn said(check: &Check) -> String {
 }
 
 fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
-    let on = step
-        .on
-        .as_deref()
-        .map(|t| format!(" on `{t}`"))
-        .unwrap_or_default();
+    let on = step.on.as_deref().map(|t| format!(" on `{t}`")).unwrap_or_default();
     writeln!(out, "\n### {}: {}\n", step.id, shown(&step.title))?;
     if let Some(why) = &step.why {
         writeln!(out, "{}\n", shown(why))?;
     }
-    writeln!(
-        out,
-        "- does: {}{on} ({})",
-        step.action.word(),
-        word(step.layer)
-    )?;
+    writeln!(out, "- does: {}{on} ({})", step.action.word(), word(step.layer))?;
     if let Some(each) = &step.each {
-        let pause = if each.pause.is_zero() {
-            String::new()
-        } else {
-            format!(", {} between two", duration_text(each.pause))
-        };
+        let pause =
+            if each.pause.is_zero() { String::new() } else { format!(", {} between two", duration_text(each.pause)) };
         writeln!(out, "- once for each row of: {}{pause}", each.set)?;
     }
     let level = level::of(runbook, step);
-    writeln!(
-        out,
-        "- gate: {}; typed: {}",
-        word(level),
-        shown(&level::token_form(runbook, step))
-    )?;
-    let dialect = step
-        .on
-        .as_ref()
-        .and_then(|t| runbook.targets.get(t))
-        .and_then(|t| t.kind.dialect());
+    writeln!(out, "- gate: {}; typed: {}", word(level), shown(&level::token_form(runbook, step)))?;
+    let dialect = step.on.as_ref().and_then(|t| runbook.targets.get(t)).and_then(|t| t.kind.dialect());
     facts(out, &step.action, dialect)?;
     let hard = |hard: bool| if hard { " (hard)" } else { "" };
-    let after: Vec<_> = step
-        .after
-        .iter()
-        .map(|a| format!("`{}`{}", a.step, hard(a.hard)))
-        .collect();
+    let after: Vec<_> = step.after.iter().map(|a| format!("`{}`{}", a.step, hard(a.hard))).collect();
     writeln!(
         out,
         "- waits for: {}",
-        if after.is_empty() {
-            "nothing in its phase".to_owned()
-        } else {
-            after.join(", ")
-        }
+        if after.is_empty() { "nothing in its phase".to_owned() } else { after.join(", ") }
     )?;
     if !step.when.is_empty() {
-        let when: Vec<_> = step
-            .when
-            .iter()
-            .map(|(s, o)| format!("`{s}` decided `{}`", shown(o)))
-            .collect();
+        let when: Vec<_> = step.when.iter().map(|(s, o)| format!("`{s}` decided `{}`", shown(o))).collect();
         writeln!(out, "- only when: {}", when.join(" and "))?;
     }
     if !step.needs.is_empty() {
-        let needs: Vec<_> = step
-            .needs
-            .iter()
-            .map(|n| format!("`{}`{}", n.check, hard(n.hard)))
-            .collect();
+        let needs: Vec<_> = step.needs.iter().map(|n| format!("`{}`{}", n.check, hard(n.hard))).collect();
         writeln!(out, "- needs: {}", needs.join(", "))?;
     }
     refs(out, "verified by", &step.verify)?;
@@ -242,12 +161,7 @@ fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
     for left in &step.leaves {
         let owner = left.owner.as_deref().unwrap_or("an owner to be named");
         let by = left.remove_by.as_deref().unwrap_or("a date to be named");
-        writeln!(
-            out,
-            "- leaves: {}, {} until {by}",
-            shown(&left.what),
-            shown(owner)
-        )?;
+        writeln!(out, "- leaves: {}, {} until {by}", shown(&left.what), shown(owner))?;
     }
     body(out, &step.action)
 }
@@ -267,9 +181,7 @@ fn facts(out: &mut String, action: &Action, dialect: Option<Dialect>) -> std::fm
     };
     for sql in forms.get(dialect).into_iter().flatten() {
         let statement = sql::judge(dialect, &sql.parseable(dialect));
-        let lock = statement
-            .lock
-            .map_or("no table lock".to_owned(), |l| l.words());
+        let lock = statement.lock.map_or("no table lock".to_owned(), |l| l.words());
         writeln!(out, "- {}: {lock}; {}", statement.kind, statement.cost)?;
     }
     Ok(())
@@ -277,13 +189,8 @@ fn facts(out: &mut String, action: &Action, dialect: Option<Dialect>) -> std::fm
 
 fn undo(runbook: &Runbook, step: &Step, dialect: Option<Dialect>) -> String {
     if let Some(undo) = &step.undo {
-        let place = runbook
-            .steps
-            .values()
-            .find(|s| matches!(&s.action, Action::UndoOf { step: of } if *of == step.id));
-        let at = place
-            .map(|s| format!(", at `{}`", s.id))
-            .unwrap_or_default();
+        let place = runbook.steps.values().find(|s| matches!(&s.action, Action::UndoOf { step: of } if *of == step.id));
+        let at = place.map(|s| format!(", at `{}`", s.id)).unwrap_or_default();
         return format!("{} {}{at}", undo.word(), words::said(undo));
     }
     match &step.action {
@@ -292,11 +199,7 @@ fn undo(runbook: &Runbook, step: &Step, dialect: Option<Dialect>) -> String {
             let Some((d, statements)) = statements else {
                 return "not known".to_owned();
             };
-            let back: Vec<_> = statements
-                .iter()
-                .rev()
-                .map(|s| sql::judge(d, &s.parseable(d)).reverse)
-                .collect();
+            let back: Vec<_> = statements.iter().rev().map(|s| sql::judge(d, &s.parseable(d)).reverse).collect();
             if statements.iter().any(|s| !s.names().is_empty()) {
                 return "derived when the names in it are known".to_owned();
             }
@@ -305,19 +208,12 @@ fn undo(runbook: &Runbook, step: &Step, dialect: Option<Dialect>) -> String {
                 _ => None,
             });
             none.map_or_else(
-                || {
-                    back.iter()
-                        .filter_map(|r| r.sql())
-                        .collect::<Vec<_>>()
-                        .join("; ")
-                },
+                || back.iter().filter_map(|r| r.sql()).collect::<Vec<_>>().join("; "),
                 |because| format!("none: {because}"),
             )
         }
         Action::Change(_) => "from the before-image of each row".to_owned(),
-        Action::Freeze(_) | Action::Reconcile { .. } | Action::Decide(_) => {
-            "nothing to undo".to_owned()
-        }
+        Action::Freeze(_) | Action::Reconcile { .. } | Action::Decide(_) => "nothing to undo".to_owned(),
         Action::UndoOf { step } => format!("do `{step}` again"),
         _ => "none".to_owned(),
     }
@@ -330,15 +226,9 @@ fn body(out: &mut String, action: &Action) -> std::fmt::Result {
             let one = |f: &Option<SqlText>| f.clone().map(|f| vec![f]);
             let forms = match &change.sql {
                 PerDialect::Any(f) => PerDialect::Any(vec![f.clone()]),
-                PerDialect::Each {
-                    postgres,
-                    mysql,
-                    sqlite,
-                } => PerDialect::Each {
-                    postgres: one(postgres),
-                    mysql: one(mysql),
-                    sqlite: one(sqlite),
-                },
+                PerDialect::Each { postgres, mysql, sqlite } => {
+                    PerDialect::Each { postgres: one(postgres), mysql: one(mysql), sqlite: one(sqlite) }
+                }
             };
             forms_body(out, &forms)
         }
@@ -354,24 +244,13 @@ fn body(out: &mut String, action: &Action) -> std::fmt::Result {
 
 fn forms_body(out: &mut String, forms: &PerDialect<Vec<SqlText>>) -> std::fmt::Result {
     let mut one = |label: &str, sql: &[SqlText]| {
-        let text: Vec<_> = sql
-            .iter()
-            .map(|s| format!("{label}{}", s.text.trim_end()))
-            .collect();
+        let text: Vec<_> = sql.iter().map(|s| format!("{label}{}", s.text.trim_end())).collect();
         fence(out, "sql", &text.join(";\n"))
     };
     match forms {
         PerDialect::Any(sql) => one("", sql),
-        PerDialect::Each {
-            postgres,
-            mysql,
-            sqlite,
-        } => {
-            for (label, form) in [
-                ("-- PostgreSQL\n", postgres),
-                ("-- MySQL\n", mysql),
-                ("-- SQLite\n", sqlite),
-            ] {
+        PerDialect::Each { postgres, mysql, sqlite } => {
+            for (label, form) in [("-- PostgreSQL\n", postgres), ("-- MySQL\n", mysql), ("-- SQLite\n", sqlite)] {
                 if let Some(sql) = form {
                     one(label, sql)?;
                 }

@@ -48,9 +48,12 @@ pub async fn resume(args: ResumeArgs) -> Result<u8> {
     let mut session = Session::open(&open)?;
     let kept = std::fs::read_to_string(run_dir.join("runbook.yaml")).unwrap_or_default();
     if kept != session.runbook.source {
-        return Err(Failure::new(Kind::Runbook, format!("{} was changed since the run began", origin.runbook.display()))
-            .cause(format!("the run keeps the text it began with in {}", run_dir.join("runbook.yaml").display()))
-            .hint("put the runbook back as it was, or begin a new run"));
+        return Err(Failure::new(
+            Kind::Runbook,
+            format!("{} was changed since the run began", origin.runbook.display()),
+        )
+        .cause(format!("the run keeps the text it began with in {}", run_dir.join("runbook.yaml").display()))
+        .hint("put the runbook back as it was, or begin a new run"));
     }
     if let Some(sandbox) = &origin.sandbox {
         session = session.within(crate::rehearsal::join(sandbox)?);

@@ -48,34 +48,15 @@ enum Verb {
 /// The world cannot be built, or nobody answers.
 pub async fn run(args: SandboxArgs) -> Result<u8> {
     match args.verb {
-        Verb::Serve {
-            dir,
-            scenario,
-            on,
-            postgres_url,
-            kafka,
-            keep,
-        } => {
+        Verb::Serve { dir, scenario, on, postgres_url, kafka, keep } => {
             let linger = (!keep).then_some(LINGER);
-            serve(Setup {
-                dir,
-                scenario,
-                on,
-                postgres_url,
-                kafka,
-                linger,
-                program: program()?,
-            })
-            .await?;
+            serve(Setup { dir, scenario, on, postgres_url, kafka, linger, program: program()? }).await?;
             Ok(0)
         }
         Verb::Act { dir, argv } => {
-            let asked = tokio::task::spawn_blocking(move || {
-                control::ask(&dir, &Request::Act(argv), Duration::from_secs(30))
-            });
-            let answer = asked
-                .await
-                .map_err(|e| Failure::new(Kind::Defect, "a stand-in failed").cause(e))??;
+            let asked =
+                tokio::task::spawn_blocking(move || control::ask(&dir, &Request::Act(argv), Duration::from_secs(30)));
+            let answer = asked.await.map_err(|e| Failure::new(Kind::Defect, "a stand-in failed").cause(e))??;
             // A stand-in whose output nobody reads has still done its work.
             let _ = std::io::stdout().write_all(answer.stdout.as_bytes());
             let _ = std::io::stderr().write_all(answer.stderr.as_bytes());

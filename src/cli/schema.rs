@@ -15,9 +15,5 @@ pub struct Args {}
 /// Standard output cannot be written.
 pub fn run(_: &Args) -> Result<u8> {
     let mut out = io::stdout().lock();
-    quiet(
-        out.write_all(schema::text().as_bytes())
-            .and_then(|()| out.flush())
-            .map(|()| 0),
-    )
+    quiet(out.write_all(schema::text().as_bytes()).and_then(|()| out.flush()).map(|()| 0))
 }

@@ -13,9 +13,9 @@ use crate::audit::{self, RunId, Stamp, Writer};
 use crate::driver::{self, Answers, Printer};
 use crate::engine::{self, Setup};
 use crate::failure::{Failure, Kind, Result};
+use crate::rehearsal::Rehearsal;
 use crate::run::decide::Input;
 use crate::run::record::{Actor, Event, RunStarted};
-use crate::rehearsal::Rehearsal;
 use crate::runbook::{self, Runbook};
 use crate::target::Access;
 use crate::text::Secret;
@@ -131,9 +131,12 @@ impl Session {
 
     /// Values that must never reach the disk or the screen: what the targets' addresses are made of.
     fn secrets(&self) -> Vec<Secret> {
-        let named = |address: &str| self.env.iter().find(|(name, _)| address.contains(&format!("${{{name}}}"))).map(|(_, v)| v.clone());
+        let named = |address: &str| {
+            self.env.iter().find(|(name, _)| address.contains(&format!("${{{name}}}"))).map(|(_, v)| v.clone())
+        };
         let addresses = self.runbook.targets.values().filter(|target| target.kind.dialect().is_some());
-        let full: Vec<String> = addresses.filter_map(|target| named(&target.address)).filter(|v| v.contains("://")).collect();
+        let full: Vec<String> =
+            addresses.filter_map(|target| named(&target.address)).filter(|v| v.contains("://")).collect();
         let passwords = full.iter().filter_map(|url| {
             let credentials = url.split_once("://")?.1.split_once('@')?.0;
             credentials.split_once(':').map(|(_, password)| password.to_owned())
@@ -295,9 +298,9 @@ fn env_file(path: &Path) -> Result<BTreeMap<String, String>> {
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(number, line)| {
             let line = line.strip_prefix("export ").unwrap_or(line);
-            let (name, value) = line.split_once('=').ok_or_else(|| {
-                Failure::new(Kind::Usage, format!("{}:{number} is not NAME=VALUE", path.display()))
-            })?;
+            let (name, value) = line
+                .split_once('=')
+                .ok_or_else(|| Failure::new(Kind::Usage, format!("{}:{number} is not NAME=VALUE", path.display())))?;
             let value = value.trim().trim_matches(|c| c == '"' || c == '\'');
             Ok((name.trim().to_owned(), value.to_owned()))
         })

@@ -28,8 +28,9 @@ pub async fn run(args: Args) -> Result<u8> {
     let mut vars = std::collections::BTreeMap::new();
     for (name, text) in &session.vars {
         if let Some(var) = session.runbook.vars.get(name) {
-            let value = crate::runbook::vars::read_value(var.kind, text)
-                .map_err(|why| crate::failure::Failure::new(crate::failure::Kind::Usage, format!("--var {name}: {why}")))?;
+            let value = crate::runbook::vars::read_value(var.kind, text).map_err(|why| {
+                crate::failure::Failure::new(crate::failure::Kind::Usage, format!("--var {name}: {why}"))
+            })?;
             vars.insert(name.clone(), value);
         }
     }
@@ -73,7 +74,12 @@ fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<
     writeln!(out, "{}  {}", survey.environment.word().to_uppercase(), Shown::new(&context.runbook.title))?;
     for (name, identity) in &survey.targets {
         match identity {
-            Ok(identity) => writeln!(out, "  {name:<10} {} · {}", Shown::new(&identity.seen.server), Shown::new(&identity.seen.words))?,
+            Ok(identity) => writeln!(
+                out,
+                "  {name:<10} {} · {}",
+                Shown::new(&identity.seen.server),
+                Shown::new(&identity.seen.words)
+            )?,
             Err(words) => writeln!(out, "  {name:<10} DOWN: {}", Shown::capped(words, 200))?,
         }
     }
@@ -93,7 +99,12 @@ fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<
         });
         let needs = needs.collect::<Vec<_>>().join(", ");
         let runs = service.runs.as_deref().unwrap_or("-");
-        writeln!(out, "  {:<14} {runs:<4} sessions {connected:<10} group {group:<10} {}{gone}", service.name, Shown::new(&needs))?;
+        writeln!(
+            out,
+            "  {:<14} {runs:<4} sessions {connected:<10} group {group:<10} {}{gone}",
+            service.name,
+            Shown::new(&needs)
+        )?;
     }
     if !survey.statements.is_empty() {
         writeln!(out, "\nthe release, as the database has it")?;
@@ -103,7 +114,12 @@ fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<
     }
     writeln!(out, "\nsteps")?;
     for (step, found) in &survey.steps {
-        writeln!(out, "  {:<10} {step:<20} {}", word(found.position, "done", "not done"), Shown::capped(&found.because, 100))?;
+        writeln!(
+            out,
+            "  {:<10} {step:<20} {}",
+            word(found.position, "done", "not done"),
+            Shown::capped(&found.because, 100)
+        )?;
     }
     if !context.runbook.never.is_empty() {
         writeln!(out, "\nnever")?;

@@ -9,11 +9,7 @@ pub fn now() -> Now {
     let boottime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(boottime.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(boottime.tv_nsec).unwrap_or(0);
-    Now {
-        wall: jiff::Timestamp::now(),
-        boottime: seconds * 1_000_000_000 + nanos,
-        boot: boot_id().to_owned(),
-    }
+    Now { wall: jiff::Timestamp::now(), boottime: seconds * 1_000_000_000 + nanos, boot: boot_id().to_owned() }
 }
 
 fn boot_id() -> &'static str {

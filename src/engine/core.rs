@@ -19,10 +19,8 @@ use crate::failure::{Failure, Kind, Result};
 use crate::run::decide::{Draft, Facts, Input, Refusal, decide};
 use crate::run::effect::{Effect, effects};
 use crate::run::gate;
-use crate::run::record::{
-    CloseReason, End, Event, HoldReason, ItemDone, Now, Outcome, OutcomeResult, Point, Record,
-};
-use crate::run::state::{State, Status};
+use crate::run::record::{CloseReason, End, Event, HoldReason, ItemDone, Now, Outcome, OutcomeResult, Point, Record};
+use crate::run::state::State;
 use crate::runbook::{Action, CheckRef, Runbook, SetSource, Step};
 use crate::survey::Survey;
 use crate::target::{Access, Targets};
@@ -75,6 +73,7 @@ pub fn start(setup: Setup) -> Result<(Handle, tokio::task::JoinHandle<Result<u8>
         message: None,
         progress: None,
         run_dir: setup.run_dir,
+        taken: 0,
         exit: None,
     };
     let (publish, snapshots) = watch::channel(Arc::new(snapshot.clone()));
@@ -181,7 +180,11 @@ impl Engine {
                 Some((step, att, report)) = self.reports.recv() => self.hear(step, att, report).await,
                 Some(done) = self.done.recv() => self.finish(done).await,
                 ask = self.asks.recv() => match ask {
-                    Some(ask) => self.ask(ask).await,
+                    Some(ask) => {
+                        self.ask(ask).await;
+                        self.run_effects().await;
+                        self.snapshot.taken += 1;
+                    }
                     // Every driver is gone: as if the terminal was lost.
                     None if self.leaving.is_none() => self.leave(Leaving::Leave, HoldReason::Terminal, "no driver is left").await,
                     None => tokio::time::sleep(TICK).await,
@@ -240,7 +243,13 @@ impl Engine {
         let at = clock::now();
         let events: Vec<Event> = drafts
             .into_iter()
-            .map(|draft| Event { at: at.clone(), by: by.to_owned(), step: draft.step, att: draft.att, record: draft.record })
+            .map(|draft| Event {
+                at: at.clone(),
+                by: by.to_owned(),
+                step: draft.step,
+                att: draft.att,
+                record: draft.record,
+            })
             .collect();
         // What the state would refuse must not reach the log.
         let mut next = self.state.clone();
@@ -495,7 +504,8 @@ impl Engine {
                 Effect::Unsettled => drop(self.take(Input::SettleStart, ENGINE).await),
                 Effect::Settle { step, att } => {
                     let reached = self.state.open.as_ref().map(|open| open.reached.clone()).unwrap_or_default();
-                    let shown = self.state.steps.get(&step).and_then(|s| s.shown.clone()).filter(|s| s.offer.att == att);
+                    let shown =
+                        self.state.steps.get(&step).and_then(|s| s.shown.clone()).filter(|s| s.offer.att == att);
                     if let Some(step) = self.runbook.steps.get(&step) {
                         self.work.settle(step.clone(), shown.map(|s| s.offer), reached, self.context());
                     }
@@ -537,7 +547,14 @@ impl Engine {
         }
     }
 
-    async fn reached(&mut self, step: String, att: u32, point: Point, data: serde_json::Value, reply: oneshot::Sender<Go>) {
+    async fn reached(
+        &mut self,
+        step: String,
+        att: u32,
+        point: Point,
+        data: serde_json::Value,
+        reply: oneshot::Sender<Go>,
+    ) {
         if let Some((target, epoch)) = claimed(&data)
             && self.state.claims.get(&target) != Some(&epoch)
         {
@@ -561,10 +578,15 @@ impl Engine {
     async fn finished(&mut self, step: String, att: u32, outcome: Outcome) {
         self.snapshot.progress = None;
         if outcome.result == OutcomeResult::NotApplied {
-            self.say(format!("{step} was not applied: {}", outcome.evidence), None, Some("its gate may be opened again".into()));
+            self.say(
+                format!("{step} was not applied: {}", outcome.evidence),
+                None,
+                Some("its gate may be opened again".into()),
+            );
         }
-        if matches!(self.runbook.steps.get(&step).map(|s| &s.action), Some(Action::Reconcile { .. })) {
-            self.snapshot.classified = None;
+        match outcome.result {
+            OutcomeResult::NotApplied => self.classify(&step),
+            _ => self.snapshot.classified = None,
         }
         self.take(Input::Finished { step, att, outcome }, ENGINE).await;
     }
@@ -828,4 +850,3 @@ fn word_of(input: &Input) -> String {
     let end = debug.find([' ', '(', '{']).unwrap_or(debug.len());
     debug[..end].to_owned()
 }
-

@@ -106,14 +106,21 @@ impl Work {
         });
     }
 
-    pub fn prepare(&self, step: Step, att: u32, undoing: bool, needs: Vec<CheckRef>, environment: Environment, context: Context) {
+    pub fn prepare(
+        &self,
+        step: Step,
+        att: u32,
+        undoing: bool,
+        needs: Vec<CheckRef>,
+        environment: Environment,
+        context: Context,
+    ) {
         self.spawn(async move {
             let asked = join_all(needs.into_iter().map(|need| async {
                 let answer = ask(&need, &context, Depth::Parse).await;
                 stamp(need, answer, clock::now())
             }));
-            let (readings, prepared) =
-                tokio::join!(asked, action::prepare(&step, att, undoing, environment, &context));
+            let (readings, prepared) = tokio::join!(asked, action::prepare(&step, att, undoing, environment, &context));
             let prepared = prepared.map(|mut prepared| {
                 prepared.evidence.needs.clone_from(&readings);
                 prepared

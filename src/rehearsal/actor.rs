@@ -37,11 +37,7 @@ pub struct CheckoutV1 {
 const V1_SESSION: &str = "checkout-v1";
 
 impl CheckoutV1 {
-    pub fn new(
-        url: &str,
-        topic: &super::scenario::Topic,
-        ticks: &super::scenario::CheckoutV1,
-    ) -> Self {
+    pub fn new(url: &str, topic: &super::scenario::Topic, ticks: &super::scenario::CheckoutV1) -> Self {
         Self {
             url: url.to_owned(),
             topic: topic.name.clone(),
@@ -56,11 +52,11 @@ impl CheckoutV1 {
     }
 
     pub async fn tick(&mut self, n: u64, bus: &Bus) {
-        if n % self.event_every == 0 {
+        if n.is_multiple_of(self.event_every) {
             let order = 1 + i64::try_from(n % 997).unwrap_or(0);
             self.tell(bus, order, "order_reminder", "pending");
         }
-        if n % self.order_every != 0 {
+        if !n.is_multiple_of(self.order_every) {
             return;
         }
         match self.take(n).await {
@@ -87,23 +83,13 @@ impl CheckoutV1 {
             return Err(sqlx::Error::PoolClosed);
         };
         let (customer, amount) = (i64::try_from(1 + n % 800), i64::try_from(900 + n % 7_000));
-        session
-            .order_v1(
-                customer.unwrap_or(1),
-                amount.unwrap_or(900),
-                &format!("pay_live_{n}"),
-            )
-            .await
+        session.order_v1(customer.unwrap_or(1), amount.unwrap_or(900), &format!("pay_live_{n}")).await
     }
 
     fn tell(&self, bus: &Bus, order: i64, event: &str, status: &str) {
-        let value = json!({ "event": event, "order_id": order, "status": status, "payment_ref": format!("pay_{order}") });
-        bus.say(
-            &self.topic,
-            partition_of(order, self.partitions),
-            &order.to_string(),
-            &value,
-        );
+        let value =
+            json!({ "event": event, "order_id": order, "status": status, "payment_ref": format!("pay_{order}") });
+        bus.say(&self.topic, partition_of(order, self.partitions), &order.to_string(), &value);
     }
 
     pub async fn stop(self) {
@@ -126,12 +112,7 @@ pub struct Straggler {
 impl Straggler {
     pub async fn start(url: &str, name: &str) -> Result<Self, sqlx::Error> {
         let session = Some(Shop::open(url, name).await?);
-        Ok(Self {
-            url: url.to_owned(),
-            name: name.to_owned(),
-            session,
-            wrote: None,
-        })
+        Ok(Self { url: url.to_owned(), name: name.to_owned(), session, wrote: None })
     }
 
     pub fn alive(&self) -> bool {
@@ -196,14 +177,8 @@ impl Reader {
         let switches = Arc::new(Switches::default());
         switches.wanted.store(true, Ordering::Release);
         let (seen, group) = (Arc::clone(&switches), habits.group.clone());
-        let thread = std::thread::Builder::new()
-            .name(group.clone())
-            .spawn(move || live(&habits, &seen))?;
-        Ok(Self {
-            group,
-            switches,
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name(group.clone()).spawn(move || live(&habits, &seen))?;
+        Ok(Self { group, switches, thread: Some(thread) })
     }
 
     pub fn is_member(&self) -> bool {
@@ -290,11 +265,7 @@ fn serve(habits: &Habits, switches: &Switches) -> bool {
 }
 
 /// Reads for one tick: the next offset of each partition, or the place of the event that killed it.
-fn read_some(
-    consumer: &BaseConsumer,
-    habits: &Habits,
-    switches: &Switches,
-) -> Result<BTreeMap<i32, i64>, (i32, i64)> {
+fn read_some(consumer: &BaseConsumer, habits: &Habits, switches: &Switches) -> Result<BTreeMap<i32, i64>, (i32, i64)> {
     let until = std::time::Instant::now() + habits.tick;
     let mut done = BTreeMap::new();
     loop {
@@ -305,14 +276,8 @@ fn read_some(
         let Some(Ok(record)) = consumer.poll(left) else {
             continue;
         };
-        let value: Value = record
-            .payload()
-            .and_then(|p| serde_json::from_slice(p).ok())
-            .unwrap_or_default();
-        let missing = habits
-            .requires
-            .as_ref()
-            .is_some_and(|field| value.get(field).is_none());
+        let value: Value = record.payload().and_then(|p| serde_json::from_slice(p).ok()).unwrap_or_default();
+        let missing = habits.requires.as_ref().is_some_and(|field| value.get(field).is_none());
         if missing && !switches.tolerant.load(Ordering::Acquire) {
             return Err((record.partition(), record.offset()));
         }
@@ -323,10 +288,7 @@ fn read_some(
 fn commit(consumer: &BaseConsumer, topic: &str, done: &BTreeMap<i32, i64>) {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in done {
-        if list
-            .add_partition_offset(topic, *partition, Offset::Offset(*offset))
-            .is_err()
-        {
+        if list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).is_err() {
             return;
         }
     }

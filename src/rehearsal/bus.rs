@@ -34,13 +34,9 @@ impl Bus {
     /// Starts a mock cluster of one broker on a free loopback port.
     pub fn mock(topic: &Topic) -> Result<Self> {
         let mut config = ClientConfig::new();
-        config
-            .set("test.mock.num.brokers", "1")
-            .set("linger.ms", "0")
-            .set("log_level", "0");
-        let producer: ThreadedProducer<DefaultProducerContext> = config
-            .create()
-            .map_err(|e| failed("start the mock cluster", &e))?;
+        config.set("test.mock.num.brokers", "1").set("linger.ms", "0").set("log_level", "0");
+        let producer: ThreadedProducer<DefaultProducerContext> =
+            config.create().map_err(|e| failed("start the mock cluster", &e))?;
         let brokers = {
             let none = || Failure::new(Kind::Defect, "librdkafka made no mock cluster");
             let cluster = producer.client().mock_cluster().ok_or_else(none)?;
@@ -51,11 +47,7 @@ impl Bus {
             cluster.bootstrap_servers()
         };
         join_at_once(&producer);
-        Ok(Self {
-            producer,
-            brokers,
-            mock: true,
-        })
+        Ok(Self { producer, brokers, mock: true })
     }
 
     /// Uses brokers that were given; the topic and the groups of the scenario are made anew.
@@ -64,47 +56,25 @@ impl Bus {
     /// The cluster cannot be reached, or will not make the topic.
     pub async fn given(brokers: &str, topic: &Topic, groups: &[&str]) -> Result<Self> {
         let config = config(brokers);
-        let producer = config
-            .create()
-            .map_err(|e| failed("use the given brokers", &e))?;
-        let admin: AdminClient<DefaultClientContext> = config
-            .create()
-            .map_err(|e| failed("use the given brokers", &e))?;
-        let options = AdminOptions::new()
-            .request_timeout(Some(CALL))
-            .operation_timeout(Some(CALL));
-        let gone = [
-            RDKafkaErrorCode::UnknownTopicOrPartition,
-            RDKafkaErrorCode::UnknownTopic,
-        ];
+        let producer = config.create().map_err(|e| failed("use the given brokers", &e))?;
+        let admin: AdminClient<DefaultClientContext> =
+            config.create().map_err(|e| failed("use the given brokers", &e))?;
+        let options = AdminOptions::new().request_timeout(Some(CALL)).operation_timeout(Some(CALL));
+        let gone = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
         let deleted = admin.delete_topics(&[&topic.name], &options).await;
-        for (name, code) in deleted
-            .map_err(|e| failed("delete the old topic", &e))?
-            .into_iter()
-            .filter_map(Result::err)
+        for (name, code) in deleted.map_err(|e| failed("delete the old topic", &e))?.into_iter().filter_map(Result::err)
         {
             if !gone.contains(&code) {
-                return Err(failed(
-                    &format!("delete the old topic {name}"),
-                    &KafkaError::AdminOp(code),
-                ));
+                return Err(failed(&format!("delete the old topic {name}"), &KafkaError::AdminOp(code)));
             }
         }
         // A group that is not there is what is wanted.
-        admin
-            .delete_groups(groups, &options)
-            .await
-            .map_err(|e| failed("delete the old groups", &e))?;
+        admin.delete_groups(groups, &options).await.map_err(|e| failed("delete the old groups", &e))?;
         let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(-1));
         let until = Instant::now() + CALL;
         loop {
             // A topic goes away some time after its deletion was answered.
-            match admin
-                .create_topics([&new], &options)
-                .await
-                .map_err(|e| failed("make the topic", &e))?
-                .pop()
-            {
+            match admin.create_topics([&new], &options).await.map_err(|e| failed("make the topic", &e))?.pop() {
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) if Instant::now() < until => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -114,11 +84,7 @@ impl Bus {
                 Some(Ok(_)) | None => break,
             }
         }
-        Ok(Self {
-            producer,
-            brokers: brokers.to_owned(),
-            mock: false,
-        })
+        Ok(Self { producer, brokers: brokers.to_owned(), mock: false })
     }
 
     /// Writes all events and waits until they are in.
@@ -130,26 +96,15 @@ impl Bus {
                 .payload(&value)
                 .partition(event.partition)
                 .timestamp(event.at.as_millisecond());
-            self.producer
-                .send(record)
-                .map_err(|(e, _)| failed("write the history", &e))?;
+            self.producer.send(record).map_err(|(e, _)| failed("write the history", &e))?;
         }
-        self.producer
-            .flush(CALL)
-            .map_err(|e| failed("write the history", &e))
+        self.producer.flush(CALL).map_err(|e| failed("write the history", &e))
     }
 
     /// Writes one event, as an actor does: whether it got there is not waited for.
     pub fn say(&self, topic: &str, partition: i32, key: &str, value: &Value) -> bool {
         let value = value.to_string();
-        self.producer
-            .send(
-                BaseRecord::to(topic)
-                    .key(key)
-                    .payload(&value)
-                    .partition(partition),
-            )
-            .is_ok()
+        self.producer.send(BaseRecord::to(topic).key(key).payload(&value).partition(partition)).is_ok()
     }
 }
 
@@ -159,8 +114,7 @@ fn join_at_once(producer: &ThreadedProducer<DefaultProducerContext>) {
     // SAFETY: the handle is of a live client that owns a mock cluster for as long as it lives, which is longer than
     // this call; null is checked. The function sets one number under the cluster's own lock.
     unsafe {
-        let cluster =
-            rdkafka::bindings::rd_kafka_handle_mock_cluster(producer.client().native_ptr());
+        let cluster = rdkafka::bindings::rd_kafka_handle_mock_cluster(producer.client().native_ptr());
         if !cluster.is_null() {
             rdkafka::bindings::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
         }
@@ -207,12 +161,7 @@ pub async fn topics(brokers: &str) -> Result<Vec<String>> {
 
 /// Sets where a group goes on, before it has ever had a member.
 pub async fn begin_at(brokers: &str, group: &str, topic: &str, offsets: &[i64]) -> Result<()> {
-    let (brokers, group, topic, offsets) = (
-        brokers.to_owned(),
-        group.to_owned(),
-        topic.to_owned(),
-        offsets.to_vec(),
-    );
+    let (brokers, group, topic, offsets) = (brokers.to_owned(), group.to_owned(), topic.to_owned(), offsets.to_vec());
     let name = group.clone();
     blocking(move || {
         let client = reading(&brokers, &group)?;
@@ -237,10 +186,7 @@ pub async fn lag(brokers: &str, group: &str, topic: &Topic) -> Result<i64> {
         let mut lag = 0;
         for partition in 0..topic.partitions {
             let (low, end) = client.fetch_watermarks(&topic.name, partition, CALL)?;
-            let at = match committed
-                .find_partition(&topic.name, partition)
-                .map(|p| p.offset())
-            {
+            let at = match committed.find_partition(&topic.name, partition).map(|p| p.offset()) {
                 Some(Offset::Offset(at)) => at,
                 _ => low,
             };
@@ -262,18 +208,15 @@ pub async fn count_events(brokers: &str, topic: &Topic, event: &str) -> Result<B
             assigned.add_partition_offset(&topic.name, partition, Offset::Beginning)?;
         }
         client.assign(&assigned)?;
-        let (mut found, mut open, until) =
-            (BTreeMap::new(), topic.partitions, Instant::now() + 3 * CALL);
+        let (mut found, mut open, until) = (BTreeMap::new(), topic.partitions, Instant::now() + 3 * CALL);
         while open > 0 && Instant::now() < until {
             match client.poll(Duration::from_millis(200)) {
                 None => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
                 Some(Err(e)) => return Err(e),
                 Some(Ok(record)) => {
-                    let value: Value = record
-                        .payload()
-                        .and_then(|p| serde_json::from_slice(p).ok())
-                        .unwrap_or_default();
+                    let value: Value =
+                        record.payload().and_then(|p| serde_json::from_slice(p).ok()).unwrap_or_default();
                     if value["event"] == event.as_str()
                         && let Some(order) = value["order_id"].as_i64()
                     {
@@ -283,9 +226,7 @@ pub async fn count_events(brokers: &str, topic: &Topic, event: &str) -> Result<B
             }
         }
         if open > 0 {
-            return Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::OperationTimedOut,
-            ));
+            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
         }
         Ok(found)
     })
@@ -304,9 +245,5 @@ async fn blocking<T: Send + 'static>(
 }
 
 pub fn failed(what: &str, error: &KafkaError) -> Failure {
-    Failure::new(
-        Kind::Target,
-        format!("the sandbox's cluster: cannot {what}"),
-    )
-    .cause(error)
+    Failure::new(Kind::Target, format!("the sandbox's cluster: cannot {what}")).cause(error)
 }

@@ -31,21 +31,16 @@ pub enum Request {
 /// No sandbox listens there, or it does not answer.
 pub fn ask(dir: &Path, request: &Request, limit: Duration) -> Result<Answer> {
     let failed = |e: std::io::Error| {
-        Failure::new(
-            Kind::Target,
-            format!("the sandbox in {} does not answer", dir.display()),
-        )
-        .cause(e)
-        .hint("it may have ended: start the rehearsal again")
+        Failure::new(Kind::Target, format!("the sandbox in {} does not answer", dir.display()))
+            .cause(e)
+            .hint("it may have ended: start the rehearsal again")
     };
     let mut stream = connect(dir).map_err(failed)?;
     stream.set_read_timeout(Some(limit)).map_err(failed)?;
     let line = serde_json::to_string(request).unwrap_or_default() + "\n";
     stream.write_all(line.as_bytes()).map_err(failed)?;
     let mut answer = String::new();
-    BufReader::new(stream)
-        .read_line(&mut answer)
-        .map_err(failed)?;
+    BufReader::new(stream).read_line(&mut answer).map_err(failed)?;
     serde_json::from_str(&answer).map_err(|e| failed(e.into()))
 }
 
@@ -69,10 +64,7 @@ pub fn install_stand_ins(dir: &Path, names: &[String], program: &[String]) -> st
             .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
             .collect();
         let path = bin.join(name);
-        std::fs::write(
-            &path,
-            format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")),
-        )?;
+        std::fs::write(&path, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::failure::Result;
 use crate::run::record::Environment;
 use crate::runbook::{Target, TargetKind};
-use crate::target::{Access, kafka, postgres, sqlite};
+use crate::target::{Access, Handle, kafka, postgres, sqlite, tables};
 
 const NAME: &str = "of the rehearsal";
 const APPLICATION: &str = "backout-sandbox";
@@ -26,24 +26,21 @@ fn access() -> Access {
 }
 
 fn target(kind: TargetKind, address: &str) -> Target {
-    Target {
-        name: NAME.to_owned(),
-        kind,
-        address: address.to_owned(),
-        key: None,
-    }
+    Target { name: NAME.to_owned(), kind, address: address.to_owned(), key: None }
 }
 
-/// Writes the declaration into the shop's database.
+/// Writes the declaration into the shop's database, and installs the tables that a DBA would have installed before.
 pub async fn database(url: &str, nonce: &str) -> Result<()> {
     if url.starts_with("sqlite:") {
         let target = target(TargetKind::Sqlite, url);
         let mut connection = sqlite::Connection::open(&target, &access(), false).await?;
-        return sqlite::declare_rehearsal(&mut connection, nonce).await;
+        sqlite::declare_rehearsal(&mut connection, nonce).await?;
+        return tables::install(&mut Handle::Sqlite(connection)).await;
     }
     let target = target(TargetKind::Postgres, url);
     let mut connection = postgres::Connection::open(&target, &access(), APPLICATION, false).await?;
-    postgres::declare_rehearsal(&mut connection, nonce).await
+    postgres::declare_rehearsal(&mut connection, nonce).await?;
+    tables::install(&mut Handle::Postgres(connection)).await
 }
 
 pub async fn database_is_rehearsal(url: &str) -> Result<bool> {

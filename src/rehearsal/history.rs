@@ -141,14 +141,7 @@ pub fn build(scenario: &Scenario, now: Timestamp) -> History {
             _ => "shipped",
         };
         let payment = (status != "pending").then(|| dice.name("pay_"));
-        orders.push(order(
-            &mut dice,
-            i,
-            payment,
-            status,
-            between(begin, deployed, i, v1),
-            false,
-        ));
+        orders.push(order(&mut dice, i, payment, status, between(begin, deployed, i, v1), false));
     }
 
     let stuck = u64::from(history.v2_orders.stuck);
@@ -165,12 +158,7 @@ pub fn build(scenario: &Scenario, now: Timestamp) -> History {
         let order = order(&mut dice, v1 + i, payment, status, at, true);
         let surplus = charge(&mut dice, &order, fate, &mut charges);
         if let Some(class) = fate {
-            known.push(Stuck {
-                id: order.id,
-                amount_cents: order.amount_cents,
-                class,
-                surplus,
-            });
+            known.push(Stuck { id: order.id, amount_cents: order.amount_cents, class, surplus });
         }
         orders.push(order);
     }
@@ -183,19 +171,11 @@ pub fn build(scenario: &Scenario, now: Timestamp) -> History {
         read_until[usize::try_from(event.partition).unwrap_or_default()] += 1;
         events.push(event);
     }
-    let pending: Vec<&Order> = orders
-        .iter()
-        .filter(|o| !o.v2 && o.status == "pending")
-        .collect();
+    let pending: Vec<&Order> = orders.iter().filter(|o| !o.v2 && o.status == "pending").collect();
     let since = u64::from(history.v1_events_since);
     for i in (0..since).filter(|_| !pending.is_empty()) {
         let order = pending[usize::try_from(dice.below(pending.len() as u64)).unwrap_or_default()];
-        events.push(event(
-            order,
-            "order_reminder",
-            partitions,
-            between(rolled_back, now, i, since),
-        ));
+        events.push(event(order, "order_reminder", partitions, between(rolled_back, now, i, since)));
     }
 
     let truth = Truth {
@@ -203,16 +183,7 @@ pub fn build(scenario: &Scenario, now: Timestamp) -> History {
         revenue: orders.iter().map(|o| o.amount_cents).sum(),
         stuck: known,
     };
-    History {
-        now,
-        deployed,
-        rolled_back,
-        orders,
-        charges,
-        events,
-        read_until,
-        truth,
-    }
+    History { now, deployed, rolled_back, orders, charges, events, read_until, truth }
 }
 
 fn classes(scenario: &Scenario) -> Vec<Class> {
@@ -256,31 +227,18 @@ fn order(
 }
 
 /// What the provider has of an order of v2; the surplus charge of one charged twice.
-fn charge(
-    dice: &mut Dice,
-    order: &Order,
-    fate: Option<Class>,
-    charges: &mut Vec<Charge>,
-) -> Option<String> {
+fn charge(dice: &mut Dice, order: &Order, fate: Option<Class>, charges: &mut Vec<Charge>) -> Option<String> {
     let seconds = |s: i64| order.created_at + SignedDuration::from_secs(s);
     let mut add = |state, amount_cents, captured_at| {
         let charge_id = dice.name("ch_");
-        charges.push(Charge {
-            charge_id: charge_id.clone(),
-            order_id: order.id,
-            state,
-            amount_cents,
-            captured_at,
-        });
+        charges.push(Charge { charge_id: charge_id.clone(), order_id: order.id, state, amount_cents, captured_at });
         charge_id
     };
     match fate {
         None | Some(Class::Captured) => drop(add("captured", order.amount_cents, Some(seconds(2)))),
         Some(Class::Authorised) => drop(add("authorised", order.amount_cents, None)),
         Some(Class::NotCharged) => {}
-        Some(Class::OtherAmount) => {
-            drop(add("captured", order.amount_cents + 500, Some(seconds(2))))
-        }
+        Some(Class::OtherAmount) => drop(add("captured", order.amount_cents + 500, Some(seconds(2)))),
         Some(Class::ChargedTwice) => {
             add("captured", order.amount_cents, Some(seconds(2)));
             return Some(add("captured", order.amount_cents, Some(seconds(10))));
@@ -299,20 +257,14 @@ fn event(order: &Order, what: &str, partitions: i32, at: Timestamp) -> Event {
         "status": order.status,
     });
     if order.v2 {
-        value["payment_reference_id"] =
-            order.payment.clone().map_or_else(|| json!(""), Value::from);
+        value["payment_reference_id"] = order.payment.clone().map_or_else(|| json!(""), Value::from);
         value["psp"] = json!("northpay");
         value["currency"] = json!("EUR");
         value["channel"] = json!("web");
     } else {
         value["payment_ref"] = order.payment.clone().map_or_else(|| json!(""), Value::from);
     }
-    Event {
-        partition: partition_of(order.id, partitions),
-        key: order.id.to_string(),
-        value,
-        at,
-    }
+    Event { partition: partition_of(order.id, partitions), key: order.id.to_string(), value, at }
 }
 
 /// Where events about an order go.
@@ -324,17 +276,8 @@ pub fn partition_of(order_id: i64, partitions: i32) -> i32 {
 pub fn export_csv(charges: &[Charge]) -> String {
     let mut csv = String::from("charge_id,order_id,state,amount_cents,captured_at\n");
     for charge in charges {
-        let at = charge
-            .captured_at
-            .map(|at| at.to_string())
-            .unwrap_or_default();
-        let Charge {
-            charge_id,
-            order_id,
-            state,
-            amount_cents,
-            ..
-        } = charge;
+        let at = charge.captured_at.map(|at| at.to_string()).unwrap_or_default();
+        let Charge { charge_id, order_id, state, amount_cents, .. } = charge;
         let _ = writeln!(csv, "{charge_id},{order_id},{state},{amount_cents},{at}");
     }
     csv

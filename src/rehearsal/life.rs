@@ -82,18 +82,11 @@ impl Life {
     }
 
     pub(super) async fn run(mut self, setup: &Setup, socket: &UnixListener) -> Result<()> {
-        let handler = |kind| {
-            signal(kind)
-                .map_err(|e| Failure::new(Kind::Defect, "cannot listen for signals").cause(e))
-        };
+        let handler = |kind| signal(kind).map_err(|e| Failure::new(Kind::Defect, "cannot listen for signals").cause(e));
         let mut terminate = handler(SignalKind::terminate())?;
         let mut hang_up = handler(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(Duration::from_millis(self.tick_ms));
-        let users = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(setup.dir.join(USERS));
+        let users = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(setup.dir.join(USERS));
         let users = users.map_err(|e| Failure::new(Kind::Target, "the sandbox's lock").cause(e))?;
         let mut used = Instant::now();
         let mut ending = None;
@@ -122,15 +115,7 @@ impl Life {
         }
         self.end().await;
         if let Some(mut stream) = ending {
-            reply(
-                &mut stream,
-                &Answer {
-                    code: 0,
-                    stdout: String::new(),
-                    stderr: String::new(),
-                },
-            )
-            .await;
+            reply(&mut stream, &Answer { code: 0, stdout: String::new(), stderr: String::new() }).await;
         }
         Ok(())
     }
@@ -167,22 +152,10 @@ impl Life {
     /// The actors follow what their deployments want.
     async fn follow(&mut self) {
         let wants = |name: &str| self.world.deployment(name).is_some_and(|d| d.replicas > 0);
-        let tolerant = self
-            .world
-            .deployment(LOYALTY)
-            .is_some_and(|d| d.image == self.tolerant_image);
-        self.loyalty
-            .switches
-            .wanted
-            .store(wants(LOYALTY), Ordering::Release);
-        self.loyalty
-            .switches
-            .tolerant
-            .store(tolerant, Ordering::Release);
-        self.fulfillment
-            .switches
-            .wanted
-            .store(wants("fulfillment"), Ordering::Release);
+        let tolerant = self.world.deployment(LOYALTY).is_some_and(|d| d.image == self.tolerant_image);
+        self.loyalty.switches.wanted.store(wants(LOYALTY), Ordering::Release);
+        self.loyalty.switches.tolerant.store(tolerant, Ordering::Release);
+        self.fulfillment.switches.wanted.store(wants("fulfillment"), Ordering::Release);
         let canary = wants(CANARY);
         self.straggler.tick(canary).await;
     }
@@ -190,11 +163,8 @@ impl Life {
     /// One line from a stand-in, or the word to end.
     async fn hear(&mut self, mut stream: UnixStream) -> Option<UnixStream> {
         let mut line = String::new();
-        let heard = tokio::time::timeout(
-            Duration::from_secs(1),
-            BufReader::new(&mut stream).read_line(&mut line),
-        )
-        .await;
+        let heard =
+            tokio::time::timeout(Duration::from_secs(1), BufReader::new(&mut stream).read_line(&mut line)).await;
         match heard.ok().and_then(|_| serde_json::from_str(&line).ok()) {
             Some(Request::End) => return Some(stream),
             Some(Request::Act(argv)) => {
@@ -202,8 +172,7 @@ impl Life {
                 self.log(&json!({ "stand_in": argv, "code": answer.code }));
                 self.follow().await;
                 self.show();
-                self.waiting
-                    .push((stream, answer, Instant::now() + Duration::from_secs(15)));
+                self.waiting.push((stream, answer, Instant::now() + Duration::from_secs(15)));
                 self.answer_waiting().await;
             }
             None => reply(&mut stream, &Answer::error("not a request")).await,
@@ -237,23 +206,15 @@ impl Life {
             self.log(&json!({ "checkout-v2": "wrote a v2 order", "order_id": now.0 }));
         }
         if now.1 != self.said.1 {
-            let words = if now.1 {
-                "takes orders"
-            } else {
-                "fails on every order"
-            };
+            let words = if now.1 { "takes orders" } else { "fails on every order" };
             self.log(&json!({ "checkout-v1": words, "because": self.checkout.last_error }));
         }
         self.said = now;
     }
 
     fn log(&self, what: &serde_json::Value) {
-        let line =
-            json!({ "at": Timestamp::now(), "tick": self.n, "what": what }).to_string() + "\n";
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.dir.join("sandbox.log"));
+        let line = json!({ "at": Timestamp::now(), "tick": self.n, "what": what }).to_string() + "\n";
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("sandbox.log"));
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
     }
 

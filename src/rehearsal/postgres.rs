@@ -52,17 +52,14 @@ impl Server {
     /// `home` holds the data folder, unless this is root: the server refuses to run as root, and its user cannot enter
     /// root's folders, so the data then stands in the folder for temporary files.
     pub async fn start(home: &Path, password: &str) -> Result<Self> {
-        let failed =
-            |what: &str| Failure::new(Kind::Target, format!("the throw-away PostgreSQL: {what}"));
+        let failed = |what: &str| Failure::new(Kind::Target, format!("the throw-away PostgreSQL: {what}"));
         let bin = binaries().ok_or_else(|| {
             failed("no initdb and postgres on this machine")
                 .hint("install the PostgreSQL server package, or rehearse with --on sqlite")
         })?;
         let user = user_for_server();
         let data = match user {
-            Some(_) => {
-                std::env::temp_dir().join(format!("backout-postgres-{}", std::process::id()))
-            }
+            Some(_) => std::env::temp_dir().join(format!("backout-postgres-{}", std::process::id())),
             None => home.join("postgres"),
         };
         let log = data.join("server.log");
@@ -82,17 +79,7 @@ impl Server {
 
         let cluster = data.join("cluster");
         let made = as_user(Command::new(bin.join("initdb")), user)
-            .args([
-                "--username",
-                USER,
-                "--auth",
-                "scram-sha-256",
-                "--encoding",
-                "UTF8",
-                "--locale",
-                "C",
-                "--no-sync",
-            ])
+            .args(["--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"])
             .arg("--pwfile")
             .arg(&secret)
             .arg("--pgdata")
@@ -110,14 +97,9 @@ impl Server {
         // The port is free when asked, and may be taken a moment later.
         for _ in 0..3 {
             let port = free_port().map_err(|e| failed("no free port").cause(e))?;
-            let child = start_server(&bin, &cluster, &log, port, user)
-                .map_err(|e| failed("cannot start").cause(e))?;
+            let child = start_server(&bin, &cluster, &log, port, user).map_err(|e| failed("cannot start").cause(e))?;
             let url = format!("postgres://{USER}:{password}@127.0.0.1:{port}/postgres");
-            let mut server = Self {
-                child,
-                data: data.clone(),
-                url,
-            };
+            let mut server = Self { child, data: data.clone(), url };
             match server.wait_until_up().await {
                 Ok(()) => {
                     folder.0 = None;
@@ -125,10 +107,7 @@ impl Server {
                 }
                 Err(why) => {
                     server.stop();
-                    last = format!(
-                        "{why}\n{}",
-                        std::fs::read_to_string(&log).unwrap_or_default()
-                    );
+                    last = format!("{why}\n{}", std::fs::read_to_string(&log).unwrap_or_default());
                 }
             }
         }
@@ -199,13 +178,7 @@ fn make_folder(data: &Path, user: Option<(u32, u32)>) -> std::io::Result<()> {
     }
 }
 
-fn start_server(
-    bin: &Path,
-    cluster: &Path,
-    log: &Path,
-    port: u16,
-    user: Option<(u32, u32)>,
-) -> std::io::Result<Child> {
+fn start_server(bin: &Path, cluster: &Path, log: &Path, port: u16, user: Option<(u32, u32)>) -> std::io::Result<Child> {
     let out = File::create(log)?;
     let mut command = as_user(Command::new(bin.join("postgres")), user);
     command
@@ -214,14 +187,7 @@ fn start_server(
         .arg("-p")
         .arg(port.to_string())
         .args(["-h", "127.0.0.1", "-k", "", "-F"])
-        .args([
-            "-c",
-            "max_connections=40",
-            "-c",
-            "shared_buffers=16MB",
-            "-c",
-            "autovacuum=off",
-        ])
+        .args(["-c", "max_connections=40", "-c", "shared_buffers=16MB", "-c", "autovacuum=off"])
         .args(["-c", "full_page_writes=off", "-c", "synchronous_commit=off"])
         .current_dir(cluster)
         .stdin(Stdio::null())
@@ -236,9 +202,7 @@ fn start_server(
 fn die_with_parent(command: &mut Command) {
     // SAFETY: the closure runs between fork and exec and makes one system call; it allocates nothing and takes no lock.
     unsafe {
-        command.pre_exec(|| {
-            rustix::process::set_parent_process_death_signal(Some(Signal::QUIT)).map_err(Into::into)
-        });
+        command.pre_exec(|| rustix::process::set_parent_process_death_signal(Some(Signal::QUIT)).map_err(Into::into));
     }
 }
 
@@ -263,9 +227,7 @@ fn user_for_server() -> Option<(u32, u32)> {
             Some((uid, fields.next()?.parse().ok()?))
         })
     };
-    find("postgres")
-        .or_else(|| find("nobody"))
-        .or(Some((65534, 65534)))
+    find("postgres").or_else(|| find("nobody")).or(Some((65534, 65534)))
 }
 
 fn free_port() -> std::io::Result<u16> {

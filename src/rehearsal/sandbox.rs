@@ -76,11 +76,7 @@ pub async fn serve(setup: Setup) -> Result<()> {
     // A session of its own: a closed terminal is not its end. Fails where it has one already.
     let _ = rustix::process::setsid();
     let here = |e: std::io::Error| {
-        Failure::new(
-            Kind::Target,
-            format!("the sandbox's folder {}", setup.dir.display()),
-        )
-        .cause(e)
+        Failure::new(Kind::Target, format!("the sandbox's folder {}", setup.dir.display())).cause(e)
     };
     // The control socket is bound by a short name.
     std::env::set_current_dir(&setup.dir).map_err(here)?;
@@ -89,9 +85,7 @@ pub async fn serve(setup: Setup) -> Result<()> {
     let history = history::build(&scenario, Timestamp::now());
 
     let server = match (&setup.postgres_url, setup.on) {
-        (None, On::Postgres) => {
-            Some(Server::start(&setup.dir, &format!("{:032x}", rand::random::<u128>())).await?)
-        }
+        (None, On::Postgres) => Some(Server::start(&setup.dir, &format!("{:032x}", rand::random::<u128>())).await?),
         _ => None,
     };
     let url = match (&setup.postgres_url, &server) {
@@ -114,16 +108,9 @@ pub async fn serve(setup: Setup) -> Result<()> {
     life.tick().await;
 
     let supplies = &scenario.supplies;
-    let place = if setup.postgres_url.is_some() {
-        "given"
-    } else {
-        "throw-away"
-    };
-    let cluster = if life.bus.mock {
-        "librdkafka's mock cluster, group states simulated"
-    } else {
-        "the given Kafka cluster"
-    };
+    let place = if setup.postgres_url.is_some() { "given" } else { "throw-away" };
+    let cluster =
+        if life.bus.mock { "librdkafka's mock cluster, group states simulated" } else { "the given Kafka cluster" };
     let sandbox = Sandbox {
         pid: std::process::id(),
         start_time: super::start_time(std::process::id()).unwrap_or_default(),
@@ -138,19 +125,13 @@ pub async fn serve(setup: Setup) -> Result<()> {
             (supplies.env.database.clone(), url),
             (supplies.env.brokers.clone(), life.bus.brokers.clone()),
             (supplies.env.export.clone(), export.display().to_string()),
-            (
-                crate::check::kafka::SANDBOX.to_owned(),
-                setup.dir.display().to_string(),
-            ),
+            (crate::check::kafka::SANDBOX.to_owned(), setup.dir.display().to_string()),
         ]
         .into(),
         export,
         vars: [
             (supplies.vars.deployed.clone(), history.deployed.to_string()),
-            (
-                supplies.vars.rolled_back.clone(),
-                history.rolled_back.to_string(),
-            ),
+            (supplies.vars.rolled_back.clone(), history.rolled_back.to_string()),
         ]
         .into(),
         t0: history.now,
@@ -168,83 +149,43 @@ pub async fn serve(setup: Setup) -> Result<()> {
 }
 
 /// v1, its orders, the migration, v2's orders, and the declaration. Says which server it is on.
-async fn build_shop(
-    setup: &Setup,
-    scenario: &Scenario,
-    history: &History,
-    url: &str,
-    nonce: &str,
-) -> Result<String> {
+async fn build_shop(setup: &Setup, scenario: &Scenario, history: &History, url: &str, nonce: &str) -> Result<String> {
     const SESSION: &str = "backout-sandbox";
-    let mut shop = Shop::open(url, SESSION)
-        .await
-        .map_err(|e| failed("cannot be opened", &e))?;
+    let mut shop = Shop::open(url, SESSION).await.map_err(|e| failed("cannot be opened", &e))?;
     if setup.postgres_url.is_some() {
-        if !declare::database_is_rehearsal(url).await?
-            && shop.tables().await.map_err(|e| failed("look", &e))? > 0
-        {
+        if !declare::database_is_rehearsal(url).await? && shop.tables().await.map_err(|e| failed("look", &e))? > 0 {
             return Err(Failure::new(
                 Kind::Target,
                 "the given database is neither empty nor declares itself a rehearsal",
             )
             .hint("give an empty database that exists for this rehearsal; nothing was changed"));
         }
-        shop.sweep()
-            .await
-            .map_err(|e| failed("cannot be swept", &e))?;
+        shop.sweep().await.map_err(|e| failed("cannot be swept", &e))?;
     }
     let script = |path: &Path| {
         let path = scenario.base.join(path);
-        std::fs::read_to_string(&path).map_err(|e| {
-            Failure::new(Kind::Runbook, format!("cannot read {}", path.display())).cause(e)
-        })
+        std::fs::read_to_string(&path)
+            .map_err(|e| Failure::new(Kind::Runbook, format!("cannot read {}", path.display())).cause(e))
     };
     let (v1, up) = match setup.on {
-        On::Postgres => (
-            script(&scenario.sql.v1.postgres)?,
-            script(&scenario.sql.up.postgres)?,
-        ),
-        On::Sqlite => (
-            script(&scenario.sql.v1.sqlite)?,
-            script(&scenario.sql.up.sqlite)?,
-        ),
+        On::Postgres => (script(&scenario.sql.v1.postgres)?, script(&scenario.sql.up.postgres)?),
+        On::Sqlite => (script(&scenario.sql.v1.sqlite)?, script(&scenario.sql.up.sqlite)?),
     };
     let (v2_orders, v1_orders): (Vec<_>, Vec<_>) = history.orders.iter().partition(|o| o.v2);
-    shop.script(v1)
-        .await
-        .map_err(|e| failed("the schema of v1", &e))?;
-    shop.seed(&v1_orders, false)
-        .await
-        .map_err(|e| failed("the orders of v1", &e))?;
-    shop.script(up)
-        .await
-        .map_err(|e| failed("the migration to v2", &e))?;
-    shop.seed(&v2_orders, true)
-        .await
-        .map_err(|e| failed("the orders of v2", &e))?;
-    shop.continue_ids()
-        .await
-        .map_err(|e| failed("the ids", &e))?;
-    let version = shop
-        .version()
-        .await
-        .map_err(|e| failed("its version", &e))?;
+    shop.script(v1).await.map_err(|e| failed("the schema of v1", &e))?;
+    shop.seed(&v1_orders, false).await.map_err(|e| failed("the orders of v1", &e))?;
+    shop.script(up).await.map_err(|e| failed("the migration to v2", &e))?;
+    shop.seed(&v2_orders, true).await.map_err(|e| failed("the orders of v2", &e))?;
+    shop.continue_ids().await.map_err(|e| failed("the ids", &e))?;
+    let version = shop.version().await.map_err(|e| failed("its version", &e))?;
     shop.close(SESSION).await;
     declare::database(url, nonce).await?;
     Ok(version)
 }
 
-async fn build_bus(
-    setup: &Setup,
-    scenario: &Scenario,
-    history: &History,
-    nonce: &str,
-) -> Result<Bus> {
+async fn build_bus(setup: &Setup, scenario: &Scenario, history: &History, nonce: &str) -> Result<Bus> {
     let topic = &scenario.topic;
-    let groups = [
-        scenario.actors.fulfillment.group.as_str(),
-        scenario.actors.loyalty.group.as_str(),
-    ];
+    let groups = [scenario.actors.fulfillment.group.as_str(), scenario.actors.loyalty.group.as_str()];
     let declared = match &setup.kafka {
         None => false,
         Some(given) => declare::cluster_is_rehearsal(given).await?,
@@ -252,11 +193,8 @@ async fn build_bus(
     if let (Some(given), false) = (&setup.kafka, declared)
         && !super::bus::topics(given).await?.is_empty()
     {
-        return Err(Failure::new(
-            Kind::Target,
-            "the given cluster is neither empty nor declares itself a rehearsal",
-        )
-        .hint("give an empty cluster that exists for this rehearsal; nothing was changed"));
+        return Err(Failure::new(Kind::Target, "the given cluster is neither empty nor declares itself a rehearsal")
+            .hint("give an empty cluster that exists for this rehearsal; nothing was changed"));
     }
     let bus = match &setup.kafka {
         None => Bus::mock(topic)?,

@@ -199,12 +199,10 @@ impl Scenario {
                 .cause(e)
                 .hint("a runbook that can be rehearsed has a scenario.yaml beside it")
         })?;
-        let mut scenario: Self = serde_yaml::from_str(&text)
-            .map_err(|e| bad(format!("{} is not a scenario", path.display())).cause(e))?;
+        let mut scenario: Self =
+            serde_yaml::from_str(&text).map_err(|e| bad(format!("{} is not a scenario", path.display())).cause(e))?;
         scenario.base = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-        scenario
-            .coherent()
-            .map_err(|why| bad(format!("{}: {why}", path.display())))?;
+        scenario.coherent().map_err(|why| bad(format!("{}: {why}", path.display())))?;
         Ok(scenario)
     }
 
@@ -212,49 +210,27 @@ impl Scenario {
         let history = &self.history;
         let stuck = history.v2_orders.stuck;
         if self.scenario != 1 {
-            return Err(format!(
-                "scenario: {} is not known, only 1 is",
-                self.scenario
-            ));
+            return Err(format!("scenario: {} is not known, only 1 is", self.scenario));
         }
         if self.export.total() != stuck {
-            return Err(format!(
-                "export speaks of {} orders, but history leaves {stuck} stuck",
-                self.export.total()
-            ));
+            return Err(format!("export speaks of {} orders, but history leaves {stuck} stuck", self.export.total()));
         }
-        if history.rolled_back_minutes == 0
-            || history.deployed_minutes <= history.rolled_back_minutes
-        {
-            return Err(
-                "the release must come before the rollback, and the rollback before now".to_owned(),
-            );
+        if history.rolled_back_minutes == 0 || history.deployed_minutes <= history.rolled_back_minutes {
+            return Err("the release must come before the rollback, and the rollback before now".to_owned());
         }
         if history.v1_orders.within_minutes <= history.deployed_minutes {
-            return Err(
-                "v1_orders: within_minutes must reach back to before the release".to_owned(),
-            );
+            return Err("v1_orders: within_minutes must reach back to before the release".to_owned());
         }
         if !(10..=60_000).contains(&self.tick_ms) {
             return Err("tick_ms must lie between 10 and 60000".to_owned());
         }
-        let ticks = [
-            self.actors.checkout_v1.order_every,
-            self.actors.checkout_v1.event_every,
-            self.actors.loyalty.back_after,
-        ];
+        let ticks =
+            [self.actors.checkout_v1.order_every, self.actors.checkout_v1.event_every, self.actors.loyalty.back_after];
         if ticks.contains(&0) || self.topic.partitions < 1 || history.v1_orders.count == 0 {
             return Err("counts of ticks, partitions and v1 orders begin at 1".to_owned());
         }
-        if let Some(unknown) = self
-            .stand_ins
-            .iter()
-            .find(|s| !STAND_INS.contains(&s.as_str()))
-        {
-            return Err(format!(
-                "no stand-in for `{unknown}` is known; there are {}",
-                STAND_INS.join(" and ")
-            ));
+        if let Some(unknown) = self.stand_ins.iter().find(|s| !STAND_INS.contains(&s.as_str())) {
+            return Err(format!("no stand-in for `{unknown}` is known; there are {}", STAND_INS.join(" and ")));
         }
         Ok(())
     }

@@ -110,16 +110,12 @@ impl Shop {
     pub async fn version(&mut self) -> Result<String, sqlx::Error> {
         match self {
             Self::Postgres(c) => {
-                let version: String = sqlx::query_scalar("SHOW server_version")
-                    .fetch_one(c)
-                    .await?;
+                let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(c).await?;
                 let major = version.split(['.', ' ']).next().unwrap_or(&version);
                 Ok(format!("PostgreSQL {major}"))
             }
             Self::Sqlite(c) => {
-                let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-                    .fetch_one(c)
-                    .await?;
+                let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(c).await?;
                 let short: Vec<&str> = version.split('.').take(2).collect();
                 Ok(format!("SQLite {}", short.join(".")))
             }
@@ -183,21 +179,14 @@ impl Shop {
         let Self::Postgres(c) = self else {
             return Ok(());
         };
-        sqlx::query(
-            "SELECT setval(pg_get_serial_sequence('orders', 'id'), (SELECT max(id) FROM orders))",
-        )
-        .execute(c)
-        .await
-        .map(|_| ())
+        sqlx::query("SELECT setval(pg_get_serial_sequence('orders', 'id'), (SELECT max(id) FROM orders))")
+            .execute(c)
+            .await
+            .map(|_| ())
     }
 
     /// As v1 takes an order: its new id.
-    pub async fn order_v1(
-        &mut self,
-        customer_id: i64,
-        amount_cents: i64,
-        payment: &str,
-    ) -> Result<i64, sqlx::Error> {
+    pub async fn order_v1(&mut self, customer_id: i64, amount_cents: i64, payment: &str) -> Result<i64, sqlx::Error> {
         number!(
             self,
             "INSERT INTO orders (customer_id, amount_cents, payment_ref) VALUES ($1, $2, $3) RETURNING id",
@@ -210,11 +199,7 @@ impl Shop {
 
     /// As v2 takes an order: the row first, the payment reference when the provider answers. So it does not notice
     /// that the column has another name.
-    pub async fn order_v2(
-        &mut self,
-        customer_id: i64,
-        amount_cents: i64,
-    ) -> Result<i64, sqlx::Error> {
+    pub async fn order_v2(&mut self, customer_id: i64, amount_cents: i64) -> Result<i64, sqlx::Error> {
         number!(
             self,
             "INSERT INTO orders (customer_id, amount_cents, status, psp, currency, channel)
@@ -235,21 +220,13 @@ impl Shop {
             "SELECT count(*) FROM pragma_table_info('orders') WHERE name = 'payment_ref'"
         )?;
         // No marker table, no marker.
-        let marked = number!(
-            self,
-            "SELECT count(*) FROM backout.marker",
-            "SELECT count(*) FROM backout_marker"
-        )
-        .unwrap_or(0);
+        let marked =
+            number!(self, "SELECT count(*) FROM backout.marker", "SELECT count(*) FROM backout_marker").unwrap_or(0);
         Ok(renamed > 0 || marked > 0)
     }
 
     /// Of `ids`: how many have this status, and the sum of their amounts in cents.
-    pub async fn with_status(
-        &mut self,
-        ids: &[i64],
-        status: &str,
-    ) -> Result<(i64, i64), sqlx::Error> {
+    pub async fn with_status(&mut self, ids: &[i64], status: &str) -> Result<(i64, i64), sqlx::Error> {
         let ids = serde_json::to_string(ids).unwrap_or_default();
         let count = number!(
             self,

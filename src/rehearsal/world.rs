@@ -46,19 +46,11 @@ pub struct Answer {
 
 impl Answer {
     fn said(words: impl Into<String>) -> Self {
-        Self {
-            code: 0,
-            stdout: words.into() + "\n",
-            stderr: String::new(),
-        }
+        Self { code: 0, stdout: words.into() + "\n", stderr: String::new() }
     }
 
     pub fn error(words: impl Into<String>) -> Self {
-        Self {
-            code: 1,
-            stdout: String::new(),
-            stderr: words.into() + "\n",
-        }
+        Self { code: 1, stdout: String::new(), stderr: words.into() + "\n" }
     }
 }
 
@@ -71,28 +63,15 @@ pub struct World {
 
 impl World {
     pub fn new(dir: &Path, charges: &[Charge]) -> Self {
-        let deployment = |image: &str| Deployment {
-            image: image.to_owned(),
-            replicas: 1,
-            before: None,
-        };
-        let names = [
-            ("checkout", "checkout:v1"),
-            (CANARY, "checkout:v2"),
-            ("fulfillment", "fulfillment:v1"),
-        ];
-        let mut deployments: BTreeMap<String, Deployment> = names
-            .into_iter()
-            .map(|(name, image)| (name.to_owned(), deployment(image)))
-            .collect();
+        let deployment = |image: &str| Deployment { image: image.to_owned(), replicas: 1, before: None };
+        let names = [("checkout", "checkout:v1"), (CANARY, "checkout:v2"), ("fulfillment", "fulfillment:v1")];
+        let mut deployments: BTreeMap<String, Deployment> =
+            names.into_iter().map(|(name, image)| (name.to_owned(), deployment(image))).collect();
         deployments.insert(LOYALTY.to_owned(), deployment("loyalty:v2"));
         Self {
             dir: dir.to_owned(),
             deployments,
-            charges: charges
-                .iter()
-                .map(|c| (c.charge_id.clone(), c.clone()))
-                .collect(),
+            charges: charges.iter().map(|c| (c.charge_id.clone(), c.clone())).collect(),
             refunds: Vec::new(),
         }
     }
@@ -110,17 +89,11 @@ impl World {
             ["kubectl", "set", "image", name, image] => self.set_image(name, image),
             ["kubectl", "rollout", "undo", name] => self.rollout_undo(name),
             ["kubectl", "get", name, "-o", format] if format.starts_with("jsonpath=") => {
-                self.with(name, |d| {
-                    if format.contains("replicas") {
-                        d.replicas.to_string()
-                    } else {
-                        d.image.clone()
-                    }
-                })
+                self.with(name, |d| if format.contains("replicas") { d.replicas.to_string() } else { d.image.clone() })
             }
-            ["kubectl", "get", name] => self.with(name, |d| {
-                format!("{name}\t{}/{}\t{}", d.replicas, d.replicas, d.image)
-            }),
+            ["kubectl", "get", name] => {
+                self.with(name, |d| format!("{name}\t{}/{}\t{}", d.replicas, d.replicas, d.image))
+            }
             ["psp", "refund", charge, key] => self.refund(charge, key, now),
             _ => Answer::error(format!("this stand-in does not know: {}", words.join(" "))),
         };
@@ -129,15 +102,10 @@ impl World {
     }
 
     fn find(&mut self, name: &str) -> Result<(String, &mut Deployment), Answer> {
-        let short = name
-            .strip_prefix("deploy/")
-            .or_else(|| name.strip_prefix("deployment/"))
-            .unwrap_or(name);
+        let short = name.strip_prefix("deploy/").or_else(|| name.strip_prefix("deployment/")).unwrap_or(name);
         match self.deployments.get_mut(short) {
             Some(deployment) => Ok((short.to_owned(), deployment)),
-            None => Err(Answer::error(format!(
-                "Error from server (NotFound): deployments.apps \"{short}\" not found"
-            ))),
+            None => Err(Answer::error(format!("Error from server (NotFound): deployments.apps \"{short}\" not found"))),
         }
     }
 
@@ -149,10 +117,7 @@ impl World {
     }
 
     fn scale(&mut self, name: &str, replicas: &str) -> Answer {
-        let Some(replicas) = replicas
-            .strip_prefix("--replicas=")
-            .and_then(|n| n.parse().ok())
-        else {
+        let Some(replicas) = replicas.strip_prefix("--replicas=").and_then(|n| n.parse().ok()) else {
             return Answer::error("error: required flag --replicas=N");
         };
         match self.find(name) {
@@ -171,8 +136,7 @@ impl World {
         match self.find(name) {
             Ok((name, deployment)) => {
                 if deployment.image != image {
-                    deployment.before =
-                        Some(std::mem::replace(&mut deployment.image, image.to_owned()));
+                    deployment.before = Some(std::mem::replace(&mut deployment.image, image.to_owned()));
                 }
                 Answer::said(format!("deployment.apps/{name} image updated"))
             }
@@ -187,9 +151,7 @@ impl World {
                     deployment.before = Some(std::mem::replace(&mut deployment.image, before));
                     Answer::said(format!("deployment.apps/{name} rolled back"))
                 }
-                None => Answer::error(format!(
-                    "error: no rollout history found for deployment \"{name}\""
-                )),
+                None => Answer::error(format!("error: no rollout history found for deployment \"{name}\"")),
             },
             Err(answer) => answer,
         }
@@ -197,29 +159,21 @@ impl World {
 
     /// Once per key; never above what was captured.
     fn refund(&mut self, charge: &str, key: &str, now: Timestamp) -> Answer {
-        let Some(key) = key
-            .strip_prefix("--idempotency-key=")
-            .filter(|key| !key.is_empty())
-        else {
+        let Some(key) = key.strip_prefix("--idempotency-key=").filter(|key| !key.is_empty()) else {
             return Answer::error("psp: --idempotency-key=KEY is required");
         };
         if let Some(done) = self.refunds.iter().find(|r| r.idempotency_key == key) {
             return if done.charge_id == charge {
                 Answer::said(&done.refund_id)
             } else {
-                Answer::error(format!(
-                    "psp: this key belongs to the refund of {}",
-                    done.charge_id
-                ))
+                Answer::error(format!("psp: this key belongs to the refund of {}", done.charge_id))
             };
         }
         let Some(found) = self.charges.get(charge).filter(|c| c.state == "captured") else {
             return Answer::error(format!("psp: {charge} is not a captured charge"));
         };
         if self.refunds.iter().any(|r| r.charge_id == charge) {
-            return Answer::error(format!(
-                "psp: {charge} was refunded before, under another key"
-            ));
+            return Answer::error(format!("psp: {charge} was refunded before, under another key"));
         }
         let refund = Refund {
             refund_id: format!("re_{}", charge.trim_start_matches("ch_")),
@@ -230,10 +184,7 @@ impl World {
             at: now,
         };
         let line = serde_json::to_string(&refund).unwrap_or_default() + "\n";
-        let ledger = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.dir.join(LEDGER));
+        let ledger = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join(LEDGER));
         if let Err(e) = ledger.and_then(|mut file| file.write_all(line.as_bytes())) {
             return Answer::error(format!("psp: the ledger cannot be written: {e}"));
         }
@@ -251,7 +202,5 @@ impl World {
 /// The refunds that were made in a sandbox.
 pub fn ledger(dir: &Path) -> Vec<Refund> {
     let text = std::fs::read_to_string(dir.join(LEDGER)).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

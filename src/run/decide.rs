@@ -8,8 +8,8 @@ use self::gates::Typed;
 use super::gate::{self, reason_is_enough};
 use super::next::Readings;
 use super::record::{
-    Act, Actor, Checked, CloseReason, End, Event, Evidence, Frozen, HoldReason, ItemDone, Now,
-    Offer, OpenItem, Outcome, OutcomeResult, Point, Record, RunStarted, Settled, Surveyed,
+    Act, Actor, Checked, CloseReason, End, Event, Evidence, Frozen, HoldReason, ItemDone, Now, Offer, OpenItem,
+    Outcome, OutcomeResult, Point, Record, RunStarted, Settled, Surveyed,
 };
 use super::state::State;
 use crate::runbook::expect::Verdict;
@@ -217,41 +217,23 @@ pub enum Input {
 type Decided = Result<Vec<Draft>, Refusal>;
 
 fn no(because: impl Into<String>) -> Refusal {
-    Refusal {
-        because: because.into(),
-        instead: None,
-    }
+    Refusal { because: because.into(), instead: None }
 }
 
 fn but(because: impl Into<String>, instead: impl Into<String>) -> Refusal {
-    Refusal {
-        because: because.into(),
-        instead: Some(instead.into()),
-    }
+    Refusal { because: because.into(), instead: Some(instead.into()) }
 }
 
 fn run(record: Record) -> Draft {
-    Draft {
-        step: None,
-        att: None,
-        record,
-    }
+    Draft { step: None, att: None, record }
 }
 
 fn of(step: &str, record: Record) -> Draft {
-    Draft {
-        step: Some(step.to_owned()),
-        att: None,
-        record,
-    }
+    Draft { step: Some(step.to_owned()), att: None, record }
 }
 
 fn at(step: &str, att: u32, record: Record) -> Draft {
-    Draft {
-        step: Some(step.to_owned()),
-        att: Some(att),
-        record,
-    }
+    Draft { step: Some(step.to_owned()), att: Some(att), record }
 }
 
 /// Turns an input into records.
@@ -277,9 +259,7 @@ pub fn decide(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>
     // What is illegal must not reach the disk: the records are tried before they are given.
     let mut after = state.clone();
     for draft in &drafts {
-        after
-            .evolve(&event(draft, facts))
-            .map_err(|illegal| no(illegal.why))?;
+        after.evolve(&event(draft, facts)).map_err(|illegal| no(illegal.why))?;
     }
     if drafts.iter().any(|draft| moves_on(&draft.record))
         && let Some(step) = super::next::turn(runbook, &after)
@@ -316,251 +296,112 @@ fn propose(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>) -
     if state.closed() && !matches!(input, Input::Note { .. }) {
         return Err(no("the run has ended"));
     }
-    let find = |id: &str| {
-        runbook
-            .steps
-            .get(id)
-            .ok_or_else(|| no(format!("the runbook has no step {id}")))
-    };
+    let find = |id: &str| runbook.steps.get(id).ok_or_else(|| no(format!("the runbook has no step {id}")));
     match input {
-        Input::Start { started, actor } => Ok(vec![
-            run(Record::RunStarted(started.clone())),
-            run(Record::OperatorJoined(actor.clone())),
-        ]),
+        Input::Start { started, actor } => {
+            Ok(vec![run(Record::RunStarted(started.clone())), run(Record::OperatorJoined(actor.clone()))])
+        }
         Input::Join(actor) => Ok(vec![run(Record::OperatorJoined(actor.clone()))]),
         Input::SetVar { name, value } => match runbook.vars.contains_key(name) {
-            true => Ok(vec![run(Record::VarSet {
-                name: name.clone(),
-                value: value.clone(),
-            })]),
+            true => Ok(vec![run(Record::VarSet { name: name.clone(), value: value.clone() })]),
             false => Err(no(format!("the runbook has no variable {name}"))),
         },
         Input::Survey(survey) => Ok(vec![run(Record::Surveyed(survey.clone()))]),
         Input::Enter { done } => holds::enter(runbook, state, done),
-        Input::Show {
-            step,
-            offer,
-            evidence,
-        } => gates::show(runbook, state, find(step)?, offer, evidence, facts),
+        Input::Show { step, offer, evidence } => gates::show(runbook, state, find(step)?, offer, evidence, facts),
         Input::Begin { step, on } => gates::begin(runbook, state, find(step)?, on.clone(), facts),
-        Input::NotNeeded { step, because } => {
-            steps::not_needed(runbook, state, find(step)?, because, facts)
-        }
-        Input::Answer {
-            typed,
-            reason,
-            looked_ms,
-            from_file,
-            transactional,
-        } => {
-            let answer = Typed {
-                typed,
-                reason: reason.as_deref(),
-                looked_ms: *looked_ms,
-                from_file: *from_file,
-            };
+        Input::NotNeeded { step, because } => steps::not_needed(runbook, state, find(step)?, because, facts),
+        Input::Answer { typed, reason, looked_ms, from_file, transactional } => {
+            let answer = Typed { typed, reason: reason.as_deref(), looked_ms: *looked_ms, from_file: *from_file };
             gates::answer_gate(runbook, state, &answer, *transactional, facts)
         }
         Input::BreakGlass { reason } => gates::break_glass(runbook, state, reason, facts),
         Input::Close { reason, detail } => {
             let gate = state.gate.as_ref().ok_or_else(|| no("no gate is open"))?;
-            let record = Record::GateClosed {
-                reason: *reason,
-                detail: detail.clone(),
-            };
+            let record = Record::GateClosed { reason: *reason, detail: detail.clone() };
             Ok(vec![at(&gate.step, gate.att, record)])
         }
-        Input::Override { step, reason } => {
-            gates::pass_over(runbook, state, find(step)?, reason, facts)
+        Input::Override { step, reason } => gates::pass_over(runbook, state, find(step)?, reason, facts),
+        Input::Reached { step, att, point, data } => {
+            Ok(vec![at(step, *att, Record::Reached { point: *point, data: data.clone() })])
         }
-        Input::Reached {
-            step,
-            att,
-            point,
-            data,
-        } => Ok(vec![at(
-            step,
-            *att,
-            Record::Reached {
-                point: *point,
-                data: data.clone(),
-            },
-        )]),
-        Input::AttemptFailed {
-            step,
-            att,
-            code,
-            message,
-            again_in_ms,
-        } => {
+        Input::AttemptFailed { step, att, code, message, again_in_ms } => {
             let (code, message) = (code.clone(), message.clone());
-            Ok(vec![at(
-                step,
-                *att,
-                Record::AttemptFailed {
-                    code,
-                    message,
-                    again_in_ms: *again_in_ms,
-                },
-            )])
+            Ok(vec![at(step, *att, Record::AttemptFailed { code, message, again_in_ms: *again_in_ms })])
         }
-        Input::Progressed {
-            step,
-            att,
-            done,
-            of,
-        } => Ok(vec![at(
-            step,
-            *att,
-            Record::Progressed {
-                done: *done,
-                of: *of,
-            },
-        )]),
+        Input::Progressed { step, att, done, of } => {
+            Ok(vec![at(step, *att, Record::Progressed { done: *done, of: *of })])
+        }
         Input::Item { step, att, item } => Ok(vec![at(step, *att, Record::ItemDone(item.clone()))]),
-        Input::Froze { step, att, items } => Ok(items
-            .iter()
-            .map(|item| at(step, *att, Record::Frozen(item.clone())))
-            .collect()),
+        Input::Froze { step, att, items } => {
+            Ok(items.iter().map(|item| at(step, *att, Record::Frozen(item.clone()))).collect())
+        }
         Input::Finished { step, att, outcome } => {
             let mut drafts = vec![at(step, *att, Record::Outcome(outcome.clone()))];
             drafts.extend(holds::bind_again(runbook, state, outcome.result));
             Ok(drafts)
         }
-        Input::Verified { step, checks } => {
-            Ok(steps::verified(runbook, state, find(step)?, checks))
+        Input::Verified { step, checks } => Ok(steps::verified(runbook, state, find(step)?, checks)),
+        Input::Decide { step, option, reason } => {
+            steps::take_option(runbook, state, find(step)?, option, reason, facts)
         }
-        Input::Decide {
-            step,
-            option,
-            reason,
-        } => steps::take_option(runbook, state, find(step)?, option, reason, facts),
         Input::Seen { step, seen } => steps::by_hand(runbook, state, find(step)?, seen, facts),
-        Input::Classify {
-            step,
-            row,
-            class,
-            reason,
-        } => steps::classify(runbook, state, find(step)?, row, class, reason),
+        Input::Classify { step, row, class, reason } => {
+            steps::classify(runbook, state, find(step)?, row, class, reason)
+        }
         Input::Skip { step, reason } => steps::skip(runbook, state, find(step)?, reason),
         Input::Jump { to, reason } => steps::jump(runbook, state, find(to)?, reason),
         Input::Note { text, .. } if text.trim().is_empty() => Err(no("the note is empty")),
-        Input::Note { step, text } => Ok(vec![Draft {
-            step: step.clone(),
-            att: None,
-            record: Record::Note { text: text.clone() },
-        }]),
-        Input::Elsewhere { step, evidence } => {
-            steps::elsewhere(runbook, state, find(step)?, evidence, facts)
+        Input::Note { step, text } => {
+            Ok(vec![Draft { step: step.clone(), att: None, record: Record::Note { text: text.clone() } }])
         }
+        Input::Elsewhere { step, evidence } => steps::elsewhere(runbook, state, find(step)?, evidence, facts),
         Input::SettleStart => {
             let open = state.open.as_ref().ok_or_else(|| no("no intent is open"))?;
-            Ok(vec![at(
-                &open.step,
-                open.att,
-                Record::SettleStarted {
-                    open_intent: open.att,
-                },
-            )])
+            Ok(vec![at(&open.step, open.att, Record::SettleStarted { open_intent: open.att })])
         }
         Input::SettleEvidence { what, finding } => {
             let open = state.open.as_ref().ok_or_else(|| no("no intent is open"))?;
-            let record = Record::SettleEvidence {
-                what: what.clone(),
-                finding: finding.clone(),
-            };
+            let record = Record::SettleEvidence { what: what.clone(), finding: finding.clone() };
             Ok(vec![at(&open.step, open.att, record)])
         }
-        Input::Settle {
-            result,
-            reason,
-            outcome,
-        } => {
+        Input::Settle { result, reason, outcome } => {
             let open = state.open.as_ref().ok_or_else(|| no("no intent is open"))?;
             if !open.settling {
-                return Err(but(
-                    "settling has not started",
-                    "wait until the evidence has been read",
-                ));
+                return Err(but("settling has not started", "wait until the evidence has been read"));
             }
             if facts.by != "engine" && !reason_is_enough(reason) {
-                return Err(no(format!(
-                    "say in {} characters or more what you saw",
-                    gate::REASON_LEAST
-                )));
+                return Err(no(format!("say in {} characters or more what you saw", gate::REASON_LEAST)));
             }
-            let settled = Settled {
-                result: *result,
-                reason: reason.clone(),
-                outcome: outcome.clone(),
-                undoes: None,
-            };
+            let settled = Settled { result: *result, reason: reason.clone(), outcome: outcome.clone(), undoes: None };
             let mut drafts = vec![at(&open.step, open.att, Record::Settled(settled))];
             drafts.extend(holds::bind_again(runbook, state, *result));
             Ok(drafts)
         }
-        Input::GuardChecked {
-            check,
-            verdict,
-            value,
-        } => Ok(holds::guard(state, check, verdict, value.as_ref())),
-        Input::Hold { reason, detail } => {
-            Ok(hold(state, reason.clone(), detail).into_iter().collect())
-        }
+        Input::GuardChecked { check, verdict, value } => Ok(holds::guard(state, check, verdict, value.as_ref())),
+        Input::Hold { reason, detail } => Ok(hold(state, reason.clone(), detail).into_iter().collect()),
         Input::Lift => holds::lift(runbook, state, facts),
-        Input::Claimed { target, epoch } => Ok(vec![run(Record::Claimed {
-            target: target.clone(),
-            epoch: *epoch,
-        })]),
+        Input::Claimed { target, epoch } => Ok(vec![run(Record::Claimed { target: target.clone(), epoch: *epoch })]),
         Input::ClaimLost { target, holder } => {
-            let mut drafts = vec![run(Record::ClaimLost {
-                target: target.clone(),
-                holder: holder.clone(),
-            })];
-            drafts.extend(hold(
-                state,
-                HoldReason::Claim {
-                    target: target.clone(),
-                },
-                holder,
-            ));
+            let mut drafts = vec![run(Record::ClaimLost { target: target.clone(), holder: holder.clone() })];
+            drafts.extend(hold(state, HoldReason::Claim { target: target.clone() }, holder));
             Ok(drafts)
         }
         Input::TargetLost { target, why } => match state.lost.contains_key(target) {
             true => Ok(Vec::new()),
             false => {
-                let mut drafts = vec![run(Record::TargetLost {
-                    target: target.clone(),
-                    why: why.clone(),
-                })];
-                drafts.extend(hold(
-                    state,
-                    HoldReason::Target {
-                        name: target.clone(),
-                    },
-                    why,
-                ));
+                let mut drafts = vec![run(Record::TargetLost { target: target.clone(), why: why.clone() })];
+                drafts.extend(hold(state, HoldReason::Target { name: target.clone() }, why));
                 Ok(drafts)
             }
         },
         Input::TargetFound { target, identity } => match state.lost.contains_key(target) {
             false => Ok(Vec::new()),
-            true => Ok(vec![run(Record::TargetFound {
-                target: target.clone(),
-                identity: identity.clone(),
-            })]),
+            true => Ok(vec![run(Record::TargetFound { target: target.clone(), identity: identity.clone() })]),
         },
         Input::Act { act, token, typed } => gates::act_input(state, act, token, typed),
-        Input::ActDone {
-            act,
-            applied,
-            detail,
-        } => {
-            let record = Record::ActOutcome {
-                act: act.clone(),
-                applied: *applied,
-                detail: detail.clone(),
-            };
+        Input::ActDone { act, applied, detail } => {
+            let record = Record::ActOutcome { act: act.clone(), applied: *applied, detail: detail.clone() };
             Ok(vec![run(record)])
         }
         Input::Finish { end, open } => holds::finish(runbook, state, *end, open, facts),
@@ -574,12 +415,7 @@ pub fn worst(checks: &[Checked]) -> Verdict {
         Verdict::Unknown { .. } => 1,
         Verdict::Fail => 2,
     };
-    checks
-        .iter()
-        .map(|c| &c.verdict)
-        .max_by_key(|v| rank(v))
-        .cloned()
-        .unwrap_or(Verdict::Pass)
+    checks.iter().map(|c| &c.verdict).max_by_key(|v| rank(v)).cloned().unwrap_or(Verdict::Pass)
 }
 
 /// A hold, unless the run is held for the same reason already.

@@ -50,41 +50,18 @@ pub fn resume(state: &State) -> Vec<Effect> {
     if state.open.is_some() {
         return vec![Effect::Unsettled];
     }
-    let applied = state
-        .steps
-        .iter()
-        .filter(|(_, s)| s.status == super::state::Status::Applied);
-    applied
-        .map(|(id, s)| Effect::Verify {
-            step: id.clone(),
-            att: s.att,
-        })
-        .chain([Effect::Poll])
-        .collect()
+    let applied = state.steps.iter().filter(|(_, s)| s.status == super::state::Status::Applied);
+    applied.map(|(id, s)| Effect::Verify { step: id.clone(), att: s.att }).chain([Effect::Poll]).collect()
 }
 
 /// The effects of one record, in the state after it.
-pub fn effects(
-    state: &State,
-    step: Option<&str>,
-    att: Option<u32>,
-    record: &Record,
-) -> Vec<Effect> {
-    let named = || {
-        Some((
-            step?.to_owned(),
-            att.or_else(|| state.steps.get(step?).map(|s| s.att))?,
-        ))
-    };
+pub fn effects(state: &State, step: Option<&str>, att: Option<u32>, record: &Record) -> Vec<Effect> {
+    let named = || Some((step?.to_owned(), att.or_else(|| state.steps.get(step?).map(|s| s.att))?));
     let effect = match record {
         // A step done by a person's word closes its own intent in the same breath; it has no worker.
         Record::Intent(intent) if matches!(intent.action.as_str(), "decide" | "manual") => None,
         Record::Intent(_) => named().map(|(step, att)| Effect::Work { step, att }),
-        Record::Reached { point, .. } => named().map(|(step, att)| Effect::Release {
-            step,
-            att,
-            point: *point,
-        }),
+        Record::Reached { point, .. } => named().map(|(step, att)| Effect::Release { step, att, point: *point }),
         Record::ItemDone(_) => named().map(|(step, att)| Effect::ReleaseItem { step, att }),
         Record::Outcome(outcome) => match outcome.result {
             OutcomeResult::Applied => named().map(|(step, att)| Effect::Verify { step, att }),
@@ -93,17 +70,14 @@ pub fn effects(
         },
         Record::SettleStarted { .. } => named().map(|(step, att)| Effect::Settle { step, att }),
         Record::Settled(settled) if settled.result == OutcomeResult::Applied => {
-            let applied =
-                step.is_some_and(|step| state.status(step) == super::state::Status::Applied);
+            let applied = step.is_some_and(|step| state.status(step) == super::state::Status::Applied);
             match applied {
                 true => named().map(|(step, att)| Effect::Verify { step, att }),
                 false => Some(Effect::Poll),
             }
         }
         Record::ActIntent { act } => Some(Effect::Act(act.clone())),
-        Record::GuardBound { .. } | Record::HoldLifted { .. } | Record::StepDone { .. } => {
-            Some(Effect::Poll)
-        }
+        Record::GuardBound { .. } | Record::HoldLifted { .. } | Record::StepDone { .. } => Some(Effect::Poll),
         Record::RunFinished { .. } | Record::RunAbandoned { .. } => Some(Effect::End),
         _ => None,
     };

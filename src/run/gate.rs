@@ -20,10 +20,7 @@ pub const REASON_LEAST: usize = 10;
 /// The digest that consent is given to: SHA-256 of the offer as JSON in declaration order, lower-case hex.
 pub fn offer_digest(offer: &Offer) -> String {
     let bytes = serde_json::to_vec(offer).unwrap_or_default();
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What must be typed for a step of this level; `object` is what the statement touches first.
@@ -68,17 +65,10 @@ pub fn freshness(check: Option<&Check>, checked: &Checked) -> Duration {
 }
 
 /// Why the open gate must close now, if it must.
-pub fn must_close(
-    needs: &[(&Checked, Duration)],
-    shown_at: &Now,
-    now: &Now,
-) -> Option<(CloseReason, String)> {
+pub fn must_close(needs: &[(&Checked, Duration)], shown_at: &Now, now: &Now) -> Option<(CloseReason, String)> {
     if elapsed(shown_at, now) > TOKEN_VALID {
         let limit = TOKEN_VALID.as_secs();
-        return Some((
-            CloseReason::Expired,
-            format!("not answered within {limit} s"),
-        ));
+        return Some((CloseReason::Expired, format!("not answered within {limit} s")));
     }
     for (checked, fresh) in needs {
         match &checked.verdict {
@@ -87,19 +77,13 @@ pub fn must_close(
                 return Some((CloseReason::Red, format!("{} turned red", checked.check)));
             }
             Verdict::Unknown { because } => {
-                return Some((
-                    CloseReason::Red,
-                    format!("{} is unknown: {because}", checked.check),
-                ));
+                return Some((CloseReason::Red, format!("{} is unknown: {because}", checked.check)));
             }
         }
         let age = elapsed(&checked.at, now);
         if age > *fresh {
             let (age, fresh) = (age.as_secs(), fresh.as_secs());
-            return Some((
-                CloseReason::Stale,
-                format!("{} is {age} s old, more than {fresh} s", checked.check),
-            ));
+            return Some((CloseReason::Stale, format!("{} is {age} s old, more than {fresh} s", checked.check)));
         }
     }
     None
@@ -107,11 +91,7 @@ pub fn must_close(
 
 /// By the boot clock; another boot counts as for ever.
 pub fn elapsed(from: &Now, to: &Now) -> Duration {
-    if from.boot == to.boot {
-        Duration::from_nanos(to.boottime.saturating_sub(from.boottime))
-    } else {
-        Duration::MAX
-    }
+    if from.boot == to.boot { Duration::from_nanos(to.boottime.saturating_sub(from.boottime)) } else { Duration::MAX }
 }
 
 /// What must be typed for an act.

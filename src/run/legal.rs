@@ -22,9 +22,7 @@ impl Legality {
     /// # Errors
     /// Why it is illegal here, as a sentence for the reader of the report. The state is as it was before.
     pub fn take(&mut self, event: Event) -> Result<(), String> {
-        self.state
-            .evolve(&event)
-            .map_err(|illegal| illegal.to_string())
+        self.state.evolve(&event).map_err(|illegal| illegal.to_string())
     }
 
     /// Takes the next line by its parts.
@@ -42,19 +40,10 @@ impl Legality {
         payload: &Value,
     ) -> Result<(), String> {
         if !Record::knows(kind) {
-            return Err(format!(
-                "this backout does not know records of kind `{kind}`: not judged"
-            ));
+            return Err(format!("this backout does not know records of kind `{kind}`: not judged"));
         }
-        let record = Record::from_parts(kind, payload)
-            .map_err(|why| format!("not a `{kind}` record: {why}"))?;
-        self.take(Event {
-            at,
-            by: by.to_owned(),
-            step: step.map(str::to_owned),
-            att,
-            record,
-        })
+        let record = Record::from_parts(kind, payload).map_err(|why| format!("not a `{kind}` record: {why}"))?;
+        self.take(Event { at, by: by.to_owned(), step: step.map(str::to_owned), att, record })
     }
 
     /// What the records so far amount to.

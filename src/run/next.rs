@@ -14,36 +14,17 @@ pub type Readings = BTreeMap<CheckRef, Checked>;
 /// Why a step may not begin. `hard` ones are passed only by break-glass; waits are passed by nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocked {
-    After {
-        step: String,
-        hard: bool,
-    },
-    Phase {
-        step: String,
-    },
-    When {
-        step: String,
-        wanted: String,
-        taken: Option<String>,
-    },
-    Need {
-        check: CheckRef,
-        verdict: Option<Verdict>,
-        hard: bool,
-    },
+    After { step: String, hard: bool },
+    Phase { step: String },
+    When { step: String, wanted: String, taken: Option<String> },
+    Need { check: CheckRef, verdict: Option<Verdict>, hard: bool },
     Held(HoldReason),
-    Open {
-        step: String,
-    },
-    Gate {
-        step: String,
-    },
+    Open { step: String },
+    Gate { step: String },
     NotEntered,
     Ended,
     Status(Status),
-    Decision {
-        rows: usize,
-    },
+    Decision { rows: usize },
 }
 
 impl std::fmt::Display for Blocked {
@@ -51,16 +32,8 @@ impl std::fmt::Display for Blocked {
         match self {
             Self::After { step, .. } => write!(f, "{step} comes first"),
             Self::Phase { step } => write!(f, "{step} of the phase before it is not finished"),
-            Self::When {
-                step,
-                wanted,
-                taken: Some(taken),
-            } => write!(f, "{step} was decided as {taken}, not {wanted}"),
-            Self::When {
-                step,
-                wanted,
-                taken: None,
-            } => write!(f, "{step} has not been decided ({wanted} leads here)"),
+            Self::When { step, wanted, taken: Some(taken) } => write!(f, "{step} was decided as {taken}, not {wanted}"),
+            Self::When { step, wanted, taken: None } => write!(f, "{step} has not been decided ({wanted} leads here)"),
             Self::Need { check, verdict, .. } => match verdict {
                 Some(Verdict::Unknown { because }) => write!(f, "{check} is unknown: {because}"),
                 Some(verdict) => write!(f, "{check} is {}", verdict.word()),
@@ -91,33 +64,19 @@ pub fn hold_words(reason: &HoldReason) -> String {
 }
 
 /// Everything that stands in the way of `step`, worst first. Empty: it may be prepared.
-pub fn blocked(
-    runbook: &Runbook,
-    state: &State,
-    step: &Step,
-    undoing: bool,
-    readings: &Readings,
-) -> Vec<Blocked> {
+pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, readings: &Readings) -> Vec<Blocked> {
     let mut why = Vec::new();
     if state.closed() {
         return vec![Blocked::Ended];
     }
     if let Some(open) = &state.open {
-        why.push(Blocked::Open {
-            step: open.step.clone(),
-        });
+        why.push(Blocked::Open { step: open.step.clone() });
     }
     if let Some(gate) = &state.gate {
-        why.push(Blocked::Gate {
-            step: gate.step.clone(),
-        });
+        why.push(Blocked::Gate { step: gate.step.clone() });
     }
     let status = state.status(&step.id);
-    let ready = if undoing {
-        status.stands()
-    } else {
-        status.open_to_attempt()
-    };
+    let ready = if undoing { status.stands() } else { status.open_to_attempt() };
     if !ready {
         why.push(Blocked::Status(status));
     }
@@ -132,28 +91,14 @@ pub fn blocked(
     }
     why.extend(order(runbook, state, step));
     for (decision, wanted) in &step.when {
-        let taken = state
-            .steps
-            .get(decision)
-            .and_then(|s| s.decided.as_ref())
-            .map(|(option, _)| option.clone());
+        let taken = state.steps.get(decision).and_then(|s| s.decided.as_ref()).map(|(option, _)| option.clone());
         if taken.as_ref() != Some(wanted) || !state.status(decision).finished() {
-            why.push(Blocked::When {
-                step: decision.clone(),
-                wanted: wanted.clone(),
-                taken,
-            });
+            why.push(Blocked::When { step: decision.clone(), wanted: wanted.clone(), taken });
         }
     }
     why.extend(step.needs.iter().filter_map(|need| {
-        let verdict = readings
-            .get(&need.check)
-            .map(|checked| checked.verdict.clone());
-        (verdict != Some(Verdict::Pass)).then(|| Blocked::Need {
-            check: need.check.clone(),
-            verdict,
-            hard: need.hard,
-        })
+        let verdict = readings.get(&need.check).map(|checked| checked.verdict.clone());
+        (verdict != Some(Verdict::Pass)).then(|| Blocked::Need { check: need.check.clone(), verdict, hard: need.hard })
     }));
     why
 }
@@ -164,50 +109,27 @@ fn order(runbook: &Runbook, state: &State, step: &Step) -> Vec<Blocked> {
         .after
         .iter()
         .filter(|after| !state.behind(&after.step))
-        .map(|after| Blocked::After {
-            step: after.step.clone(),
-            hard: after.hard,
-        })
+        .map(|after| Blocked::After { step: after.step.clone(), hard: after.hard })
         .collect();
-    if let Some(earlier) = runbook
-        .steps
-        .values()
-        .find(|other| other.phase < step.phase && !state.behind(&other.id))
-    {
-        why.push(Blocked::Phase {
-            step: earlier.id.clone(),
-        });
+    if let Some(earlier) = runbook.steps.values().find(|other| other.phase < step.phase && !state.behind(&other.id)) {
+        why.push(Blocked::Phase { step: earlier.id.clone() });
     }
     why
 }
 
 /// The holds that stop this step, or its undo.
-pub fn held_by<'a>(
-    state: &'a State,
-    step: &Step,
-    undo: bool,
-) -> impl Iterator<Item = &'a HoldReason> {
-    state
-        .holds
-        .iter()
-        .filter(move |hold| holds(hold, step, undo))
+pub fn held_by<'a>(state: &'a State, step: &Step, undo: bool) -> impl Iterator<Item = &'a HoldReason> {
+    state.holds.iter().filter(move |hold| holds(hold, step, undo))
 }
 
 /// Whether this hold stops this step: a guard stops new repair only.
 fn holds(hold: &HoldReason, step: &Step, undo: bool) -> bool {
     match hold {
-        HoldReason::Guard { .. } => {
-            step.phase == Phase::Repair && !undo && !reads_only(&step.action)
-        }
-        HoldReason::Step { step: other } => {
-            other != &step.id && !undo && step.phase != Phase::Contain
-        }
+        HoldReason::Guard { .. } => step.phase == Phase::Repair && !undo && !reads_only(&step.action),
+        HoldReason::Step { step: other } => other != &step.id && !undo && step.phase != Phase::Contain,
         HoldReason::Target { name } => step.on.as_ref() == Some(name),
         HoldReason::Claim { target } => step.on.as_ref() == Some(target),
-        HoldReason::Operator
-        | HoldReason::Terminal
-        | HoldReason::Signal
-        | HoldReason::Suspended => true,
+        HoldReason::Operator | HoldReason::Terminal | HoldReason::Signal | HoldReason::Suspended => true,
     }
 }
 
@@ -236,9 +158,7 @@ pub fn level_of(runbook: &Runbook, step: &Step) -> Level {
         Action::Http(request) if reads_http(request) => Level::None,
         Action::Command { .. } | Action::Http(_) if step.undo.is_some() => Level::Step,
         Action::Command { .. } | Action::Http(_) => Level::Irreversible,
-        Action::UndoOf { step: undone } => {
-            runbook.steps.get(undone).map_or(Level::Step, undo_level)
-        }
+        Action::UndoOf { step: undone } => runbook.steps.get(undone).map_or(Level::Step, undo_level),
     };
     by_kind.max(step.level.unwrap_or(Level::None))
 }
@@ -256,29 +176,18 @@ pub fn undo_level(step: &Step) -> Level {
 pub fn turn<'a>(runbook: &'a Runbook, state: &State) -> Option<&'a Step> {
     let open = |step: &&Step| {
         let status = state.status(&step.id);
-        status.open_to_attempt()
-            && !status.finished()
-            && (state.entered || step.phase == Phase::Contain)
+        status.open_to_attempt() && !status.finished() && (state.entered || step.phase == Phase::Contain)
     };
     runbook
         .steps
         .values()
         .filter(open)
         .find(|step| order(runbook, state, step).is_empty())
-        .filter(|step| {
-            state
-                .steps
-                .get(&step.id)
-                .is_some_and(|s| s.status == Status::Waiting)
-        })
+        .filter(|step| state.steps.get(&step.id).is_some_and(|s| s.status == Status::Waiting))
 }
 
 /// The step that is next in the order of the runbook, with what stands in its way.
-pub fn next_step<'a>(
-    runbook: &'a Runbook,
-    state: &State,
-    readings: &Readings,
-) -> Option<(&'a Step, Vec<Blocked>)> {
+pub fn next_step<'a>(runbook: &'a Runbook, state: &State, readings: &Readings) -> Option<(&'a Step, Vec<Blocked>)> {
     let mut first = None;
     for step in runbook.steps.values() {
         let status = state.status(&step.id);
@@ -308,18 +217,11 @@ pub struct Next {
 }
 
 pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
-    let say = |sentence: String, step: Option<&str>, enter| Next {
-        sentence,
-        step: step.map(str::to_owned),
-        enter,
-    };
+    let say = |sentence: String, step: Option<&str>, enter| Next { sentence, step: step.map(str::to_owned), enter };
     if let Some((end, open)) = &state.ended {
         let words = match end {
             End::Recovered => "Recovered: read the summary, then leave".to_owned(),
-            End::Degraded => format!(
-                "Degraded, safe and owned: {} open items have owners",
-                open.len()
-            ),
+            End::Degraded => format!("Degraded, safe and owned: {} open items have owners", open.len()),
             End::Stopped => "Stopped: nothing more happens in this run".to_owned(),
         };
         return say(words, None, false);
@@ -337,83 +239,39 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     }
     if let Some(open) = &state.open {
         return if open.unknown {
-            say(
-                format!(
-                    "Settle {}: it may have happened, and nobody knows yet",
-                    open.step
-                ),
-                Some(&open.step),
-                true,
-            )
+            say(format!("Settle {}: it may have happened, and nobody knows yet", open.step), Some(&open.step), true)
         } else {
-            say(
-                format!("Wait: {} is running", open.step),
-                Some(&open.step),
-                false,
-            )
+            say(format!("Wait: {} is running", open.step), Some(&open.step), false)
         };
     }
-    if let Some((id, _)) = state
-        .steps
-        .iter()
-        .find(|(_, s)| s.status == Status::Applied)
-    {
-        return say(
-            format!("Wait: what must hold after {id} is being judged"),
-            Some(id),
-            true,
-        );
+    if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Applied) {
+        return say(format!("Wait: what must hold after {id} is being judged"), Some(id), true);
     }
-    if let Some((id, _)) = state
-        .steps
-        .iter()
-        .find(|(_, s)| s.status == Status::Unverified && !s.forward)
-    {
-        return say(
-            format!("Decide about {id}: it was applied, but what must hold after it does not"),
-            Some(id),
-            true,
-        );
+    if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Unverified && !s.forward) {
+        return say(format!("Decide about {id}: it was applied, but what must hold after it does not"), Some(id), true);
     }
-    if let Some(hold) = state
-        .holds
-        .iter()
-        .find(|hold| !matches!(hold, HoldReason::Guard { .. }))
-    {
-        return say(
-            format!("Held: {}. Lift the hold when it is safe", hold_words(hold)),
-            None,
-            false,
-        );
+    if let Some(hold) = state.holds.iter().find(|hold| !matches!(hold, HoldReason::Guard { .. })) {
+        return say(format!("Held: {}. Lift the hold when it is safe", hold_words(hold)), None, false);
     }
     match next_step(runbook, state, readings) {
         Some((step, why)) if why.is_empty() => {
             let sentence = match &step.action {
                 Action::Decide(_) => format!("Decide {}: {}", step.id, step.title),
-                Action::Manual(_) => format!(
-                    "Do {} by hand, then say what you saw: {}",
-                    step.id, step.title
-                ),
+                Action::Manual(_) => format!("Do {} by hand, then say what you saw: {}", step.id, step.title),
                 Action::Reconcile { .. } => format!("Sort the rows of {}: {}", step.id, step.title),
                 Action::Freeze(_) => format!("Freeze the evidence: {} needs nothing more", step.id),
                 _ => format!("Open the gate of {}: {}", step.id, step.title),
             };
             say(sentence, Some(&step.id), true)
         }
-        Some((_, why)) if why.contains(&Blocked::NotEntered) => say(
-            "Accept where to enter: read the map below".into(),
-            None,
-            true,
-        ),
+        Some((_, why)) if why.contains(&Blocked::NotEntered) => {
+            say("Accept where to enter: read the map below".into(), None, true)
+        }
         Some((step, why)) => {
             let first = why.first().map(ToString::to_string).unwrap_or_default();
             say(format!("{} waits: {first}", step.id), Some(&step.id), false)
         }
-        None if !state.entered => say(
-            "Accept where to enter: read the map below".into(),
-            None,
-            true,
-        ),
+        None if !state.entered => say("Accept where to enter: read the map below".into(), None, true),
         None => close_sentence(runbook, state, readings),
     }
 }
@@ -431,11 +289,7 @@ fn close_sentence(runbook: &Runbook, state: &State, readings: &Readings) -> Next
     } else {
         format!("Wait, or look: every step is finished, but {red} checks are not green")
     };
-    Next {
-        sentence,
-        step: None,
-        enter: true,
-    }
+    Next { sentence, step: None, enter: true }
 }
 
 /// A check that only had to hold while something was contained.
@@ -443,8 +297,7 @@ pub fn contained(state: &State, check: &CheckRef) -> bool {
     let verifies_undone = |step: &super::state::StepState| {
         step.status == Status::Undone && step.verified.iter().any(|checked| &checked.check == check)
     };
-    state.steps.values().any(verifies_undone)
-        || (state.released.contains(check) && !state.guards.contains_key(check))
+    state.steps.values().any(verifies_undone) || (state.released.contains(check) && !state.guards.contains_key(check))
 }
 
 /// The result that a step's evidence gives, for `settle`.

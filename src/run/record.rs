@@ -39,12 +39,8 @@ impl Now {
     /// As the log keeps it: the wall clock in whole microseconds.
     #[must_use]
     pub fn logged(&self) -> Self {
-        let wall =
-            jiff::Timestamp::from_microsecond(self.wall.as_microsecond()).unwrap_or(self.wall);
-        Self {
-            wall,
-            ..self.clone()
-        }
+        let wall = jiff::Timestamp::from_microsecond(self.wall.as_microsecond()).unwrap_or(self.wall);
+        Self { wall, ..self.clone() }
     }
 
     /// Seconds since `earlier`; by wall clock, never below zero, where the machine has booted in between.
@@ -598,10 +594,7 @@ impl Record {
 
     /// Rides along with the next synced record: nothing depends on it.
     pub fn may_wait(&self) -> bool {
-        matches!(
-            self,
-            Self::Checked { .. } | Self::Progressed { .. } | Self::Heartbeat {}
-        )
+        matches!(self, Self::Checked { .. } | Self::Progressed { .. } | Self::Heartbeat {})
     }
 
     /// The `kind` of the line.
@@ -616,13 +609,8 @@ impl Record {
             value
         }) {
             Ok(Value::Object(mut parts)) => {
-                let kind = parts
-                    .remove("kind")
-                    .and_then(|kind| kind.as_str().map(str::to_owned));
-                (
-                    kind.unwrap_or_default(),
-                    parts.remove("payload").unwrap_or(Value::Null),
-                )
+                let kind = parts.remove("kind").and_then(|kind| kind.as_str().map(str::to_owned));
+                (kind.unwrap_or_default(), parts.remove("payload").unwrap_or(Value::Null))
             }
             _ => (String::new(), Value::Null),
         }
@@ -656,10 +644,7 @@ impl Record {
 pub(super) fn exact(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            let whole = number
-                .to_string()
-                .parse::<i64>()
-                .is_ok_and(|i| i.unsigned_abs() <= 1 << 53);
+            let whole = number.to_string().parse::<i64>().is_ok_and(|i| i.unsigned_abs() <= 1 << 53);
             if !whole {
                 *value = Value::String(number.to_string());
             }

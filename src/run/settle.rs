@@ -28,29 +28,16 @@ pub fn settle(evidence: &Evidence) -> (OutcomeResult, String) {
     match evidence.same_server {
         Some(true) => {}
         Some(false) => {
-            return say(
-                Unknown,
-                "another server answers: what is missing here may have been lost by a failover",
-            );
+            return say(Unknown, "another server answers: what is missing here may have been lost by a failover");
         }
         None => {
-            return say(
-                Unknown,
-                "the target cannot be told apart from another: it does not answer",
-            );
+            return say(Unknown, "the target cannot be told apart from another: it does not answer");
         }
     }
     if evidence.orphan == Some(true) {
-        return say(
-            Unknown,
-            "a session of this attempt is still alive: wait for it, or end it",
-        );
+        return say(Unknown, "a session of this attempt is still alive: wait for it, or end it");
     }
-    if evidence.transactional {
-        transactional(evidence)
-    } else {
-        by_state(evidence)
-    }
+    if evidence.transactional { transactional(evidence) } else { by_state(evidence) }
 }
 
 /// Marker and effect commit together, so the marker tells; the done-check may only contradict it.
@@ -58,40 +45,28 @@ fn transactional(evidence: &Evidence) -> (OutcomeResult, String) {
     use OutcomeResult::{Applied, NotApplied, Unknown};
     let say = |result, words: &str| (result, words.to_owned());
     match (evidence.marker, evidence.done) {
-        (Some(true), Some(Position::NotDone)) => say(
-            Unknown,
-            "the marker is there, but its effect is not: somebody changed it since",
-        ),
-        (Some(true), Some(Position::HalfDone)) => say(
-            Unknown,
-            "the marker is there, but half of its effect is missing",
-        ),
+        (Some(true), Some(Position::NotDone)) => {
+            say(Unknown, "the marker is there, but its effect is not: somebody changed it since")
+        }
+        (Some(true), Some(Position::HalfDone)) => {
+            say(Unknown, "the marker is there, but half of its effect is missing")
+        }
         (Some(true), _) => say(Applied, "its marker was committed"),
         // A session that cannot be seen may still commit.
-        (_, _) if evidence.orphan.is_none() => say(
-            Unknown,
-            "nobody can see whether a session of this attempt still lives",
-        ),
-        (Some(false), Some(Position::Done)) => say(
-            Unknown,
-            "it looks done, but its marker is missing: by other hands?",
-        ),
-        (Some(false), Some(Position::HalfDone)) => {
-            say(Unknown, "half of it is there, and its marker is not")
+        (_, _) if evidence.orphan.is_none() => {
+            say(Unknown, "nobody can see whether a session of this attempt still lives")
         }
+        (Some(false), Some(Position::Done)) => {
+            say(Unknown, "it looks done, but its marker is missing: by other hands?")
+        }
+        (Some(false), Some(Position::HalfDone)) => say(Unknown, "half of it is there, and its marker is not"),
         (Some(false), _) => say(NotApplied, "no marker, and no session of it is left"),
         // Without a marker table only the step's own evidence tells.
-        (None, Some(Position::Done)) => say(
-            Applied,
-            "its own check shows it done; there is no marker to read",
-        ),
-        (None, Some(Position::NotDone)) => say(
-            NotApplied,
-            "its own check shows it not done, and no session of it is left",
-        ),
-        (None, Some(Position::HalfDone)) => {
-            say(Unknown, "half of it is there, and no marker can be read")
+        (None, Some(Position::Done)) => say(Applied, "its own check shows it done; there is no marker to read"),
+        (None, Some(Position::NotDone)) => {
+            say(NotApplied, "its own check shows it not done, and no session of it is left")
         }
+        (None, Some(Position::HalfDone)) => say(Unknown, "half of it is there, and no marker can be read"),
         (None, Some(Position::Unknown) | None) => never_sent(evidence),
     }
 }
@@ -102,23 +77,18 @@ fn by_state(evidence: &Evidence) -> (OutcomeResult, String) {
     let say = |result, words: &str| (result, words.to_owned());
     match (evidence.marker, evidence.done) {
         (_, Some(Position::HalfDone)) => say(Unknown, "half of it is there"),
-        (Some(true), Some(Position::NotDone)) => {
-            say(Unknown, "its marker is there, but its effect is not")
-        }
+        (Some(true), Some(Position::NotDone)) => say(Unknown, "its marker is there, but its effect is not"),
         (Some(true), _) => say(Applied, "its marker is there"),
-        (_, Some(Position::Done)) if nothing_left(evidence) => say(
-            Unknown,
-            "it looks done, but this attempt had not begun: by other hands?",
-        ),
+        (_, Some(Position::Done)) if nothing_left(evidence) => {
+            say(Unknown, "it looks done, but this attempt had not begun: by other hands?")
+        }
         (_, Some(Position::Done)) => say(Applied, "its own check shows it done"),
-        (_, Some(Position::NotDone)) if evidence.orphan == Some(false) => say(
-            NotApplied,
-            "its own check shows it not done, and nothing of it is left running",
-        ),
-        (_, Some(Position::NotDone)) if !nothing_left(evidence) => say(
-            Unknown,
-            "it is not done, but nobody can see whether it is still under way",
-        ),
+        (_, Some(Position::NotDone)) if evidence.orphan == Some(false) => {
+            say(NotApplied, "its own check shows it not done, and nothing of it is left running")
+        }
+        (_, Some(Position::NotDone)) if !nothing_left(evidence) => {
+            say(Unknown, "it is not done, but nobody can see whether it is still under way")
+        }
         (_, _) => never_sent(evidence),
     }
 }
@@ -130,21 +100,11 @@ fn nothing_left(evidence: &Evidence) -> bool {
 
 fn never_sent(evidence: &Evidence) -> (OutcomeResult, String) {
     let committable = evidence.reached.iter().any(|point| *point != Point::TxOpen);
-    let harmless = if evidence.transactional {
-        !committable
-    } else {
-        nothing_left(evidence)
-    };
+    let harmless = if evidence.transactional { !committable } else { nothing_left(evidence) };
     // Only the log speaks here, and it is enough: every point of no return is on disk before it is passed.
     if harmless && (evidence.orphan == Some(false) || nothing_left(evidence)) {
-        (
-            OutcomeResult::NotApplied,
-            "the log shows that it never came to its point of no return".to_owned(),
-        )
+        (OutcomeResult::NotApplied, "the log shows that it never came to its point of no return".to_owned())
     } else {
-        (
-            OutcomeResult::Unknown,
-            "the evidence cannot tell".to_owned(),
-        )
+        (OutcomeResult::Unknown, "the evidence cannot tell".to_owned())
     }
 }

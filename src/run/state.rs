@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::record::{
-    Act, Actor, Checked, End, Environment, Event, Frozen, GateShown, HoldReason, Intent, ItemDone,
-    Now, OpenItem, Outcome, Point, Record, RunStarted, Surveyed,
+    Act, Actor, Checked, End, Environment, Event, Frozen, GateShown, HoldReason, Intent, ItemDone, Now, OpenItem,
+    Outcome, Point, Record, RunStarted, Surveyed,
 };
 use crate::runbook::CheckRef;
 use crate::runbook::expect::Verdict;
@@ -61,26 +61,17 @@ pub enum Status {
 impl Status {
     /// Nothing more is to be done for the steps that wait for it.
     pub fn finished(self) -> bool {
-        matches!(
-            self,
-            Self::Done | Self::Elsewhere | Self::NotNeeded | Self::Skipped | Self::Undone
-        )
+        matches!(self, Self::Done | Self::Elsewhere | Self::NotNeeded | Self::Skipped | Self::Undone)
     }
 
     /// Its effect stands in the world.
     pub fn stands(self) -> bool {
-        matches!(
-            self,
-            Self::Done | Self::Elsewhere | Self::Applied | Self::Unverified
-        )
+        matches!(self, Self::Done | Self::Elsewhere | Self::Applied | Self::Unverified)
     }
 
     /// A gate or an intent may begin from here. An answer whose intent never reached the disk is worth nothing.
     pub fn open_to_attempt(self) -> bool {
-        matches!(
-            self,
-            Self::Waiting | Self::Enabled | Self::Failed | Self::Undone | Self::Answered
-        )
+        matches!(self, Self::Waiting | Self::Enabled | Self::Failed | Self::Undone | Self::Answered)
     }
 
     pub fn word(self) -> &'static str {
@@ -129,11 +120,7 @@ pub struct StepState {
 
 impl StepState {
     fn standing(&self) -> Status {
-        if self.status == Status::Answered {
-            self.resting
-        } else {
-            self.status
-        }
+        if self.status == Status::Answered { self.resting } else { self.status }
     }
 
     fn new() -> Self {
@@ -204,15 +191,8 @@ pub struct ActGate {
 }
 
 /// Keys of JSON objects are texts.
-fn by_name<S: serde::Serializer>(
-    guards: &BTreeMap<CheckRef, GuardState>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    to.collect_map(
-        guards
-            .iter()
-            .map(|(check, guard)| (check.to_string(), guard)),
-    )
+fn by_name<S: serde::Serializer>(guards: &BTreeMap<CheckRef, GuardState>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(guards.iter().map(|(check, guard)| (check.to_string(), guard)))
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -255,16 +235,12 @@ impl State {
     }
 
     pub fn run(&self) -> &str {
-        self.started
-            .as_ref()
-            .map_or("", |(started, _)| started.run.as_str())
+        self.started.as_ref().map_or("", |(started, _)| started.run.as_str())
     }
 
     pub fn environment(&self) -> Environment {
         // What nobody has declared a rehearsal is production.
-        self.survey
-            .as_ref()
-            .map_or(Environment::Production, |survey| survey.environment)
+        self.survey.as_ref().map_or(Environment::Production, |survey| survey.environment)
     }
 
     pub fn closed(&self) -> bool {
@@ -274,16 +250,12 @@ impl State {
     /// An answer without an intent is worth nothing (the process ended between the two): it counts as where the step
     /// was before.
     pub fn status(&self, step: &str) -> Status {
-        self.steps
-            .get(step)
-            .map_or(Status::Waiting, StepState::standing)
+        self.steps.get(step).map_or(Status::Waiting, StepState::standing)
     }
 
     /// The steps that wait for it may go on.
     pub fn behind(&self, step: &str) -> bool {
-        self.steps.get(step).is_some_and(|s| {
-            s.standing().finished() || (s.status == Status::Unverified && s.forward)
-        })
+        self.steps.get(step).is_some_and(|s| s.standing().finished() || (s.status == Status::Unverified && s.forward))
     }
 
     /// Takes one record in. On an error the state is as it was before.
@@ -291,11 +263,7 @@ impl State {
         if event.record.is_log() {
             return Ok(());
         }
-        let illegal = |why: String| Illegal {
-            kind: event.record.kind(),
-            step: event.step.clone(),
-            why,
-        };
+        let illegal = |why: String| Illegal { kind: event.record.kind(), step: event.step.clone(), why };
         match (&event.record, &self.started) {
             (Record::RunStarted(_), None) => {}
             (Record::RunStarted(_), Some(_)) => return Err(illegal("the run has started".into())),

@@ -70,17 +70,9 @@ impl Summary {
                 });
             }
         }
-        let standing = runbook
-            .steps
-            .values()
-            .filter(|step| state.status(&step.id).stands());
-        summary.temporary = standing
-            .flat_map(|step| {
-                step.leaves
-                    .iter()
-                    .map(|left| (step.id.clone(), left.what.clone()))
-            })
-            .collect();
+        let standing = runbook.steps.values().filter(|step| state.status(&step.id).stands());
+        summary.temporary =
+            standing.flat_map(|step| step.leaves.iter().map(|left| (step.id.clone(), left.what.clone()))).collect();
         if let Some((end, open)) = &state.ended {
             summary.end = Some(*end);
             summary.open.clone_from(open);
@@ -94,11 +86,7 @@ fn words(record: &Record) -> Option<String> {
     Some(match record {
         Record::RunStarted(started) => format!("{} started", started.runbook),
         Record::Entered { done } => format!("entered, {} steps done by other hands", done.len()),
-        Record::Decided {
-            option,
-            reason,
-            row: None,
-        } => format!("decided: {option} ({reason})"),
+        Record::Decided { option, reason, row: None } => format!("decided: {option} ({reason})"),
         Record::NotNeeded { because } => format!("not needed: {because}"),
         Record::Jumped { to, reason } => format!("jumped to {to}: {reason}"),
         Record::Skipped { reason, .. } => format!("skipped: {reason}"),
@@ -109,16 +97,10 @@ fn words(record: &Record) -> Option<String> {
         Record::GateClosed { detail, .. } => format!("gate closed: {detail}"),
         Record::Approval { by, .. } => format!("approved by {by}"),
         Record::Override { what, reason } => format!("passed over {what}: {reason}"),
-        Record::Outcome(outcome) => format!(
-            "{}: {}",
-            super::next::settled_word(outcome.result),
-            outcome.evidence
-        ),
-        Record::Settled(settled) => format!(
-            "settled, {}: {}",
-            super::next::settled_word(settled.result),
-            settled.reason
-        ),
+        Record::Outcome(outcome) => format!("{}: {}", super::next::settled_word(outcome.result), outcome.evidence),
+        Record::Settled(settled) => {
+            format!("settled, {}: {}", super::next::settled_word(settled.result), settled.reason)
+        }
         Record::StepDone { verified: true } => "done".to_owned(),
         Record::StepDone { verified: false } => "applied, NOT VERIFIED".to_owned(),
         Record::GuardBroken { check, verdict, .. } => {
@@ -128,11 +110,7 @@ fn words(record: &Record) -> Option<String> {
         Record::HoldLifted { reason } => {
             format!("hold lifted: {}", super::next::hold_words(reason))
         }
-        Record::ActOutcome {
-            act,
-            applied,
-            detail,
-        } => format!("{act:?}, applied: {applied}: {detail}"),
+        Record::ActOutcome { act, applied, detail } => format!("{act:?}, applied: {applied}: {detail}"),
         Record::RunFinished { end, .. } => format!("finished: {end:?}").to_lowercase(),
         Record::RunAbandoned { because } => format!("abandoned: {because}"),
         _ => return None,

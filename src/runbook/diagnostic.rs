@@ -45,20 +45,11 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub fn error(span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            message: message.into(),
-            span: span.into(),
-            help: None,
-            secret: false,
-        }
+        Self { severity: Severity::Error, message: message.into(), span: span.into(), help: None, secret: false }
     }
 
     pub fn warning(span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(span, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
     #[must_use]
@@ -85,21 +76,13 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// Sorts by place, errors first where two stand at one place; equal ones are said once.
-    pub fn new(
-        file: impl Into<String>,
-        source: impl Into<Arc<str>>,
-        mut list: Vec<Diagnostic>,
-    ) -> Self {
+    pub fn new(file: impl Into<String>, source: impl Into<Arc<str>>, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by(|a, b| {
             let place = |d: &Diagnostic| d.span.as_ref().map_or((0, 0), |s| (s.start, s.end));
             (place(a), a.severity, &a.message).cmp(&(place(b), b.severity, &b.message))
         });
         list.dedup();
-        Self {
-            file: file.into(),
-            source: source.into(),
-            list,
-        }
+        Self { file: file.into(), source: source.into(), list }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
@@ -124,10 +107,7 @@ impl Diagnostics {
 
     /// Line and column of a diagnostic, both from 1, the column in characters.
     pub fn place(&self, diagnostic: &Diagnostic) -> Option<(usize, usize)> {
-        diagnostic
-            .span
-            .as_ref()
-            .map(|span| line_column(&self.source, span.start))
+        diagnostic.span.as_ref().map(|span| line_column(&self.source, span.start))
     }
 
     /// One object for each, for editors and CI.
@@ -153,10 +133,7 @@ impl Diagnostics {
     fn draw(&self, diagnostic: &Diagnostic) -> String {
         let file = Shown::new(&self.file).into_string();
         let message = Shown::new(&diagnostic.message).into_string();
-        let help = diagnostic
-            .help
-            .as_deref()
-            .map(|h| Shown::new(h).into_string());
+        let help = diagnostic.help.as_deref().map(|h| Shown::new(h).into_string());
         let level = match diagnostic.severity {
             Severity::Error => Mark::ERROR,
             Severity::Warning => Mark::WARNING,
@@ -176,19 +153,13 @@ impl Diagnostics {
             }
         };
         let (line, text, mark) = shown_line(&self.source, span);
-        let mut group = level.primary_title(message).element(
-            Snippet::source(text)
-                .line_start(line)
-                .path(file)
-                .annotation(AnnotationKind::Primary.span(mark)),
-        );
+        let mut group = level
+            .primary_title(message)
+            .element(Snippet::source(text).line_start(line).path(file).annotation(AnnotationKind::Primary.span(mark)));
         if let Some(help) = help {
             group = group.element(Mark::HELP.message(help));
         }
-        Renderer::plain()
-            .decor_style(DecorStyle::Ascii)
-            .term_width(120)
-            .render(&[group])
+        Renderer::plain().decor_style(DecorStyle::Ascii).term_width(120).render(&[group])
     }
 }
 
@@ -208,13 +179,7 @@ impl fmt::Display for Diagnostics {
             (0, 0) => write!(f, "{}: no errors", file.as_str()),
             (e, 0) => write!(f, "{}: {}", file.as_str(), count(e, "error")),
             (0, w) => write!(f, "{}: {}", file.as_str(), count(w, "warning")),
-            (e, w) => write!(
-                f,
-                "{}: {}, {}",
-                file.as_str(),
-                count(e, "error"),
-                count(w, "warning")
-            ),
+            (e, w) => write!(f, "{}: {}, {}", file.as_str(), count(e, "error"), count(w, "warning")),
         }
     }
 }
@@ -234,10 +199,7 @@ impl From<Diagnostics> for Failure {
 pub fn line_column(source: &str, offset: usize) -> (usize, usize) {
     let before = &source[..floor(source, offset)];
     let start = before.rfind('\n').map_or(0, |i| i + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
 }
 
 fn floor(source: &str, offset: usize) -> usize {

@@ -83,9 +83,7 @@ pub enum Verdict {
 
 impl Verdict {
     pub fn unknown(because: impl Into<String>) -> Self {
-        Self::Unknown {
-            because: because.into(),
-        }
+        Self::Unknown { because: because.into() }
     }
 
     pub fn is_pass(&self) -> bool {
@@ -137,13 +135,8 @@ impl Expect {
             if let Some(rest) = trimmed.strip_prefix(sign) {
                 let number = rest.trim();
                 return match Decimal::parse(number) {
-                    Some(_) => Ok(Self::Compare {
-                        op,
-                        value: number.to_owned(),
-                    }),
-                    None => Err(format!(
-                        "`{sign}` compares with a number, and {number:?} is none"
-                    )),
+                    Some(_) => Ok(Self::Compare { op, value: number.to_owned() }),
+                    None => Err(format!("`{sign}` compares with a number, and {number:?} is none")),
                 };
             }
         }
@@ -174,12 +167,9 @@ impl Expect {
                 Value::Bool(readable) => Verdict::of(*readable),
                 other => wrong_type(other, "true or false"),
             },
-            Self::Error(sqlstate) => Verdict::of(
-                value
-                    .get("error")
-                    .and_then(Value::as_str)
-                    .is_some_and(|found| found == sqlstate),
-            ),
+            Self::Error(sqlstate) => {
+                Verdict::of(value.get("error").and_then(Value::as_str).is_some_and(|found| found == sqlstate))
+            }
         }
     }
 
@@ -291,16 +281,9 @@ impl Decimal {
             all.push('0');
         }
         let (whole, fraction) = all.split_at(usize::try_from(point).ok()?);
-        let (whole, fraction) = (
-            whole.trim_start_matches('0').to_owned(),
-            fraction.trim_end_matches('0').to_owned(),
-        );
+        let (whole, fraction) = (whole.trim_start_matches('0').to_owned(), fraction.trim_end_matches('0').to_owned());
         let negative = negative && !(whole.is_empty() && fraction.is_empty());
-        Some(Self {
-            negative,
-            whole,
-            fraction,
-        })
+        Some(Self { negative, whole, fraction })
     }
 }
 
@@ -340,14 +323,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         "d" => 86_400_000,
         _ => {
-            return Err(format!(
-                "{text:?} is not a duration: a number and ms, s, m, h or d, as in `30s`"
-            ));
+            return Err(format!("{text:?} is not a duration: a number and ms, s, m, h or d, as in `30s`"));
         }
     };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("{text:?} is not a duration: a number comes first"))?;
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} is not a duration: a number comes first"))?;
     match number.checked_mul(millis) {
         Some(total) if total <= 366 * 86_400_000 => Ok(Duration::from_millis(total)),
         _ => Err(format!("{text:?} is more than a year")),
@@ -357,12 +336,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// A duration as the file writes it.
 pub fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();
-    for (unit, name) in [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1_000, "s"),
-    ] {
+    for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
         if millis >= unit && millis.is_multiple_of(unit) {
             return format!("{}{name}", millis / unit);
         }

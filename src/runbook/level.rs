@@ -7,11 +7,7 @@ use crate::sql::{self, Class, Dialect};
 
 /// The level of a step: by what it does, raised by its statements and by its author.
 pub fn of(runbook: &Runbook, step: &Step) -> Level {
-    let dialect = step
-        .on
-        .as_ref()
-        .and_then(|t| runbook.targets.get(t))
-        .and_then(|t| t.kind.dialect());
+    let dialect = step.on.as_ref().and_then(|t| runbook.targets.get(t)).and_then(|t| t.kind.dialect());
     let level = match &step.action {
         // By what it does, not by what it undoes.
         Action::UndoOf { step: undone } => match runbook.steps.get(undone) {
@@ -24,11 +20,7 @@ pub fn of(runbook: &Runbook, step: &Step) -> Level {
 }
 
 fn undoing(runbook: &Runbook, undone: &Step) -> Level {
-    let dialect = undone
-        .on
-        .as_ref()
-        .and_then(|t| runbook.targets.get(t))
-        .and_then(|t| t.kind.dialect());
+    let dialect = undone.on.as_ref().and_then(|t| runbook.targets.get(t)).and_then(|t| t.kind.dialect());
     match (&undone.undo, &undone.action) {
         // The step can be done again, so its undo can be undone.
         (Some(undo), _) => of_action(undo, dialect, true),
@@ -46,12 +38,7 @@ pub fn of_action(action: &Action, dialect: Option<Dialect>, undoable: bool) -> L
         Action::Manual(_) => Level::Seen,
         Action::Change(change) => {
             let forms = change.sql.forms();
-            let worst = |d| {
-                forms
-                    .iter()
-                    .map(|sql| sql::judge(d, &sql.parseable(d)).class)
-                    .max()
-            };
+            let worst = |d| forms.iter().map(|sql| sql::judge(d, &sql.parseable(d)).class).max();
             match dialect.and_then(worst) {
                 Some(Class::Irreversible) => Level::Irreversible,
                 _ => Level::Number,
@@ -73,11 +60,7 @@ fn ddl(forms: &PerDialect<Vec<SqlText>>, dialect: Dialect, undoable: bool) -> Le
         let statement = sql::judge(dialect, &sql.parseable(dialect));
         statement.class == Class::Irreversible || (statement.reverse.sql().is_none() && !undoable)
     });
-    if one_way {
-        Level::Irreversible
-    } else {
-        Level::Object
-    }
+    if one_way { Level::Irreversible } else { Level::Object }
 }
 
 /// What is typed at the gate, in words.
@@ -106,20 +89,11 @@ pub fn token_form(runbook: &Runbook, step: &Step) -> String {
 }
 
 fn object(runbook: &Runbook, step: &Step) -> String {
-    let dialect = step
-        .on
-        .as_ref()
-        .and_then(|t| runbook.targets.get(t))
-        .and_then(|t| t.kind.dialect());
+    let dialect = step.on.as_ref().and_then(|t| runbook.targets.get(t)).and_then(|t| t.kind.dialect());
     let found = match (&step.action, dialect) {
         (Action::Ddl(forms), Some(d)) => forms.get(d).and_then(|statements| {
-            let first = statements
-                .iter()
-                .map(|sql| sql::judge(d, &sql.parseable(d)))
-                .max_by_key(|s| s.class)?;
-            first
-                .object()
-                .map(|o| o.table.clone().unwrap_or_else(|| o.name.clone()))
+            let first = statements.iter().map(|sql| sql::judge(d, &sql.parseable(d))).max_by_key(|s| s.class)?;
+            first.object().map(|o| o.table.clone().unwrap_or_else(|| o.name.clone()))
         }),
         _ => None,
     };

@@ -36,11 +36,7 @@ struct Lint<'a> {
 }
 
 pub fn judge(runbook: &Runbook, known: &Known) -> Vec<Diagnostic> {
-    let mut lint = Lint {
-        runbook,
-        known,
-        found: Vec::new(),
-    };
+    let mut lint = Lint { runbook, known, found: Vec::new() };
     lint.sources();
     for step in runbook.steps.values() {
         lint.action(step, &step.action);
@@ -68,8 +64,7 @@ impl Lint<'_> {
     }
 
     fn warn(&mut self, span: Option<Range<usize>>, message: impl Into<String>, help: &str) {
-        self.found
-            .push(Diagnostic::warning(span, message).help(help));
+        self.found.push(Diagnostic::warning(span, message).help(help));
     }
 
     fn dialect(&self, target: Option<&String>) -> Option<Dialect> {
@@ -95,12 +90,7 @@ impl Lint<'_> {
         }
         for set in runbook.sets.values() {
             if let SetSource::Query { on, sql } = &set.source {
-                self.forms(
-                    &one_each(sql),
-                    Some(on),
-                    &format!("set {}", set.name),
-                    Role::Query,
-                );
+                self.forms(&one_each(sql), Some(on), &format!("set {}", set.name), Role::Query);
             }
         }
     }
@@ -115,12 +105,7 @@ impl Lint<'_> {
                 }
             }
             Action::Change(change) => {
-                self.forms(
-                    &one_each(&change.sql),
-                    step.on.as_ref(),
-                    &place,
-                    Role::Change,
-                );
+                self.forms(&one_each(&change.sql), step.on.as_ref(), &place, Role::Change);
             }
             _ => {}
         }
@@ -153,12 +138,8 @@ impl Lint<'_> {
                 }
                 None if wanted => {
                     let name = on.map(String::as_str).unwrap_or_default();
-                    let message =
-                        format!("there is no form for {dialect}, the dialect of `{name}`");
-                    let word = dialect
-                        .to_string()
-                        .to_lowercase()
-                        .replace("postgresql", "postgres");
+                    let message = format!("there is no form for {dialect}, the dialect of `{name}`");
+                    let word = dialect.to_string().to_lowercase().replace("postgresql", "postgres");
                     self.error(self.place(place), message, &format!("add `{word}: |`"));
                 }
                 None => {}
@@ -175,9 +156,7 @@ impl Lint<'_> {
         }
         let text = sql.parseable(dialect);
         for brace in braces(&sql.text) {
-            let zone = sql::zones(dialect, &text)
-                .into_iter()
-                .find(|(range, _)| range.contains(&brace.start));
+            let zone = sql::zones(dialect, &text).into_iter().find(|(range, _)| range.contains(&brace.start));
             let inside = match zone.map(|z| z.1) {
                 Some(Zone::Literal) => "a quoted literal",
                 Some(Zone::QuotedIdent) => "a quoted identifier",
@@ -214,25 +193,14 @@ impl Lint<'_> {
     }
 
     fn at(&self, sql: &SqlText, offset: usize, len: usize) -> Range<usize> {
-        let offset = (0..=offset)
-            .rev()
-            .find(|i| sql.text.is_char_boundary(*i))
-            .unwrap_or(0);
-        locate(
-            self.known.source,
-            &(sql.span.start..sql.span.end),
-            &sql.text[..offset],
-            len,
-        )
+        let offset = (0..=offset).rev().find(|i| sql.text.is_char_boundary(*i)).unwrap_or(0);
+        locate(self.known.source, &(sql.span.start..sql.span.end), &sql.text[..offset], len)
     }
 
     /// The first line with a word in it: a block begins on the line of its `|`.
     fn first_line(&self, sql: &SqlText) -> Range<usize> {
         let start = sql.text.len() - sql.text.trim_start().len();
-        let len = sql.text[start..]
-            .lines()
-            .next()
-            .map_or(0, |l| l.trim_end().len());
+        let len = sql.text[start..].lines().next().map_or(0, |l| l.trim_end().len());
         self.at(sql, start, len)
     }
 
@@ -253,26 +221,12 @@ impl Lint<'_> {
                 );
             }
             if statement.done.is_empty() && step.done_when.is_empty() {
-                let message = format!(
-                    "the catalog cannot tell whether {} was done",
-                    statement.kind
-                );
-                self.warn(
-                    Some(self.first_line(sql)),
-                    message,
-                    "add `done_when: [check]`",
-                );
+                let message = format!("the catalog cannot tell whether {} was done", statement.kind);
+                self.warn(Some(self.first_line(sql)), message, "add `done_when: [check]`");
             }
             if !statement.transactional && statements.len() > 1 {
-                let message = format!(
-                    "{} cannot stand in a transaction, so this list is not atomic",
-                    statement.kind
-                );
-                self.warn(
-                    Some(self.first_line(sql)),
-                    message,
-                    "give it a step of its own",
-                );
+                let message = format!("{} cannot stand in a transaction, so this list is not atomic", statement.kind);
+                self.warn(Some(self.first_line(sql)), message, "give it a step of its own");
             }
             for service in self.runbook.services.values().filter(|s| !s.gone) {
                 let broken = service.uses.iter().find(|used| {
@@ -280,13 +234,8 @@ impl Lint<'_> {
                     here && statement.done.iter().any(|fact| gone(fact, &used.name))
                 });
                 if let Some(used) = broken {
-                    let message =
-                        format!("this breaks `{}`, which uses {}", service.name, used.name);
-                    self.warn(
-                        Some(self.first_line(sql)),
-                        message,
-                        "contain it first, or keep both names for a while",
-                    );
+                    let message = format!("this breaks `{}`, which uses {}", service.name, used.name);
+                    self.warn(Some(self.first_line(sql)), message, "contain it first, or keep both names for a while");
                 }
             }
         }
@@ -298,9 +247,7 @@ impl Lint<'_> {
         };
         let phase = self.runbook.steps.get(undone).map(|s| s.phase);
         if step.phase == Phase::Release && phase.is_some_and(|p| p != Phase::Contain) {
-            let message = format!(
-                "`{undone}` is not a step of the phase `contain`, so there is nothing to release"
-            );
+            let message = format!("`{undone}` is not a step of the phase `contain`, so there is nothing to release");
             self.warn(
                 self.place(&format!("step {} action", step.id)),
                 message,
@@ -313,29 +260,16 @@ impl Lint<'_> {
         for never in &self.runbook.never {
             let dialect = self.dialect(step.on.as_ref());
             let actions = [Some(&step.action), step.undo.as_deref()];
-            if actions
-                .into_iter()
-                .flatten()
-                .any(|action| never::matches(never, action, dialect))
-            {
+            if actions.into_iter().flatten().any(|action| never::matches(never, action, dialect)) {
                 let message = format!("`{}` does what `never` forbids: {}", step.id, never.what);
-                self.error(
-                    self.place(&format!("step {} action", step.id)),
-                    message,
-                    &never.because,
-                );
+                self.error(self.place(&format!("step {} action", step.id)), message, &never.because);
             }
         }
     }
 
     fn unused(&mut self) {
-        let sets = self
-            .runbook
-            .sets
-            .values()
-            .filter(|s| !self.runbook.targets.contains_key(&s.name));
-        let mut names: Vec<(&str, &String)> =
-            self.runbook.vars.keys().map(|n| ("var", n)).collect();
+        let sets = self.runbook.sets.values().filter(|s| !self.runbook.targets.contains_key(&s.name));
+        let mut names: Vec<(&str, &String)> = self.runbook.vars.keys().map(|n| ("var", n)).collect();
         names.extend(self.runbook.readings.keys().map(|n| ("reading", n)));
         names.extend(sets.map(|s| ("set", &s.name)));
         for (what, name) in names {
@@ -344,11 +278,7 @@ impl Lint<'_> {
                 || (what == "var" && self.known.used.contains(&format!("variable {name}")));
             if !used {
                 let word = if what == "var" { "variable" } else { what };
-                self.warn(
-                    self.place(&key),
-                    format!("the {word} `{name}` is used nowhere"),
-                    "use it or remove it",
-                );
+                self.warn(self.place(&key), format!("the {word} `{name}` is used nowhere"), "use it or remove it");
             }
         }
     }
@@ -375,10 +305,7 @@ impl Lint<'_> {
             if let Some(name) = check.expect.as_ref().and_then(|e| e.same_as())
                 && !frozen.contains(name)
             {
-                let message = format!(
-                    "`{name}` is frozen by no step, so `{}` is unknown for ever",
-                    check.name
-                );
+                let message = format!("`{name}` is frozen by no step, so `{}` is unknown for ever", check.name);
                 self.warn(
                     self.place(&format!("check {}", check.name)),
                     message,
@@ -393,29 +320,16 @@ fn one_each(forms: &PerDialect<SqlText>) -> PerDialect<Vec<SqlText>> {
     let one = |form: &Option<SqlText>| form.clone().map(|f| vec![f]);
     match forms {
         PerDialect::Any(form) => PerDialect::Any(vec![form.clone()]),
-        PerDialect::Each {
-            postgres,
-            mysql,
-            sqlite,
-        } => PerDialect::Each {
-            postgres: one(postgres),
-            mysql: one(mysql),
-            sqlite: one(sqlite),
-        },
+        PerDialect::Each { postgres, mysql, sqlite } => {
+            PerDialect::Each { postgres: one(postgres), mysql: one(mysql), sqlite: one(sqlite) }
+        }
     }
 }
 
 fn gone(fact: &Fact, name: &str) -> bool {
     match fact {
-        Fact::Column {
-            table,
-            column,
-            present: false,
-        } => format!("{table}.{column}") == name,
-        Fact::Table {
-            name: table,
-            present: false,
-        } => name.split('.').next() == Some(table),
+        Fact::Column { table, column, present: false } => format!("{table}.{column}") == name,
+        Fact::Table { name: table, present: false } => name.split('.').next() == Some(table),
         _ => false,
     }
 }

@@ -24,8 +24,7 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 /// One diagnostic: the file cannot be opened, is none, is longer than 1 MiB or is not UTF-8.
 pub fn read(path: &Path) -> Result<String, Diagnostic> {
     let refuse = |message: String| Diagnostic::error(None, message);
-    let metadata =
-        std::fs::metadata(path).map_err(|e| refuse(format!("cannot be read: {}", words(&e))))?;
+    let metadata = std::fs::metadata(path).map_err(|e| refuse(format!("cannot be read: {}", words(&e))))?;
     if metadata.is_dir() {
         return Err(refuse("is a folder".into()).help("name the file in it, as in `runbook.yaml`"));
     }
@@ -34,8 +33,7 @@ pub fn read(path: &Path) -> Result<String, Diagnostic> {
         return Err(refuse("is not a regular file".into()));
     }
     let mut bytes = Vec::new();
-    let read =
-        std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    let read = std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes));
     read.map_err(|e| refuse(format!("cannot be read: {}", words(&e))))?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(refuse("is longer than 1 MiB".into()));
@@ -54,16 +52,10 @@ pub fn tree(source: &str) -> (Option<Node>, Vec<Diagnostic>) {
         found.push(Diagnostic::error(None, "is longer than 1 MiB"));
         return (None, found);
     }
-    let Tree {
-        root,
-        mut diagnostics,
-    } = tree::build(source);
+    let Tree { root, mut diagnostics } = tree::build(source);
     // The same character, once in our words and once in the parser's.
-    let seen = |d: &Diagnostic| {
-        found
-            .iter()
-            .any(|f| f.span.as_ref().map(|s| s.start) == d.span.as_ref().map(|s| s.start))
-    };
+    let seen =
+        |d: &Diagnostic| found.iter().any(|f| f.span.as_ref().map(|s| s.start) == d.span.as_ref().map(|s| s.start));
     diagnostics.retain(|d| d.span.is_none() || !seen(d));
     found.extend(diagnostics);
     (root, found)
@@ -72,11 +64,7 @@ pub fn tree(source: &str) -> (Option<Node>, Vec<Diagnostic>) {
 /// Characters that cannot be seen, or that change what is seen, as they stand in the file.
 fn hidden(source: &str) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let mut from = if source.starts_with('\u{feff}') {
-        '\u{feff}'.len_utf8()
-    } else {
-        0
-    };
+    let mut from = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     while let Err((at, c)) = text::is_clean(&source[from..]) {
         let start = from + at;
         from = start + c.len_utf8();
@@ -94,11 +82,8 @@ fn hidden(source: &str) -> Vec<Diagnostic> {
 
 /// The diagnostic for a character that cannot be seen.
 pub fn unseen(c: char, span: std::ops::Range<usize>) -> Diagnostic {
-    Diagnostic::error(
-        span,
-        format!("the character U+{:04X} cannot be seen", u32::from(c)),
-    )
-    .help("remove it: what a runbook says must be what it shows")
+    Diagnostic::error(span, format!("the character U+{:04X} cannot be seen", u32::from(c)))
+        .help("remove it: what a runbook says must be what it shows")
 }
 
 fn words(error: &std::io::Error) -> String {

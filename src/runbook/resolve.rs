@@ -83,9 +83,7 @@ fn load_text(name: &str, text: &str, base: &Path, moved: &[Moved]) -> Result<Loa
         places: RefCell::default(),
     };
     let (mut runbook, cx) = read(&root, cx);
-    let Cx {
-        r, used, places, ..
-    } = cx;
+    let Cx { r, used, places, .. } = cx;
     found.extend(r.into_found());
     let whole = found.iter().all(|d| d.severity != Severity::Error);
     if let Some(runbook) = &mut runbook {
@@ -96,22 +94,11 @@ fn load_text(name: &str, text: &str, base: &Path, moved: &[Moved]) -> Result<Loa
             }
         }
         let (places, used) = (&places.into_inner(), &used.into_inner());
-        found.extend(lint::judge(
-            runbook,
-            &lint::Known {
-                source: text,
-                places,
-                used,
-                whole,
-            },
-        ));
+        found.extend(lint::judge(runbook, &lint::Known { source: text, places, used, whole }));
     }
     let diagnostics = Diagnostics::new(name, text, found);
     match runbook {
-        Some(runbook) if !diagnostics.has_errors() => Ok(Loaded {
-            runbook,
-            warnings: diagnostics,
-        }),
+        Some(runbook) if !diagnostics.has_errors() => Ok(Loaded { runbook, warnings: diagnostics }),
         _ => Err(diagnostics),
     }
 }
@@ -154,55 +141,26 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
             "`backout` is missing",
             "a runbook begins with `backout: 1`, the version of its format",
         ),
-        Some(Node {
-            value: Value::Number(n),
-            ..
-        }) if n == "1" => {}
-        Some(Node {
-            value: Value::Number(n),
-            span,
-        }) => {
-            r.error(
-                span,
-                format!("the file has format {n}, and this program reads format 1"),
-            );
+        Some(Node { value: Value::Number(n), .. }) if n == "1" => {}
+        Some(Node { value: Value::Number(n), span }) => {
+            r.error(span, format!("the file has format {n}, and this program reads format 1"));
         }
-        Some(node) => r.error_help(
-            &node.span,
-            "expected the number of a format",
-            "write `backout: 1`",
-        ),
+        Some(node) => r.error_help(&node.span, "expected the number of a format", "write `backout: 1`"),
     }
-    let name = fields
-        .need("name")
-        .and_then(|n| r.text(n).filter(|t| r.is_name(t, &n.span)));
+    let name = fields.need("name").and_then(|n| r.text(n).filter(|t| r.is_name(t, &n.span)));
     let title = fields.get("title").and_then(|n| r.text(n));
     let summary = fields.get("summary").and_then(|n| r.text(n));
     fields.not_yet(&["deadlines", "fragments", "trust"]);
     let section = |key| fields.get(key);
     let migration = section("migration").and_then(|n| parts::migration(cx, n));
-    let targets = section("targets")
-        .map(|n| parts::targets(cx, n))
-        .unwrap_or_default();
-    let services = section("services")
-        .map(|n| parts::services(cx, n))
-        .unwrap_or_default();
-    let vars = section("vars")
-        .map(|n| parts::vars(cx, n))
-        .unwrap_or_default();
-    let readings = section("readings")
-        .map(|n| checks::all(cx, n, true))
-        .unwrap_or_default();
+    let targets = section("targets").map(|n| parts::targets(cx, n)).unwrap_or_default();
+    let services = section("services").map(|n| parts::services(cx, n)).unwrap_or_default();
+    let vars = section("vars").map(|n| parts::vars(cx, n)).unwrap_or_default();
+    let readings = section("readings").map(|n| checks::all(cx, n, true)).unwrap_or_default();
     let sets = sets::all(cx, section("sets"), &targets);
-    let checks = section("checks")
-        .map(|n| checks::all(cx, n, false))
-        .unwrap_or_default();
-    let mut guards = section("guards")
-        .map(|n| checks::guards(cx, n))
-        .unwrap_or_default();
-    let never = section("never")
-        .map(|n| parts::never(cx, n))
-        .unwrap_or_default();
+    let checks = section("checks").map(|n| checks::all(cx, n, false)).unwrap_or_default();
+    let mut guards = section("guards").map(|n| checks::guards(cx, n)).unwrap_or_default();
+    let never = section("never").map(|n| parts::never(cx, n)).unwrap_or_default();
     let drafts = match section("steps") {
         Some(node) => steps::all(cx, node),
         None => {

@@ -18,60 +18,19 @@ pub fn schema() -> Value {
         "How one incident is brought back: what is there, what must hold, what is done.",
         &["backout", "name", "steps"],
         vec![
-            (
-                "backout",
-                json!({ "const": 1, "description": "The version of this format." }),
-            ),
-            (
-                "name",
-                named(
-                    "The runbook's name: letters, digits, `-` and `_`. One run is open per name and target.",
-                ),
-            ),
+            ("backout", json!({ "const": 1, "description": "The version of this format." })),
+            ("name", named("The runbook's name: letters, digits, `-` and `_`. One run is open per name and target.")),
             ("title", text_field("One line for the first screen.")),
-            (
-                "summary",
-                text_field("What is wrong, in the words of those who see it."),
-            ),
+            ("summary", text_field("What is wrong, in the words of those who see it.")),
             ("migration", migration()),
-            (
-                "targets",
-                map(
-                    "Databases, clusters, services and files that the run reads or changes.",
-                    "target",
-                ),
-            ),
-            (
-                "services",
-                map("Who else runs, and what each needs.", "service"),
-            ),
-            (
-                "vars",
-                map(
-                    "Values that are asked for when a step first needs them.",
-                    "var",
-                ),
-            ),
-            (
-                "readings",
-                map("Checks without an expectation: values to keep.", "check"),
-            ),
+            ("targets", map("Databases, clusters, services and files that the run reads or changes.", "target")),
+            ("services", map("Who else runs, and what each needs.", "service")),
+            ("vars", map("Values that are asked for when a step first needs them.", "var")),
+            ("readings", map("Checks without an expectation: values to keep.", "check")),
             ("sets", map("Named rows, by key.", "set")),
-            (
-                "checks",
-                map("Read-only questions with an expected answer.", "check"),
-            ),
-            (
-                "guards",
-                list(
-                    "Checks that must stay green from one step to another.",
-                    reference("guard"),
-                ),
-            ),
-            (
-                "never",
-                list("Actions that make it worse.", reference("never")),
-            ),
+            ("checks", map("Read-only questions with an expected answer.", "check")),
+            ("guards", list("Checks that must stay green from one step to another.", reference("guard"))),
+            ("never", list("Actions that make it worse.", reference("never"))),
             (
                 "steps",
                 json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/step" }, "description": "What is done, in order." }),
@@ -82,17 +41,7 @@ pub fn schema() -> Value {
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("backout runbook");
     let mut defs = Map::new();
-    for (name, def) in [
-        target(),
-        service(),
-        var(),
-        never(),
-        guard(),
-        sql(),
-        per_dialect(),
-        template(),
-        duration(),
-    ] {
+    for (name, def) in [target(), service(), var(), never(), guard(), sql(), per_dialect(), template(), duration()] {
         defs.insert(name.to_owned(), def);
     }
     for (name, def) in checks::defs().into_iter().chain(steps::defs()) {
@@ -103,8 +52,7 @@ pub fn schema() -> Value {
 }
 
 fn object(description: &str, required: &[&str], fields: Vec<(&str, Value)>) -> Value {
-    let properties: Map<String, Value> =
-        fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let properties: Map<String, Value> = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     json!({
         "type": "object",
         "description": description,
@@ -116,10 +64,7 @@ fn object(description: &str, required: &[&str], fields: Vec<(&str, Value)>) -> V
 
 /// Exactly one of the keys.
 fn one_of(mut schema: Value, keys: &[&str]) -> Value {
-    schema["oneOf"] = keys
-        .iter()
-        .map(|key| json!({ "required": [key] }))
-        .collect();
+    schema["oneOf"] = keys.iter().map(|key| json!({ "required": [key] })).collect();
     schema
 }
 
@@ -180,10 +125,7 @@ fn migration() -> Value {
     object(
         "The release's own statements, beside the runbook: survey tells which of them are in.",
         &[],
-        vec![
-            ("up", side("Files that bring the release in.")),
-            ("down", side("Files that take it out.")),
-        ],
+        vec![("up", side("Files that bring the release in.")), ("down", side("Files that take it out."))],
     )
 }
 
@@ -193,9 +135,7 @@ fn target() -> (&'static str, Value) {
             "{what} `${{NAME}}` is read from the environment when it is opened; no password stands here."
         ))
     };
-    let kinds = [
-        "postgres", "mysql", "sqlite", "kafka", "registry", "http", "records",
-    ];
+    let kinds = ["postgres", "mysql", "sqlite", "kafka", "registry", "http", "records"];
     let target = object(
         "One thing outside, of exactly one kind.",
         &[],
@@ -206,16 +146,8 @@ fn target() -> (&'static str, Value) {
             ("kafka", address("Kafka bootstrap servers.")),
             ("registry", later("A schema registry.")),
             ("http", address("An HTTP service.")),
-            (
-                "records",
-                address("A file of outside records, CSV or JSON Lines."),
-            ),
-            (
-                "key",
-                text_field(
-                    "`records` only: the field that names a record. With it, the target is a set.",
-                ),
-            ),
+            ("records", address("A file of outside records, CSV or JSON Lines.")),
+            ("key", text_field("`records` only: the field that names a record. With it, the target is a set.")),
             ("members", later("A fleet of one shape.")),
         ],
     );
@@ -226,58 +158,29 @@ fn service() -> (&'static str, Value) {
     let names = |description: &str| json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }], "description": description });
     let fields = vec![
         ("runs", text_field("The version that runs.")),
-        (
-            "gone",
-            flag("It must not run: proved by 0 sessions and no group member."),
-        ),
-        (
-            "sessions",
-            names(
-                "Globs on the application name of its database sessions; `target:` before one limits it.",
-            ),
-        ),
-        (
-            "uses",
-            names("`table.column`s that it reads or writes; `target:` before one limits it."),
-        ),
+        ("gone", flag("It must not run: proved by 0 sessions and no group member.")),
+        ("sessions", names("Globs on the application name of its database sessions; `target:` before one limits it.")),
+        ("uses", names("`table.column`s that it reads or writes; `target:` before one limits it.")),
         ("group", text_field("Its consumer group.")),
         ("owner", text_field("Who answers for it.")),
-        (
-            "reads",
-            steps::reads("What it needs of each topic's events."),
-        ),
+        ("reads", steps::reads("What it needs of each topic's events.")),
         ("stays", later("It stays on its version by design.")),
         ("version", later("How its version is read.")),
     ];
-    (
-        "service",
-        object("Another program, and what it needs.", &[], fields),
-    )
+    ("service", object("Another program, and what it needs.", &[], fields))
 }
 
 fn var() -> (&'static str, Value) {
     let kinds = ["text", "integer", "number", "boolean", "timestamp"];
     let fields = vec![
-        (
-            "type",
-            word(
-                "The type of the value, and of its bind parameter. A timestamp has an offset.",
-                &kinds,
-            ),
-        ),
-        (
-            "ask",
-            text_field("The question, when a step first needs it."),
-        ),
+        ("type", word("The type of the value, and of its bind parameter. A timestamp has an offset.", &kinds)),
+        ("ask", text_field("The question, when a step first needs it.")),
         (
             "default",
             json!({ "type": ["string", "number", "boolean"], "description": "Proposed, or taken without a terminal." }),
         ),
     ];
-    (
-        "var",
-        object("A value that the operator gives.", &["type"], fields),
-    )
+    ("var", object("A value that the operator gives.", &["type"], fields))
 }
 
 fn never() -> (&'static str, Value) {
@@ -287,63 +190,29 @@ fn never() -> (&'static str, Value) {
         vec![
             ("offsets", text_field("A reset of this consumer group.")),
             ("to", text_field("With `offsets`: to where.")),
-            (
-                "ddl",
-                text_field("A statement by its words, as in `drop table`."),
-            ),
-            (
-                "object",
-                text_field("With `ddl`: the `table`, or `table.column`."),
-            ),
+            ("ddl", text_field("A statement by its words, as in `drop table`.")),
+            ("object", text_field("With `ddl`: the `table`, or `table.column`.")),
             ("change", text_field("Any change of rows of this table.")),
             ("publish", text_field("Anything published to this topic.")),
-            (
-                "command",
-                list(
-                    "A command that begins with these words.",
-                    json!({ "type": "string" }),
-                ),
-            ),
+            ("command", list("A command that begins with these words.", json!({ "type": "string" }))),
             ("registry", later("An act on the registry.")),
         ],
     );
     let fields = vec![
         ("what", text_field("The action that makes it worse.")),
-        (
-            "match",
-            one_of(
-                matched,
-                &["offsets", "ddl", "change", "publish", "command", "registry"],
-            ),
-        ),
-        (
-            "because",
-            text_field("One sentence that a tired person believes."),
-        ),
+        ("match", one_of(matched, &["offsets", "ddl", "change", "publish", "command", "registry"])),
+        ("because", text_field("One sentence that a tired person believes.")),
         ("until", later("Checks that end it.")),
         ("while", later("Checks while it holds.")),
     ];
-    (
-        "never",
-        object(
-            "An action that makes it worse. Without `match` it is advice.",
-            &["what", "because"],
-            fields,
-        ),
-    )
+    ("never", object("An action that makes it worse. Without `match` it is advice.", &["what", "because"], fields))
 }
 
 fn guard() -> (&'static str, Value) {
     let fields = vec![
         ("check", described("check-ref", "What must stay green.")),
-        (
-            "from",
-            named("The step after which it binds; left out: from the start."),
-        ),
-        (
-            "until",
-            named("The step whose intent releases it; left out: never."),
-        ),
+        ("from", named("The step after which it binds; left out: from the start.")),
+        ("until", named("The step whose intent releases it; left out: never.")),
     ];
     (
         "guard",
@@ -365,20 +234,13 @@ fn per_dialect() -> (&'static str, Value) {
     let each = object(
         "A form for each dialect.",
         &[],
-        vec![
-            ("postgres", one("PostgreSQL")),
-            ("mysql", one("MySQL and MariaDB")),
-            ("sqlite", one("SQLite")),
-        ],
+        vec![("postgres", one("PostgreSQL")), ("mysql", one("MySQL and MariaDB")), ("sqlite", one("SQLite"))],
     );
     ("sql-forms", json!({ "anyOf": [reference("sql"), each] }))
 }
 
 fn template() -> (&'static str, Value) {
-    (
-        "template",
-        text_field("Text; `{{ x }}` stands for the value of x, and alone keeps its type."),
-    )
+    ("template", text_field("Text; `{{ x }}` stands for the value of x, and alone keeps its type."))
 }
 
 fn duration() -> (&'static str, Value) {

@@ -72,10 +72,7 @@ pub enum Why {
 
 impl Missing {
     pub fn unset(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            why: Why::Unset,
-        }
+        Self { name: name.into(), why: Why::Unset }
     }
 }
 
@@ -107,10 +104,7 @@ impl Template {
                 Part::Braces { inside, at } => Piece::Name(one_path(inside, &at)?),
             });
         }
-        Ok(Self {
-            source: text.to_owned(),
-            pieces,
-        })
+        Ok(Self { source: text.to_owned(), pieces })
     }
 
     /// The paths in it, in order, each once.
@@ -140,9 +134,7 @@ impl Template {
             match piece {
                 Piece::Text(t) => text.push_str(t),
                 Piece::Name(name) => {
-                    text.push_str(&as_text(
-                        &scope.get(name).ok_or_else(|| Missing::unset(name))?,
-                    ));
+                    text.push_str(&as_text(&scope.get(name).ok_or_else(|| Missing::unset(name))?));
                 }
             }
         }
@@ -167,17 +159,9 @@ pub fn render_value(value: &Value, scope: &dyn Scope) -> Result<Value, Missing> 
             // The reader refused such a text; a value that did not come from a runbook is not a template.
             Err(_) => Value::String(text.clone()),
         },
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|v| render_value(v, scope))
-                .collect::<Result<_, _>>()?,
-        ),
+        Value::Array(items) => Value::Array(items.iter().map(|v| render_value(v, scope)).collect::<Result<_, _>>()?),
         Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(k, v)| Ok((k.clone(), render_value(v, scope)?)))
-                .collect::<Result<_, Missing>>()?,
+            fields.iter().map(|(k, v)| Ok((k.clone(), render_value(v, scope)?))).collect::<Result<_, Missing>>()?,
         ),
         other => other.clone(),
     })
@@ -227,16 +211,9 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, TemplateError> {
             parts.push(Part::Text(from..open));
         }
         let Some(close) = text[open..].find("}}").map(|i| i + open) else {
-            return Err(TemplateError {
-                offset: open,
-                len: 2,
-                message: "`{{` without `}}`".to_owned(),
-            });
+            return Err(TemplateError { offset: open, len: 2, message: "`{{` without `}}`".to_owned() });
         };
-        parts.push(Part::Braces {
-            inside: &text[open + 2..close],
-            at: open..close + 2,
-        });
+        parts.push(Part::Braces { inside: &text[open + 2..close], at: open..close + 2 });
         from = close + 2;
     }
     if from < text.len() {
@@ -249,8 +226,7 @@ fn one_path(inside: &str, at: &Range<usize>) -> Result<String, TemplateError> {
     let path = inside.trim();
     let word = |w: &str| {
         w.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && w.chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+            && w.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
     };
     if path.split('.').all(word) {
         return Ok(path.to_owned());
@@ -258,13 +234,7 @@ fn one_path(inside: &str, at: &Range<usize>) -> Result<String, TemplateError> {
     let message = if path.is_empty() {
         "`{{ }}` names nothing".to_owned()
     } else {
-        format!(
-            "`{path}` is not a name: one name stands between `{{{{` and `}}}}`, no function and no arithmetic"
-        )
+        format!("`{path}` is not a name: one name stands between `{{{{` and `}}}}`, no function and no arithmetic")
     };
-    Err(TemplateError {
-        offset: at.start,
-        len: at.len(),
-        message,
-    })
+    Err(TemplateError { offset: at.start, len: at.len(), message })
 }

@@ -18,17 +18,12 @@ pub const MAX_BYTES: usize = 64 * 1024;
 /// # Errors
 /// What is wrong with it, without a full stop; the value itself is not repeated when it is long.
 pub fn read_value(kind: VarKind, text: &str) -> Result<Value, String> {
-    let text = text
-        .strip_suffix('\n')
-        .map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
+    let text = text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
     if text.len() > MAX_BYTES {
         return Err(format!("the value is longer than {} KiB", MAX_BYTES / 1024));
     }
     if let Err((at, c)) = text::is_clean(text) {
-        return Err(format!(
-            "the value has the invisible character U+{:04X} at byte {at}",
-            u32::from(c)
-        ));
+        return Err(format!("the value has the invisible character U+{:04X} at byte {at}", u32::from(c)));
     }
     let shown: String = text.chars().take(40).collect();
     match kind {
@@ -38,11 +33,7 @@ pub fn read_value(kind: VarKind, text: &str) -> Result<Value, String> {
             .ok()
             .filter(|n| n.to_string() == text)
             .map(Value::from)
-            .ok_or_else(|| {
-                format!(
-                    "`{shown}` is not a whole number of 64 bits: write digits only, as in `340`"
-                )
-            }),
+            .ok_or_else(|| format!("`{shown}` is not a whole number of 64 bits: write digits only, as in `340`")),
         VarKind::Number => Decimal::parse(text)
             .filter(|_| !text.contains(['e', 'E']))
             .and_then(|_| serde_json::from_str(text).ok())
@@ -55,10 +46,6 @@ pub fn read_value(kind: VarKind, text: &str) -> Result<Value, String> {
         VarKind::Timestamp => text
             .parse::<jiff::Timestamp>()
             .map(|t| Value::String(t.to_string()))
-            .map_err(|_| {
-                format!(
-                    "`{shown}` is not a time with an offset: write it as in `2026-11-24T02:07:00Z`"
-                )
-            }),
+            .map_err(|_| format!("`{shown}` is not a time with an offset: write it as in `2026-11-24T02:07:00Z`")),
     }
 }

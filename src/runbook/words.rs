@@ -6,14 +6,7 @@ use super::{Action, CheckKind};
 pub fn said(action: &Action) -> String {
     match action {
         Action::Freeze(items) => {
-            format!(
-                "Freeze {}",
-                items
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )
+            format!("Freeze {}", items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         }
         Action::Ddl(forms) => match forms.forms().first().and_then(|f| f.first()) {
             Some(sql) => one_line(&sql.text),
@@ -21,21 +14,12 @@ pub fn said(action: &Action) -> String {
         },
         Action::Change(change) => match &change.set {
             Some(set) => format!("Change the rows of {set}"),
-            None => change
-                .sql
-                .forms()
-                .first()
-                .map(|sql| one_line(&sql.text))
-                .unwrap_or_default(),
+            None => change.sql.forms().first().map(|sql| one_line(&sql.text)).unwrap_or_default(),
         },
         Action::Reconcile { set } => format!("Decide every row of {set}"),
         Action::Publish(publish) => format!("Publish {} to {}", publish.from, publish.topic),
         Action::Session { end } => format!("End the sessions {end}"),
-        Action::Command { argv } => argv
-            .iter()
-            .map(|t| t.source.clone())
-            .collect::<Vec<_>>()
-            .join(" "),
+        Action::Command { argv } => argv.iter().map(|t| t.source.clone()).collect::<Vec<_>>().join(" "),
         Action::Http(request) => format!("{} {}", request.method, request.url),
         Action::Manual(manual) => manual.what.source.clone(),
         Action::Decide(decide) => decide.ask.clone(),
@@ -54,11 +38,7 @@ pub fn asked(kind: &CheckKind) -> String {
         CheckKind::Count { set } => format!("count of {set}"),
         CheckKind::Reading { reading } => format!("reading {reading}"),
         CheckKind::Probe { .. } => "probe".to_owned(),
-        CheckKind::Schema(facts) => facts
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; "),
+        CheckKind::Schema(facts) => facts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         CheckKind::Sessions { matching } => format!("sessions of {matching}"),
         CheckKind::Group(group) => match (&group.lag, &group.state) {
             (Some(topic), _) => format!("lag of {} on {topic}", group.group),
@@ -70,11 +50,7 @@ pub fn asked(kind: &CheckKind) -> String {
             None => format!("shapes in {topic}"),
         },
         CheckKind::Http(request) => format!("{} {}", request.method, request.url),
-        CheckKind::Command { argv } => argv
-            .iter()
-            .map(|t| t.source.clone())
-            .collect::<Vec<_>>()
-            .join(" "),
+        CheckKind::Command { argv } => argv.iter().map(|t| t.source.clone()).collect::<Vec<_>>().join(" "),
         CheckKind::ServiceGone { service } => format!("{service} is gone"),
     }
 }

@@ -54,16 +54,8 @@ impl Fields {
     pub fn read(&mut self, payload: &[u8]) -> Result<&[u64], serde_json::Error> {
         self.found.clear();
         let mut document = serde_json::Deserializer::from_slice(payload);
-        let root = Path {
-            parent: None,
-            key: "",
-            hash: 0xcbf2_9ce4_8422_2325,
-        };
-        Node {
-            fields: self,
-            path: &root,
-        }
-        .deserialize(&mut document)?;
+        let root = Path { parent: None, key: "", hash: 0xcbf2_9ce4_8422_2325 };
+        Node { fields: self, path: &root }.deserialize(&mut document)?;
         document.end()?;
         self.found.sort_unstable();
         self.found.dedup();
@@ -72,10 +64,7 @@ impl Fields {
 
     /// Path and type of each hash, sorted.
     pub fn names(&self, hashes: &[u64]) -> Vec<(String, FieldKind)> {
-        let mut names: Vec<_> = hashes
-            .iter()
-            .filter_map(|hash| self.names.get(hash).cloned())
-            .collect();
+        let mut names: Vec<_> = hashes.iter().filter_map(|hash| self.names.get(hash).cloned()).collect();
         names.sort();
         names
     }
@@ -85,9 +74,7 @@ impl Fields {
         if self.found.last() != Some(&hash) {
             self.found.push(hash);
         }
-        self.names
-            .entry(hash)
-            .or_insert_with(|| (path.text(), kind));
+        self.names.entry(hash).or_insert_with(|| (path.text(), kind));
     }
 }
 
@@ -104,11 +91,7 @@ impl<'a> Path<'a> {
         'a: 'b,
     {
         // 0xff occurs in no UTF-8 text: `a.b` and a key of that name stay two.
-        Path {
-            parent: Some(self),
-            key,
-            hash: mixed(mixed(self.hash, &[0xff]), key.as_bytes()),
-        }
+        Path { parent: Some(self), key, hash: mixed(mixed(self.hash, &[0xff]), key.as_bytes()) }
     }
 
     fn text(&self) -> String {
@@ -116,11 +99,7 @@ impl<'a> Path<'a> {
             None => String::new(),
             Some(parent) => {
                 let before = parent.text();
-                if before.is_empty() || self.key == "[]" {
-                    before + self.key
-                } else {
-                    before + "." + self.key
-                }
+                if before.is_empty() || self.key == "[]" { before + self.key } else { before + "." + self.key }
             }
         }
     }
@@ -128,9 +107,7 @@ impl<'a> Path<'a> {
 
 /// FNV-1a.
 fn mixed(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 struct Node<'f, 'p> {
@@ -186,13 +163,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         self.fields.note(self.path, FieldKind::Array);
         let path = self.path.child("[]");
-        while items
-            .next_element_seed(Node {
-                fields: &mut *self.fields,
-                path: &path,
-            })?
-            .is_some()
-        {}
+        while items.next_element_seed(Node { fields: &mut *self.fields, path: &path })?.is_some() {}
         Ok(())
     }
 
@@ -209,10 +180,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             }
             first = false;
             let path = self.path.child(&key);
-            entries.next_value_seed(Node {
-                fields: &mut *self.fields,
-                path: &path,
-            })?;
+            entries.next_value_seed(Node { fields: &mut *self.fields, path: &path })?;
         }
         if first {
             self.fields.note(self.path, FieldKind::Object);

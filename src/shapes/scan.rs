@@ -37,20 +37,12 @@ pub struct Limits {
 
 impl Limits {
     /// For survey and polling: what takes longer is marked partial there, and read whole on request.
-    pub const POLLED: Self = Self {
-        records: 500_000,
-        bytes: 256 << 20,
-        time: Duration::from_secs(5),
-    };
+    pub const POLLED: Self = Self { records: 500_000, bytes: 256 << 20, time: Duration::from_secs(5) };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            records: 2_000_000,
-            bytes: 1 << 30,
-            time: Duration::from_secs(30),
-        }
+        Self { records: 2_000_000, bytes: 1 << 30, time: Duration::from_secs(30) }
     }
 }
 
@@ -90,14 +82,9 @@ pub async fn scan(
             progress,
             fields: Fields::default(),
             found: HashMap::new(),
-            table: ShapeTable {
-                topic: topic.clone(),
-                ..ShapeTable::default()
-            },
+            table: ShapeTable { topic: topic.clone(), ..ShapeTable::default() },
         };
-        pass.run().map_err(|e| {
-            connection.failed(&format!("read topic {topic}"), &e, client.context().last())
-        })
+        pass.run().map_err(|e| connection.failed(&format!("read topic {topic}"), &e, client.context().last()))
     })
     .await?
 }
@@ -131,16 +118,9 @@ struct Pass<'c, P> {
 impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
     fn run(mut self) -> std::result::Result<ShapeTable, KafkaError> {
         self.table.windows = self.windows()?;
-        let ranges: BTreeMap<i32, Range<i64>> = self
-            .table
-            .windows
-            .iter()
-            .map(|(partition, w)| (*partition, w.start..w.end))
-            .collect();
-        let of = ranges
-            .values()
-            .map(|r| u64::try_from(r.end - r.start).unwrap_or(0))
-            .sum();
+        let ranges: BTreeMap<i32, Range<i64>> =
+            self.table.windows.iter().map(|(partition, w)| (*partition, w.start..w.end)).collect();
+        let of = ranges.values().map(|r| u64::try_from(r.end - r.start).unwrap_or(0)).sum();
         let (mut read, mut told) = (0, Instant::now());
         let mut stopped = None;
         let (client, topic) = (self.client, self.table.topic.clone());
@@ -155,11 +135,7 @@ impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
                 stopped = self.over(stop);
             }
             stopped = stopped.take().or_else(|| self.full());
-            if stopped.is_some() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if stopped.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if !whole {
             self.table.partial = stopped;
@@ -202,26 +178,17 @@ impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
         };
         self.table.bytes += payload.len() as u64;
         // A registry's framing: a zero byte, four bytes of schema id, the document.
-        let document = if payload.len() > 5 && payload[0] == 0 {
-            &payload[5..]
-        } else {
-            payload
-        };
+        let document = if payload.len() > 5 && payload[0] == 0 { &payload[5..] } else { payload };
         let Ok(hashes) = self.fields.read(document) else {
             self.table.undecodable += 1;
             return;
         };
         if !self.found.contains_key(hashes) {
             if self.found.len() >= SHAPES {
-                self.table.partial =
-                    Some(format!("more than {SHAPES} shapes: their keys are values"));
+                self.table.partial = Some(format!("more than {SHAPES} shapes: their keys are values"));
                 return;
             }
-            let new = Found {
-                count: 0,
-                seen: BTreeMap::new(),
-                producers: BTreeMap::new(),
-            };
+            let new = Found { count: 0, seen: BTreeMap::new(), producers: BTreeMap::new() };
             self.found.insert(hashes.into(), new);
         }
         let Some(found) = self.found.get_mut(hashes) else {
@@ -254,28 +221,15 @@ impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
                 producers: found.producers,
             })
             .collect();
-        self.table
-            .shapes
-            .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.fields.cmp(&b.fields)));
+        self.table.shapes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.fields.cmp(&b.fields)));
         self.table
     }
 
     /// Where to begin in each partition, and where the present end is.
     fn windows(&mut self) -> std::result::Result<BTreeMap<i32, Window>, KafkaError> {
         let marks = kafka::marks(self.client, &self.table.topic)?;
-        let mut windows: BTreeMap<i32, Window> = marks
-            .iter()
-            .map(|(partition, m)| {
-                (
-                    *partition,
-                    Window {
-                        low: m.low,
-                        start: m.low,
-                        end: m.end,
-                    },
-                )
-            })
-            .collect();
+        let mut windows: BTreeMap<i32, Window> =
+            marks.iter().map(|(partition, m)| (*partition, Window { low: m.low, start: m.low, end: m.end })).collect();
         let Some(since) = self.since else {
             return Ok(windows);
         };
@@ -293,11 +247,8 @@ impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
             }
         }
         // "None since then" is believed only where the last records say so too: some brokers always answer it.
-        let doubted: BTreeMap<i32, Window> = windows
-            .iter()
-            .filter(|(_, w)| w.start == w.end && w.end > w.low)
-            .map(|(p, w)| (*p, *w))
-            .collect();
+        let doubted: BTreeMap<i32, Window> =
+            windows.iter().filter(|(_, w)| w.start == w.end && w.end > w.low).map(|(p, w)| (*p, *w)).collect();
         for partition in self.with_later(&doubted, since)? {
             if let Some(window) = windows.get_mut(&partition) {
                 window.start = window.low;
@@ -313,10 +264,7 @@ impl<P: FnMut(Progress) -> ControlFlow<()>> Pass<'_, P> {
         windows: &BTreeMap<i32, Window>,
         since: i64,
     ) -> std::result::Result<BTreeSet<i32>, KafkaError> {
-        let tails = windows
-            .iter()
-            .map(|(partition, w)| (*partition, w.low.max(w.end - TAIL)..w.end))
-            .collect();
+        let tails = windows.iter().map(|(partition, w)| (*partition, w.low.max(w.end - TAIL)..w.end)).collect();
         let mut later = BTreeSet::new();
         window::read(self.client, &self.table.topic, &tails, |record| {
             if let Some(record) = record

@@ -59,9 +59,7 @@ pub struct Seen {
 impl Shape {
     /// Whether the field is there and not null.
     pub fn has(&self, path: &str) -> bool {
-        self.fields
-            .iter()
-            .any(|(field, kind)| field == path && *kind != FieldKind::Null)
+        self.fields.iter().any(|(field, kind)| field == path && *kind != FieldKind::Null)
     }
 
     /// The latest record of this shape, ms since 1970.
@@ -78,19 +76,12 @@ impl Shape {
 impl ShapeTable {
     /// Fields that some shapes have, with a value, and others have not: what a reader stumbles over.
     pub fn differing(&self) -> Vec<String> {
-        let mut fields: Vec<&String> = self
-            .shapes
-            .iter()
-            .flat_map(|s| s.fields.iter().map(|(f, _)| f))
-            .collect();
+        let mut fields: Vec<&String> = self.shapes.iter().flat_map(|s| s.fields.iter().map(|(f, _)| f)).collect();
         fields.sort();
         fields.dedup();
         fields
             .into_iter()
-            .filter(|field| {
-                self.shapes.iter().any(|s| !s.has(field))
-                    && self.shapes.iter().any(|s| s.has(field))
-            })
+            .filter(|field| self.shapes.iter().any(|s| !s.has(field)) && self.shapes.iter().any(|s| s.has(field)))
             .cloned()
             .collect()
     }

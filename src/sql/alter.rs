@@ -40,11 +40,7 @@ impl Action {
     /// An action of which only the lock is known.
     fn other(kind: &'static str) -> Action {
         let saved = Some("the definition of the table as it was".to_owned());
-        Action {
-            saved,
-            cost: Cost::Unknown,
-            ..Action::new(kind)
-        }
+        Action { saved, cost: Cost::Unknown, ..Action::new(kind) }
     }
 }
 
@@ -57,27 +53,15 @@ pub(super) fn table(mut words: Words<'_>) -> Option<Statement> {
     let name = words.name()?;
     words.eat_punct("*");
     let table = name.key();
-    let prefix = format!(
-        "ALTER TABLE {}{}",
-        if only { "ONLY " } else { "" },
-        name.source()
-    );
+    let prefix = format!("ALTER TABLE {}{}", if only { "ONLY " } else { "" }, name.source());
     if let Some(renamed) = rename_table(words.clone(), &name) {
         return Some(finish(words.dialect, &table, renamed));
     }
-    let actions: Vec<Action> = words
-        .pieces()
-        .into_iter()
-        .map(|piece| action::action(piece, &name))
-        .collect();
+    let actions: Vec<Action> = words.pieces().into_iter().map(|piece| action::action(piece, &name)).collect();
     let mut whole = together(actions, &prefix)?;
-    whole
-        .objects
-        .insert(0, Object::new(ObjectKind::Table, &table));
+    whole.objects.insert(0, Object::new(ObjectKind::Table, &table));
     if guarded && matches!(whole.reverse, Reverse::None { .. }) {
-        whole.reverse = Reverse::None {
-            because: "IF EXISTS: it may have changed nothing".to_owned(),
-        };
+        whole.reverse = Reverse::None { because: "IF EXISTS: it may have changed nothing".to_owned() };
     }
     Some(finish(words.dialect, &table, whole))
 }
@@ -95,14 +79,8 @@ fn finish(dialect: Dialect, table: &str, mut statement: Statement) -> Statement 
             }
         }
     }
-    if !statement
-        .objects
-        .iter()
-        .any(|o| o.kind == ObjectKind::Table && o.name == table)
-    {
-        statement
-            .objects
-            .insert(0, Object::new(ObjectKind::Table, table));
+    if !statement.objects.iter().any(|o| o.kind == ObjectKind::Table && o.name == table) {
+        statement.objects.insert(0, Object::new(ObjectKind::Table, table));
     }
     statement
 }
@@ -110,11 +88,7 @@ fn finish(dialect: Dialect, table: &str, mut statement: Statement) -> Statement 
 fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
     let many = actions.len() > 1;
     let lead = actions.iter().map(|a| a.class).max()?;
-    let kind = if many {
-        "ALTER TABLE … several actions"
-    } else {
-        actions.first()?.kind
-    };
+    let kind = if many { "ALTER TABLE … several actions" } else { actions.first()?.kind };
     let mut statement = Statement::new(lead, kind);
     statement.old_code = OldCode::fine("nothing that older code uses changes");
     statement.cost = Cost::CatalogOnly;
@@ -126,19 +100,13 @@ fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
             Some(lock) if lock.blocks > action.lock.blocks => lock,
             _ => action.lock,
         });
-        statement.old_code = if many {
-            statement.old_code.and(action.old_code)
-        } else {
-            action.old_code
-        };
+        statement.old_code = if many { statement.old_code.and(action.old_code) } else { action.old_code };
         statement.objects.extend(action.objects);
         // Done can be told of the whole only when it can be told of each part.
-        facts = facts
-            .filter(|_| !action.done.is_empty())
-            .map(|mut all: Vec<Fact>| {
-                all.extend(action.done);
-                all
-            });
+        facts = facts.filter(|_| !action.done.is_empty()).map(|mut all: Vec<Fact>| {
+            all.extend(action.done);
+            all
+        });
         match (action.back, action.saved) {
             (Some(text), None) => {
                 if let Some(back) = back.as_mut() {
@@ -153,10 +121,7 @@ fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
                 });
             }
             (None, None) => {
-                reasons.push(format!(
-                    "{} has nothing to undo or no opposite",
-                    action.kind
-                ));
+                reasons.push(format!("{} has nothing to undo or no opposite", action.kind));
                 back = None;
             }
         }
@@ -165,13 +130,8 @@ fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
     let sql = back.map(|all| format!("{prefix} {}", all.join(", ")));
     statement.reverse = match (sql, saved.is_empty()) {
         (Some(sql), true) => Reverse::Exact(sql),
-        (sql, false) => Reverse::NeedsSaved {
-            what: saved.join("; "),
-            sql,
-        },
-        (None, true) => Reverse::None {
-            because: reasons.join("; "),
-        },
+        (sql, false) => Reverse::NeedsSaved { what: saved.join("; "), sql },
+        (None, true) => Reverse::None { because: reasons.join("; ") },
     };
     Some(statement)
 }
@@ -188,44 +148,19 @@ fn costlier(a: Cost, b: Cost) -> Cost {
 }
 
 fn rename_table(mut words: Words<'_>, name: &Name) -> Option<Statement> {
-    let renames = words.eat(&["rename", "to"])
-        || (words.dialect == Dialect::Mysql && words.eat(&["rename", "as"]));
+    let renames = words.eat(&["rename", "to"]) || (words.dialect == Dialect::Mysql && words.eat(&["rename", "as"]));
     renames.then_some(())?;
     let new = words.name()?;
-    let target = if new.qualified() {
-        new.clone()
-    } else {
-        name.sibling(&new)
-    };
+    let target = if new.qualified() { new.clone() } else { name.sibling(&new) };
     let (from, to) = (name.key(), target.key());
     let mut statement = Statement::new(Class::Ddl, "ALTER TABLE … RENAME TO");
-    statement.objects = vec![
-        Object::new(ObjectKind::Table, &from),
-        Object::new(ObjectKind::Table, &to),
-    ];
+    statement.objects = vec![Object::new(ObjectKind::Table, &from), Object::new(ObjectKind::Table, &to)];
     statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
     statement.cost = Cost::CatalogOnly;
-    let back = if words.dialect == Dialect::Mysql {
-        name.clone()
-    } else {
-        name.last_part()
-    };
-    statement.reverse = Reverse::Exact(format!(
-        "ALTER TABLE {} RENAME TO {}",
-        target.source(),
-        back.source()
-    ));
+    let back = if words.dialect == Dialect::Mysql { name.clone() } else { name.last_part() };
+    statement.reverse = Reverse::Exact(format!("ALTER TABLE {} RENAME TO {}", target.source(), back.source()));
     statement.old_code = OldCode::both(format!("older code still says {from}"));
-    statement.done = vec![
-        Fact::Table {
-            name: to,
-            present: true,
-        },
-        Fact::Table {
-            name: from,
-            present: false,
-        },
-    ];
+    statement.done = vec![Fact::Table { name: to, present: true }, Fact::Table { name: from, present: false }];
     Some(statement)
 }
 
@@ -237,23 +172,15 @@ pub(super) fn type_(mut words: Words<'_>) -> Option<Statement> {
     let mut statement = Statement::new(Class::Ddl, "ALTER TYPE");
     statement.objects = vec![Object::new(ObjectKind::Type, &key)];
     statement.cost = Cost::CatalogOnly;
-    let value = |value: &str, present| Fact::EnumValue {
-        type_name: key.clone(),
-        value: value.to_owned(),
-        present,
-    };
+    let value = |value: &str, present| Fact::EnumValue { type_name: key.clone(), value: value.to_owned(), present };
     if words.eat(&["add", "value"]) {
         words.eat(&["if", "not", "exists"]);
         let added = words.literal()?;
         statement.kind = "ALTER TYPE … ADD VALUE";
         statement.done = vec![value(&added, true)];
-        statement.old_code = OldCode::reads(format!(
-            "older code does not know '{added}' when it meets it in a row"
-        ));
+        statement.old_code = OldCode::reads(format!("older code does not know '{added}' when it meets it in a row"));
         statement.reverse = Reverse::None {
-            because: format!(
-                "there is no DROP VALUE: leave '{added}' in {key} and move the rows that hold it"
-            ),
+            because: format!("there is no DROP VALUE: leave '{added}' in {key} and move the rows that hold it"),
         };
     } else if words.eat(&["rename", "value"]) {
         let from = words.literal()?;
@@ -264,34 +191,17 @@ pub(super) fn type_(mut words: Words<'_>) -> Option<Statement> {
         statement.kind = "ALTER TYPE … RENAME VALUE";
         statement.done = vec![value(&to, true), value(&from, false)];
         statement.old_code = OldCode::both(format!("older code still says '{from}'"));
-        statement.reverse = Reverse::Exact(format!(
-            "ALTER TYPE {} RENAME VALUE {} TO {}",
-            name.source(),
-            quoted(&to),
-            quoted(&from)
-        ));
+        statement.reverse =
+            Reverse::Exact(format!("ALTER TYPE {} RENAME VALUE {} TO {}", name.source(), quoted(&to), quoted(&from)));
     } else if words.eat(&["rename", "to"]) {
         let new = name.sibling(&words.ident()?);
         statement.kind = "ALTER TYPE … RENAME TO";
-        statement
-            .objects
-            .push(Object::new(ObjectKind::Type, new.key()));
-        statement.done = vec![
-            Fact::Type {
-                name: new.key(),
-                present: true,
-            },
-            Fact::Type {
-                name: key.clone(),
-                present: false,
-            },
-        ];
+        statement.objects.push(Object::new(ObjectKind::Type, new.key()));
+        statement.done =
+            vec![Fact::Type { name: new.key(), present: true }, Fact::Type { name: key.clone(), present: false }];
         statement.old_code = OldCode::both(format!("casts of older code still say {key}"));
-        statement.reverse = Reverse::Exact(format!(
-            "ALTER TYPE {} RENAME TO {}",
-            new.source(),
-            name.last_part().source()
-        ));
+        statement.reverse =
+            Reverse::Exact(format!("ALTER TYPE {} RENAME TO {}", new.source(), name.last_part().source()));
     } else {
         if words.contains("drop") {
             statement.class = Class::Irreversible;

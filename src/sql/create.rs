@@ -15,79 +15,25 @@ pub(super) fn create(mut words: Words<'_>) -> Option<Statement> {
     } else if words.eat(&["table"]) {
         table(words.clone(), temporary)?
     } else if words.eat(&["materialized", "view"]) {
-        simple(
-            words.clone(),
-            "CREATE MATERIALIZED VIEW",
-            ObjectKind::MaterializedView,
-            "MATERIALIZED VIEW",
-            replace,
-        )?
+        simple(words.clone(), "CREATE MATERIALIZED VIEW", ObjectKind::MaterializedView, "MATERIALIZED VIEW", replace)?
     } else if words.eat(&["recursive", "view"]) || words.eat(&["view"]) {
-        simple(
-            words.clone(),
-            "CREATE VIEW",
-            ObjectKind::View,
-            "VIEW",
-            replace,
-        )?
+        simple(words.clone(), "CREATE VIEW", ObjectKind::View, "VIEW", replace)?
     } else if words.eat(&["trigger"]) || words.eat(&["constraint", "trigger"]) {
         trigger(words.clone(), replace)?
     } else if words.eat(&["function"]) {
-        routine(
-            words.clone(),
-            "CREATE FUNCTION",
-            ObjectKind::Function,
-            "FUNCTION",
-            replace,
-        )?
+        routine(words.clone(), "CREATE FUNCTION", ObjectKind::Function, "FUNCTION", replace)?
     } else if words.eat(&["procedure"]) {
-        routine(
-            words.clone(),
-            "CREATE PROCEDURE",
-            ObjectKind::Procedure,
-            "PROCEDURE",
-            replace,
-        )?
+        routine(words.clone(), "CREATE PROCEDURE", ObjectKind::Procedure, "PROCEDURE", replace)?
     } else if words.eat(&["type"]) {
-        simple(
-            words.clone(),
-            "CREATE TYPE",
-            ObjectKind::Type,
-            "TYPE",
-            replace,
-        )?
+        simple(words.clone(), "CREATE TYPE", ObjectKind::Type, "TYPE", replace)?
     } else if words.eat(&["domain"]) {
-        simple(
-            words.clone(),
-            "CREATE DOMAIN",
-            ObjectKind::Type,
-            "DOMAIN",
-            replace,
-        )?
+        simple(words.clone(), "CREATE DOMAIN", ObjectKind::Type, "DOMAIN", replace)?
     } else if words.eat(&["schema"]) {
-        simple(
-            words.clone(),
-            "CREATE SCHEMA",
-            ObjectKind::Schema,
-            "SCHEMA",
-            replace,
-        )?
+        simple(words.clone(), "CREATE SCHEMA", ObjectKind::Schema, "SCHEMA", replace)?
     } else if words.eat(&["sequence"]) {
-        simple(
-            words.clone(),
-            "CREATE SEQUENCE",
-            ObjectKind::Sequence,
-            "SEQUENCE",
-            replace,
-        )?
+        simple(words.clone(), "CREATE SEQUENCE", ObjectKind::Sequence, "SEQUENCE", replace)?
     } else if words.eat(&["extension"]) {
-        simple(
-            words.clone(),
-            "CREATE EXTENSION",
-            ObjectKind::Extension,
-            "EXTENSION",
-            replace,
-        )?
+        simple(words.clone(), "CREATE EXTENSION", ObjectKind::Extension, "EXTENSION", replace)?
     } else {
         return other(words);
     };
@@ -118,37 +64,19 @@ fn simple(
     statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("older code does not know of it");
     let fact = match object {
-        ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View {
-            name: key.clone(),
-            present: true,
-        }),
-        ObjectKind::Type => Some(Fact::Type {
-            name: key.clone(),
-            present: true,
-        }),
-        ObjectKind::Schema => Some(Fact::Schema {
-            name: key.clone(),
-            present: true,
-        }),
+        ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View { name: key.clone(), present: true }),
+        ObjectKind::Type => Some(Fact::Type { name: key.clone(), present: true }),
+        ObjectKind::Schema => Some(Fact::Schema { name: key.clone(), present: true }),
         _ => None,
     };
     // After OR REPLACE the name alone does not tell the new definition from the old one.
-    statement.done = if replace {
-        Vec::new()
-    } else {
-        fact.into_iter().collect()
-    };
+    statement.done = if replace { Vec::new() } else { fact.into_iter().collect() };
     statement.reverse = match (replace, guarded) {
         (true, _) => {
             statement.old_code = OldCode::both(format!("{key} may answer otherwise than before"));
-            Reverse::NeedsSaved {
-                what: format!("the definition of {key} as it was, if it was there"),
-                sql: None,
-            }
+            Reverse::NeedsSaved { what: format!("the definition of {key} as it was, if it was there"), sql: None }
         }
-        (_, true) => Reverse::None {
-            because: format!("IF NOT EXISTS: {key} may have been there before"),
-        },
+        (_, true) => Reverse::None { because: format!("IF NOT EXISTS: {key} may have been there before") },
         _ => Reverse::Exact(format!("DROP {noun} {}", name.source())),
     };
     if object == ObjectKind::Extension {
@@ -169,25 +97,15 @@ fn table(mut words: Words<'_>, temporary: bool) -> Option<Statement> {
     statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("older code does not know of it");
     if !temporary {
-        statement.done = vec![Fact::Table {
-            name: key.clone(),
-            present: true,
-        }];
+        statement.done = vec![Fact::Table { name: key.clone(), present: true }];
     }
     statement.reverse = if guarded {
-        Reverse::None {
-            because: format!("IF NOT EXISTS: {key} may have been there before"),
-        }
+        Reverse::None { because: format!("IF NOT EXISTS: {key} may have been there before") }
     } else {
         let sql = Some(format!("DROP TABLE {}", name.source()));
-        Reverse::NeedsSaved {
-            what: format!("the rows written to {key} since"),
-            sql,
-        }
+        Reverse::NeedsSaved { what: format!("the rows written to {key} since"), sql }
     };
-    if words.later(&["as"])
-        && (words.contains("select") || words.contains("values") || words.contains("table"))
-    {
+    if words.later(&["as"]) && (words.contains("select") || words.contains("values") || words.contains("table")) {
         statement.kind = "CREATE TABLE AS";
         statement.cost = Cost::Scan;
     }
@@ -199,14 +117,8 @@ fn table(mut words: Words<'_>, temporary: bool) -> Option<Statement> {
             continue;
         }
         let Some(other) = words.name() else { continue };
-        statement
-            .objects
-            .push(Object::new(ObjectKind::Table, other.key()));
-        statement.lock = Some(if parent {
-            Lock::ACCESS_EXCLUSIVE
-        } else {
-            Lock::SHARE_ROW_EXCLUSIVE
-        });
+        statement.objects.push(Object::new(ObjectKind::Table, other.key()));
+        statement.lock = Some(if parent { Lock::ACCESS_EXCLUSIVE } else { Lock::SHARE_ROW_EXCLUSIVE });
     }
     Some(statement)
 }
@@ -216,30 +128,16 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
     words.eat(&["index"]).then_some(())?;
     let concurrently = words.dialect == Dialect::Postgres && words.eat(&["concurrently"]);
     let guarded = words.eat(&["if", "not", "exists"]);
-    let name = if words.ahead(&["on"]) {
-        None
-    } else {
-        Some(words.name()?)
-    };
+    let name = if words.ahead(&["on"]) { None } else { Some(words.name()?) };
     if words.dialect == Dialect::Mysql && words.eat(&["using"]) {
         words.at += 1;
     }
     words.eat(&["on"]).then_some(())?;
     words.eat(&["only"]);
     let table = words.name()?;
-    let mut statement = Statement::new(
-        Class::Ddl,
-        if concurrently {
-            "CREATE INDEX CONCURRENTLY"
-        } else {
-            "CREATE INDEX"
-        },
-    );
-    statement.lock = Some(if concurrently {
-        Lock::SHARE_UPDATE_EXCLUSIVE
-    } else {
-        Lock::SHARE
-    });
+    let mut statement =
+        Statement::new(Class::Ddl, if concurrently { "CREATE INDEX CONCURRENTLY" } else { "CREATE INDEX" });
+    statement.lock = Some(if concurrently { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::SHARE });
     statement.cost = Cost::IndexBuild;
     statement.transactional = !concurrently;
     statement.objects = vec![Object::new(ObjectKind::Table, table.key())];
@@ -254,26 +152,14 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
         return Some(statement);
     };
     // PostgreSQL keeps an index in the schema of its table; SQLite names the schema before the index.
-    let index = if words.dialect == Dialect::Postgres {
-        table.sibling(&name)
-    } else {
-        name
-    };
-    statement
-        .objects
-        .insert(0, Object::of(ObjectKind::Index, &table.key(), index.key()));
-    let fact = |valid| Fact::Index {
-        name: index.key(),
-        valid,
-        present: true,
-    };
+    let index = if words.dialect == Dialect::Postgres { table.sibling(&name) } else { name };
+    statement.objects.insert(0, Object::of(ObjectKind::Index, &table.key(), index.key()));
+    let fact = |valid| Fact::Index { name: index.key(), valid, present: true };
     // Two facts: a failed CONCURRENTLY leaves an index that is there and not valid, which is half done.
     statement.done = vec![fact(false), fact(true)];
     let source = index.source();
     statement.reverse = match (guarded, words.dialect) {
-        (true, _) => Reverse::None {
-            because: format!("IF NOT EXISTS: {source} may have been there before"),
-        },
+        (true, _) => Reverse::None { because: format!("IF NOT EXISTS: {source} may have been there before") },
         (_, Dialect::Mysql) => Reverse::Exact(format!("DROP INDEX {source} ON {}", table.source())),
         _ if concurrently => Reverse::Exact(format!("DROP INDEX CONCURRENTLY {source}")),
         _ => Reverse::Exact(format!("DROP INDEX {source}")),
@@ -290,34 +176,18 @@ fn trigger(mut words: Words<'_>, replace: bool) -> Option<Statement> {
     let table = words.name()?;
     let (key, on) = (name.key(), table.key());
     let mut statement = Statement::new(Class::Ddl, "CREATE TRIGGER");
-    statement.objects = vec![
-        Object::new(ObjectKind::Table, &on),
-        Object::of(ObjectKind::Trigger, &on, &key),
-    ];
+    statement.objects = vec![Object::new(ObjectKind::Table, &on), Object::of(ObjectKind::Trigger, &on, &key)];
     statement.lock = Some(Lock::SHARE_ROW_EXCLUSIVE);
     statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("its writes do more than it knows");
-    statement.done = vec![Fact::Trigger {
-        table: on,
-        name: key.clone(),
-        present: true,
-    }];
+    statement.done = vec![Fact::Trigger { table: on, name: key.clone(), present: true }];
     statement.reverse = match (replace, guarded, words.dialect) {
         (true, ..) => {
             statement.done.clear();
-            Reverse::NeedsSaved {
-                what: format!("the definition of trigger {key} as it was"),
-                sql: None,
-            }
+            Reverse::NeedsSaved { what: format!("the definition of trigger {key} as it was"), sql: None }
         }
-        (_, true, _) => Reverse::None {
-            because: format!("IF NOT EXISTS: {key} may have been there before"),
-        },
-        (.., Dialect::Postgres) => Reverse::Exact(format!(
-            "DROP TRIGGER {} ON {}",
-            name.source(),
-            table.source()
-        )),
+        (_, true, _) => Reverse::None { because: format!("IF NOT EXISTS: {key} may have been there before") },
+        (.., Dialect::Postgres) => Reverse::Exact(format!("DROP TRIGGER {} ON {}", name.source(), table.source())),
         _ => Reverse::Exact(format!("DROP TRIGGER {}", name.source())),
     };
     Some(statement)
@@ -340,24 +210,16 @@ fn routine(
     statement.old_code = OldCode::fine("older code does not know of it");
     let plain = !arguments.contains('=') && !arguments.to_ascii_lowercase().contains("default");
     if arguments.is_empty() && !replace {
-        statement.done = vec![Fact::Function {
-            name: format!("{key}()"),
-            present: true,
-        }];
+        statement.done = vec![Fact::Function { name: format!("{key}()"), present: true }];
     }
     statement.reverse = match (replace, guarded) {
         (true, _) => {
             statement.old_code = OldCode::both(format!("{key} may do something else than before"));
-            let what =
-                format!("the definition of {key} as it was (pg_get_functiondef), if it was there");
+            let what = format!("the definition of {key} as it was (pg_get_functiondef), if it was there");
             Reverse::NeedsSaved { what, sql: None }
         }
-        (_, true) => Reverse::None {
-            because: format!("IF NOT EXISTS: {key} may have been there before"),
-        },
-        _ if words.dialect == Dialect::Mysql => {
-            Reverse::Exact(format!("DROP {noun} {}", name.source()))
-        }
+        (_, true) => Reverse::None { because: format!("IF NOT EXISTS: {key} may have been there before") },
+        _ if words.dialect == Dialect::Mysql => Reverse::Exact(format!("DROP {noun} {}", name.source())),
         _ if plain => Reverse::Exact(format!("DROP {noun} {}({arguments})", name.source())),
         // Without arguments the server refuses when the name is not unique: safe, not silent.
         _ => Reverse::Exact(format!("DROP {noun} {}", name.source())),
@@ -367,70 +229,26 @@ fn routine(
 
 fn other(mut words: Words<'_>) -> Option<Statement> {
     let kinds: [(&[&str], &'static str, ObjectKind, bool); 12] = [
-        (
-            &["database"],
-            "CREATE DATABASE",
-            ObjectKind::Database,
-            false,
-        ),
-        (
-            &["tablespace"],
-            "CREATE TABLESPACE",
-            ObjectKind::Other,
-            false,
-        ),
-        (
-            &["subscription"],
-            "CREATE SUBSCRIPTION",
-            ObjectKind::Other,
-            false,
-        ),
+        (&["database"], "CREATE DATABASE", ObjectKind::Database, false),
+        (&["tablespace"], "CREATE TABLESPACE", ObjectKind::Other, false),
+        (&["subscription"], "CREATE SUBSCRIPTION", ObjectKind::Other, false),
         (&["role"], "CREATE ROLE", ObjectKind::Role, true),
         (&["user"], "CREATE USER", ObjectKind::Role, true),
-        (
-            &["publication"],
-            "CREATE PUBLICATION",
-            ObjectKind::Other,
-            true,
-        ),
+        (&["publication"], "CREATE PUBLICATION", ObjectKind::Other, true),
         (&["rule"], "CREATE RULE", ObjectKind::Other, true),
         (&["policy"], "CREATE POLICY", ObjectKind::Other, true),
-        (
-            &["event", "trigger"],
-            "CREATE EVENT TRIGGER",
-            ObjectKind::Other,
-            true,
-        ),
-        (
-            &["aggregate"],
-            "CREATE AGGREGATE",
-            ObjectKind::Function,
-            true,
-        ),
-        (
-            &["statistics"],
-            "CREATE STATISTICS",
-            ObjectKind::Other,
-            true,
-        ),
-        (
-            &["virtual", "table"],
-            "CREATE VIRTUAL TABLE",
-            ObjectKind::Table,
-            true,
-        ),
+        (&["event", "trigger"], "CREATE EVENT TRIGGER", ObjectKind::Other, true),
+        (&["aggregate"], "CREATE AGGREGATE", ObjectKind::Function, true),
+        (&["statistics"], "CREATE STATISTICS", ObjectKind::Other, true),
+        (&["virtual", "table"], "CREATE VIRTUAL TABLE", ObjectKind::Table, true),
     ];
     let found = kinds.iter().find(|(head, ..)| words.eat(head));
     let mut statement = Statement::new(Class::Ddl, found.map_or("CREATE", |(_, kind, ..)| kind));
-    statement.transactional =
-        found.is_some_and(|(.., inside)| *inside) && words.dialect != Dialect::Mysql;
+    statement.transactional = found.is_some_and(|(.., inside)| *inside) && words.dialect != Dialect::Mysql;
     words.eat(&["if", "not", "exists"]);
     if let Some(name) = words.name() {
         let kind = found.map_or(ObjectKind::Other, |(_, _, kind, _)| *kind);
-        let what = format!(
-            "nothing, but its DROP must be written by hand for {}",
-            name.key()
-        );
+        let what = format!("nothing, but its DROP must be written by hand for {}", name.key());
         statement.objects = vec![Object::new(kind, name.key())];
         statement.reverse = Reverse::NeedsSaved { what, sql: None };
     }

@@ -22,13 +22,8 @@ const SHORT: usize = 400;
 fn roomy(parse: impl FnOnce() -> Result<(), Refused> + Send) -> Result<(), Refused> {
     let refused = Refused::TooDeep { limit: SHORT };
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(512 << 20)
-            .spawn_scoped(scope, parse);
-        thread
-            .ok()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or(Err(refused))
+        let thread = std::thread::Builder::new().stack_size(512 << 20).spawn_scoped(scope, parse);
+        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or(Err(refused))
     })
 }
 
@@ -55,11 +50,9 @@ pub(super) fn one(dialect: Dialect, sql: &str) -> Result<Words<'_>, Refused> {
 fn shallow(words: &Words<'_>) -> Result<(), Refused> {
     let (mut depth, mut chain) = (0usize, 0usize);
     for word in words.all.iter() {
-        let prefix = ["not", "case", "explain", "prepare"]
-            .iter()
-            .any(|w| word.is(w));
-        let operator = word.token.kind == Kind::Punct
-            && !matches!(word.text.as_str(), "," | "(" | ")" | "[" | "]" | ".");
+        let prefix = ["not", "case", "explain", "prepare"].iter().any(|w| word.is(w));
+        let operator =
+            word.token.kind == Kind::Punct && !matches!(word.text.as_str(), "," | "(" | ")" | "[" | "]" | ".");
         if word.punct("(") || word.punct("[") || word.is("case") {
             depth += 1;
         } else if word.punct(")") || word.punct("]") || word.is("end") {
@@ -80,17 +73,11 @@ fn postgres(sql: &str) -> Result<(), Refused> {
     let parse = SourceFile::parse(sql);
     if let Some(error) = parse.errors().first() {
         let offset = usize::from(error.range().start());
-        return Err(Refused::Unparsable {
-            message: error.message().to_owned(),
-            offset,
-        });
+        return Err(Refused::Unparsable { message: error.message().to_owned(), offset });
     }
     same_words(sql, &parse.syntax_node())?;
     let statements = parse.syntax_node().children().filter_map(Stmt::cast);
-    match statements
-        .filter(|s| !matches!(s, Stmt::EmptyStmt(_)))
-        .count()
-    {
+    match statements.filter(|s| !matches!(s, Stmt::EmptyStmt(_))).count() {
         1 => Ok(()),
         0 => Err(Refused::Empty),
         count => Err(Refused::Many { count }),
@@ -100,32 +87,20 @@ fn postgres(sql: &str) -> Result<(), Refused> {
 /// Two scanners that disagree on where a string ends are a way in: what one takes for text, the other runs.
 fn same_words(sql: &str, tree: &SyntaxNode) -> Result<(), Refused> {
     let ours = lex::tokens(Dialect::Postgres, sql);
-    let theirs = tree
-        .descendants_with_tokens()
-        .filter_map(|element| element.into_token());
+    let theirs = tree.descendants_with_tokens().filter_map(|element| element.into_token());
     let mut at = 0;
     for token in theirs {
-        let (start, end) = (
-            usize::from(token.text_range().start()),
-            usize::from(token.text_range().end()),
-        );
+        let (start, end) = (usize::from(token.text_range().start()), usize::from(token.text_range().end()));
         while ours.get(at).is_some_and(|own| own.span.end <= start) {
             at += 1;
         }
         let Some(own) = ours.get(at) else { break };
-        let inside =
-            own.span.start < start && !matches!(own.kind, Kind::Word | Kind::Number | Kind::Param);
+        let inside = own.span.start < start && !matches!(own.kind, Kind::Word | Kind::Number | Kind::Param);
         let swallowed = ours[at..].iter().take_while(|own| own.span.start < end);
-        let hidden = swallowed
-            .filter(|own| own.kind == Kind::Word && own.span.start > start)
-            .count()
-            > 0;
+        let hidden = swallowed.filter(|own| own.kind == Kind::Word && own.span.start > start).count() > 0;
         if inside && own.kind != Kind::Space || hidden && own.kind != Kind::Number {
             let message = "where strings and comments end here can be read in two ways".to_owned();
-            return Err(Refused::Unparsable {
-                message,
-                offset: start,
-            });
+            return Err(Refused::Unparsable { message, offset: start });
         }
     }
     Ok(())
@@ -135,15 +110,10 @@ fn sqlparser(dialect: &dyn sqlparser::dialect::Dialect, sql: &str) -> Result<(),
     match Parser::parse_sql(dialect, sql) {
         Ok(statements) if statements.len() == 1 => Ok(()),
         Ok(statements) if statements.is_empty() => Err(Refused::Empty),
-        Ok(statements) => Err(Refused::Many {
-            count: statements.len(),
-        }),
+        Ok(statements) => Err(Refused::Many { count: statements.len() }),
         Err(error) => {
             let message = error.to_string();
-            Err(Refused::Unparsable {
-                offset: offset(sql, &message),
-                message,
-            })
+            Err(Refused::Unparsable { offset: offset(sql, &message), message })
         }
     }
 }
@@ -152,20 +122,12 @@ fn sqlparser(dialect: &dyn sqlparser::dialect::Dialect, sql: &str) -> Result<(),
 fn offset(sql: &str, message: &str) -> usize {
     let number = |after: &str| {
         let text = message.rsplit_once(after)?.1;
-        text[..text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len())]
-            .parse::<usize>()
-            .ok()
+        text[..text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())].parse::<usize>().ok()
     };
     let (Some(line), Some(column)) = (number("Line: "), number("Column: ")) else {
         return 0;
     };
-    let start: usize = sql
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
+    let start: usize = sql.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let inside = sql[start..].char_indices().nth(column.saturating_sub(1));
     inside.map_or(sql.len(), |(at, _)| start + at)
 }

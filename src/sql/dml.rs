@@ -21,12 +21,7 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
         statement.kind = "REPLACE";
     }
     let touched = relation::touched(&words);
-    let mut names: Vec<String> = touched
-        .writes
-        .iter()
-        .chain(&touched.reads)
-        .cloned()
-        .collect();
+    let mut names: Vec<String> = touched.writes.iter().chain(&touched.reads).cloned().collect();
     let mut seen = Vec::new();
     names.retain(|name| {
         !seen.contains(name) && {
@@ -34,15 +29,9 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
             true
         }
     });
-    statement.objects = names
-        .into_iter()
-        .map(|name| Object::new(ObjectKind::Table, name))
-        .collect();
+    statement.objects = names.into_iter().map(|name| Object::new(ObjectKind::Table, name)).collect();
     if let Some(table) = touched.writes.first() {
-        let columns = touched
-            .columns
-            .iter()
-            .map(|column| Object::of(ObjectKind::Column, table, column));
+        let columns = touched.columns.iter().map(|column| Object::of(ObjectKind::Column, table, column));
         statement.objects.extend(columns);
     }
     if statement.class == Class::Read {
@@ -54,16 +43,11 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
 
 /// The verb that the statement stands for: behind `WITH …`, inside parentheses.
 fn verb<'w>(words: &'w Words<'_>) -> Option<&'w str> {
-    let verbs = [
-        "select", "insert", "update", "delete", "merge", "values", "table", "replace",
-    ];
+    let verbs = ["select", "insert", "update", "delete", "merge", "values", "table", "replace"];
     let at = (0..words.all.len()).find(|i| !words.all[*i].punct("("))?;
     let first = &words.all[at];
     if !first.is("with") {
-        return verbs
-            .iter()
-            .any(|verb| first.is(verb))
-            .then_some(first.text.as_str());
+        return verbs.iter().any(|verb| first.is(verb)).then_some(first.text.as_str());
     }
     let mut depth = 0usize;
     words.all[at..].iter().find_map(|word| {
@@ -82,16 +66,12 @@ fn change(kind: &'static str, words: &Words<'_>) -> Statement {
         Dialect::Sqlite => Lock::DATABASE_WRITE,
         _ => Lock::ROW_EXCLUSIVE,
     });
-    statement.old_code =
-        OldCode::fine("the schema is the same; whether it knows the new values is for the runbook");
+    statement.old_code = OldCode::fine("the schema is the same; whether it knows the new values is for the runbook");
     let what = match kind {
         "INSERT" => "the keys of the rows it writes",
         _ => "the rows as they were",
     };
-    statement.reverse = Reverse::NeedsSaved {
-        what: what.to_owned(),
-        sql: None,
-    };
+    statement.reverse = Reverse::NeedsSaved { what: what.to_owned(), sql: None };
     statement
 }
 
@@ -106,8 +86,7 @@ fn select(words: &Words<'_>) -> Statement {
             }
             _ => {
                 statement = Statement::new(Class::Ddl, "SELECT INTO");
-                let what =
-                    "nothing, but DROP TABLE for the new table must be written by hand".to_owned();
+                let what = "nothing, but DROP TABLE for the new table must be written by hand".to_owned();
                 statement.reverse = Reverse::NeedsSaved { what, sql: None };
             }
         }
@@ -122,17 +101,11 @@ fn read(words: &Words<'_>, statement: &mut Statement) {
         _ => None,
     };
     statement.old_code = OldCode::fine("it only reads");
-    statement.reverse = Reverse::None {
-        because: "it only reads: there is nothing to undo".to_owned(),
-    };
+    statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
     if let Some((what, _)) = readonly::inner_write(words) {
         let locks = what.starts_with("FOR ");
         statement.raise(Class::Write);
-        statement.kind = if locks {
-            "SELECT … FOR UPDATE"
-        } else {
-            "WITH … data-modifying"
-        };
+        statement.kind = if locks { "SELECT … FOR UPDATE" } else { "WITH … data-modifying" };
         statement.lock = Some(match (words.dialect, locks) {
             (Dialect::Sqlite, _) => Lock::DATABASE_WRITE,
             (_, true) => Lock::ROW_SHARE,

@@ -20,13 +20,7 @@ const fn thing(
     class: Class,
     saved: &'static str,
 ) -> Thing {
-    Thing {
-        head,
-        kind,
-        object,
-        class,
-        saved,
-    }
+    Thing { head, kind, object, class, saved }
 }
 
 const DEFINITION: &str = "the definition, comments and grants";
@@ -39,13 +33,7 @@ const THINGS: [Thing; 19] = [
         Class::Irreversible,
         "a copy of the table: definition and every row",
     ),
-    thing(
-        &["foreign", "table"],
-        "DROP FOREIGN TABLE",
-        ObjectKind::Table,
-        Class::Ddl,
-        DEFINITION,
-    ),
+    thing(&["foreign", "table"], "DROP FOREIGN TABLE", ObjectKind::Table, Class::Ddl, DEFINITION),
     thing(
         &["materialized", "view"],
         "DROP MATERIALIZED VIEW",
@@ -53,27 +41,9 @@ const THINGS: [Thing; 19] = [
         Class::Ddl,
         "the definition (pg_get_viewdef), indexes and grants",
     ),
-    thing(
-        &["view"],
-        "DROP VIEW",
-        ObjectKind::View,
-        Class::Ddl,
-        "the definition (pg_get_viewdef) and grants",
-    ),
-    thing(
-        &["type"],
-        "DROP TYPE",
-        ObjectKind::Type,
-        Class::Ddl,
-        "the definition with all labels in order",
-    ),
-    thing(
-        &["domain"],
-        "DROP DOMAIN",
-        ObjectKind::Type,
-        Class::Ddl,
-        DEFINITION,
-    ),
+    thing(&["view"], "DROP VIEW", ObjectKind::View, Class::Ddl, "the definition (pg_get_viewdef) and grants"),
+    thing(&["type"], "DROP TYPE", ObjectKind::Type, Class::Ddl, "the definition with all labels in order"),
+    thing(&["domain"], "DROP DOMAIN", ObjectKind::Type, Class::Ddl, DEFINITION),
     thing(
         &["function"],
         "DROP FUNCTION",
@@ -95,27 +65,9 @@ const THINGS: [Thing; 19] = [
         Class::Ddl,
         "the definition (pg_get_functiondef) and grants",
     ),
-    thing(
-        &["aggregate"],
-        "DROP AGGREGATE",
-        ObjectKind::Function,
-        Class::Ddl,
-        DEFINITION,
-    ),
-    thing(
-        &["schema"],
-        "DROP SCHEMA",
-        ObjectKind::Schema,
-        Class::Ddl,
-        DEFINITION,
-    ),
-    thing(
-        &["sequence"],
-        "DROP SEQUENCE",
-        ObjectKind::Sequence,
-        Class::Ddl,
-        "the definition and the last value",
-    ),
+    thing(&["aggregate"], "DROP AGGREGATE", ObjectKind::Function, Class::Ddl, DEFINITION),
+    thing(&["schema"], "DROP SCHEMA", ObjectKind::Schema, Class::Ddl, DEFINITION),
+    thing(&["sequence"], "DROP SEQUENCE", ObjectKind::Sequence, Class::Ddl, "the definition and the last value"),
     thing(
         &["extension"],
         "DROP EXTENSION",
@@ -123,20 +75,8 @@ const THINGS: [Thing; 19] = [
         Class::Irreversible,
         "the version and everything it keeps",
     ),
-    thing(
-        &["database"],
-        "DROP DATABASE",
-        ObjectKind::Database,
-        Class::Irreversible,
-        "a backup of the database",
-    ),
-    thing(
-        &["owned"],
-        "DROP OWNED",
-        ObjectKind::Role,
-        Class::Irreversible,
-        "a backup of the database",
-    ),
+    thing(&["database"], "DROP DATABASE", ObjectKind::Database, Class::Irreversible, "a backup of the database"),
+    thing(&["owned"], "DROP OWNED", ObjectKind::Role, Class::Irreversible, "a backup of the database"),
     thing(
         &["role"],
         "DROP ROLE",
@@ -158,13 +98,7 @@ const THINGS: [Thing; 19] = [
         Class::Irreversible,
         "the slot, which goes with it",
     ),
-    thing(
-        &["tablespace"],
-        "DROP TABLESPACE",
-        ObjectKind::Other,
-        Class::Ddl,
-        DEFINITION,
-    ),
+    thing(&["tablespace"], "DROP TABLESPACE", ObjectKind::Other, Class::Ddl, DEFINITION),
 ];
 
 pub(super) fn drop(mut words: Words<'_>) -> Option<Statement> {
@@ -182,15 +116,8 @@ pub(super) fn drop(mut words: Words<'_>) -> Option<Statement> {
         let what = "the definition of what is dropped".to_owned();
         statement.reverse = Reverse::NeedsSaved { what, sql: None };
         // The last name is the thing, or the table it hangs on.
-        words.at = words
-            .all
-            .len()
-            .saturating_sub(1 + usize::from(cascade || words.later(&["restrict"])));
-        statement.objects.extend(
-            words
-                .name()
-                .map(|name| Object::new(ObjectKind::Other, name.key())),
-        );
+        words.at = words.all.len().saturating_sub(1 + usize::from(cascade || words.later(&["restrict"])));
+        statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Other, name.key())));
         statement
     };
     if cascade {
@@ -213,65 +140,33 @@ fn named(mut words: Words<'_>, thing: &Thing) -> Option<Statement> {
     loop {
         let name = words.name()?;
         let arguments = words.parens().map(str::trim);
-        statement
-            .objects
-            .push(Object::new(thing.object, name.key()));
+        statement.objects.push(Object::new(thing.object, name.key()));
         names.push((name.key(), arguments));
         if !words.eat_punct(",") {
             break;
         }
     }
     statement.cost = Cost::CatalogOnly;
-    let listed = names
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let listed = names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     statement.old_code = OldCode::both(format!("code that uses {listed} fails"));
-    statement.reverse = Reverse::NeedsSaved {
-        what: format!("{} of {listed}", thing.saved),
-        sql: None,
-    };
-    let locks = [
-        ObjectKind::Table,
-        ObjectKind::View,
-        ObjectKind::MaterializedView,
-        ObjectKind::Sequence,
-    ];
+    statement.reverse = Reverse::NeedsSaved { what: format!("{} of {listed}", thing.saved), sql: None };
+    let locks = [ObjectKind::Table, ObjectKind::View, ObjectKind::MaterializedView, ObjectKind::Sequence];
     if locks.contains(&thing.object) {
         statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
     }
-    statement.transactional =
-        !["DROP DATABASE", "DROP TABLESPACE", "DROP SUBSCRIPTION"].contains(&thing.kind);
-    let facts = names
-        .into_iter()
-        .map(|(name, arguments)| match thing.object {
-            ObjectKind::Table => Some(Fact::Table {
-                name,
-                present: false,
-            }),
-            ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View {
-                name,
-                present: false,
-            }),
-            ObjectKind::Type => Some(Fact::Type {
-                name,
-                present: false,
-            }),
-            ObjectKind::Schema => Some(Fact::Schema {
-                name,
-                present: false,
-            }),
-            // Types alone are known to be types; with a name before them only the server can tell.
-            ObjectKind::Function => match arguments {
-                Some("") => Some(Fact::Function {
-                    name: format!("{name}()"),
-                    present: false,
-                }),
-                _ => None,
-            },
+    statement.transactional = !["DROP DATABASE", "DROP TABLESPACE", "DROP SUBSCRIPTION"].contains(&thing.kind);
+    let facts = names.into_iter().map(|(name, arguments)| match thing.object {
+        ObjectKind::Table => Some(Fact::Table { name, present: false }),
+        ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View { name, present: false }),
+        ObjectKind::Type => Some(Fact::Type { name, present: false }),
+        ObjectKind::Schema => Some(Fact::Schema { name, present: false }),
+        // Types alone are known to be types; with a name before them only the server can tell.
+        ObjectKind::Function => match arguments {
+            Some("") => Some(Fact::Function { name: format!("{name}()"), present: false }),
             _ => None,
-        });
+        },
+        _ => None,
+    });
     statement.done = facts.collect::<Option<Vec<_>>>().unwrap_or_default();
     Some(statement)
 }
@@ -279,62 +174,30 @@ fn named(mut words: Words<'_>, thing: &Thing) -> Option<Statement> {
 fn index(mut words: Words<'_>) -> Option<Statement> {
     let concurrently = words.dialect == Dialect::Postgres && words.eat(&["concurrently"]);
     words.eat(&["if", "exists"]);
-    let mut statement = Statement::new(
-        Class::Ddl,
-        if concurrently {
-            "DROP INDEX CONCURRENTLY"
-        } else {
-            "DROP INDEX"
-        },
-    );
+    let mut statement = Statement::new(Class::Ddl, if concurrently { "DROP INDEX CONCURRENTLY" } else { "DROP INDEX" });
     loop {
         let name = words.name()?;
-        statement
-            .objects
-            .push(Object::new(ObjectKind::Index, name.key()));
-        statement.done.push(Fact::Index {
-            name: name.key(),
-            valid: false,
-            present: false,
-        });
+        statement.objects.push(Object::new(ObjectKind::Index, name.key()));
+        statement.done.push(Fact::Index { name: name.key(), valid: false, present: false });
         if !words.eat_punct(",") {
             break;
         }
     }
     if words.eat(&["on"]) {
         let table = words.name()?.key();
-        statement
-            .objects
-            .iter_mut()
-            .for_each(|object| object.table = Some(table.clone()));
-        statement
-            .objects
-            .push(Object::new(ObjectKind::Table, table));
+        statement.objects.iter_mut().for_each(|object| object.table = Some(table.clone()));
+        statement.objects.push(Object::new(ObjectKind::Table, table));
     }
-    statement.lock = Some(if concurrently {
-        Lock::SHARE_UPDATE_EXCLUSIVE
-    } else {
-        Lock::ACCESS_EXCLUSIVE
-    });
+    statement.lock = Some(if concurrently { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE });
     statement.cost = Cost::CatalogOnly;
     statement.transactional = !concurrently;
-    statement.old_code =
-        OldCode::fine("the answers are the same, perhaps slow; a unique index guards no more");
+    statement.old_code = OldCode::fine("the answers are the same, perhaps slow; a unique index guards no more");
     let what = match words.dialect {
-        Dialect::Postgres => {
-            "the definition of the index (pg_get_indexdef), and the time to build it"
-        }
-        Dialect::Sqlite => {
-            "the definition of the index (sqlite_schema.sql), and the time to build it"
-        }
-        Dialect::Mysql => {
-            "the definition of the index (SHOW CREATE TABLE), and the time to build it"
-        }
+        Dialect::Postgres => "the definition of the index (pg_get_indexdef), and the time to build it",
+        Dialect::Sqlite => "the definition of the index (sqlite_schema.sql), and the time to build it",
+        Dialect::Mysql => "the definition of the index (SHOW CREATE TABLE), and the time to build it",
     };
-    statement.reverse = Reverse::NeedsSaved {
-        what: what.to_owned(),
-        sql: None,
-    };
+    statement.reverse = Reverse::NeedsSaved { what: what.to_owned(), sql: None };
     Some(statement)
 }
 
@@ -345,34 +208,17 @@ fn trigger(mut words: Words<'_>) -> Option<Statement> {
     statement.cost = Cost::CatalogOnly;
     if words.eat(&["on"]) {
         let table = words.name()?.key();
-        statement
-            .objects
-            .push(Object::new(ObjectKind::Table, &table));
-        statement
-            .objects
-            .push(Object::of(ObjectKind::Trigger, &table, &name));
-        statement.done = vec![Fact::Trigger {
-            table,
-            name: name.clone(),
-            present: false,
-        }];
+        statement.objects.push(Object::new(ObjectKind::Table, &table));
+        statement.objects.push(Object::of(ObjectKind::Trigger, &table, &name));
+        statement.done = vec![Fact::Trigger { table, name: name.clone(), present: false }];
         statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
     } else {
         // SQLite and MySQL: a trigger's name is unique; the statement does not say its table.
-        statement
-            .objects
-            .push(Object::new(ObjectKind::Trigger, &name));
-        statement.done = vec![Fact::Trigger {
-            table: String::new(),
-            name: name.clone(),
-            present: false,
-        }];
+        statement.objects.push(Object::new(ObjectKind::Trigger, &name));
+        statement.done = vec![Fact::Trigger { table: String::new(), name: name.clone(), present: false }];
     }
     statement.old_code = OldCode::fine("its writes lose the trigger's effects");
-    statement.reverse = Reverse::NeedsSaved {
-        what: format!("the definition of trigger {name}"),
-        sql: None,
-    };
+    statement.reverse = Reverse::NeedsSaved { what: format!("the definition of trigger {name}"), sql: None };
     Some(statement)
 }
 
@@ -384,24 +230,15 @@ pub(super) fn truncate(mut words: Words<'_>) -> Option<Statement> {
         words.eat(&["only"]);
         let name = words.name()?;
         words.eat_punct("*");
-        statement
-            .objects
-            .push(Object::new(ObjectKind::Table, name.key()));
+        statement.objects.push(Object::new(ObjectKind::Table, name.key()));
         if !words.eat_punct(",") {
             break;
         }
     }
-    statement.lock = Some(if words.dialect == Dialect::Mysql {
-        Lock::METADATA
-    } else {
-        Lock::ACCESS_EXCLUSIVE
-    });
+    statement.lock = Some(if words.dialect == Dialect::Mysql { Lock::METADATA } else { Lock::ACCESS_EXCLUSIVE });
     statement.cost = Cost::CatalogOnly;
     statement.transactional = words.dialect == Dialect::Postgres;
     statement.old_code = OldCode::reads("every row is gone");
-    statement.reverse = Reverse::NeedsSaved {
-        what: "a copy of every row".to_owned(),
-        sql: None,
-    };
+    statement.reverse = Reverse::NeedsSaved { what: "a copy of every row".to_owned(), sql: None };
     Some(statement)
 }

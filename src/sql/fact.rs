@@ -94,13 +94,9 @@ impl Fact {
             | Fact::EnumValue { present, .. }
             | Fact::Index { present, .. }
             | Fact::Constraint { present, .. }
-            | Fact::Validated {
-                validated: present, ..
-            }
+            | Fact::Validated { validated: present, .. }
             | Fact::Trigger { present, .. }
-            | Fact::NotNull {
-                not_null: present, ..
-            }
+            | Fact::NotNull { not_null: present, .. }
             | Fact::Default { present, .. }
             | Fact::Function { present, .. }
             | Fact::View { present, .. }
@@ -116,108 +112,33 @@ impl fmt::Display for Fact {
         let there = |present: &bool| if *present { "is there" } else { "is not there" };
         match self {
             Fact::Table { name, present } => write!(f, "table {name} {}", there(present)),
-            Fact::Column {
-                table,
-                column,
-                present,
-            } => write!(f, "column {table}.{column} {}", there(present)),
-            Fact::ColumnType {
-                table,
-                column,
-                type_name,
-                is,
-            } => {
-                write!(
-                    f,
-                    "column {table}.{column} {} {type_name}",
-                    if *is { "is" } else { "is not" }
-                )
+            Fact::Column { table, column, present } => write!(f, "column {table}.{column} {}", there(present)),
+            Fact::ColumnType { table, column, type_name, is } => {
+                write!(f, "column {table}.{column} {} {type_name}", if *is { "is" } else { "is not" })
             }
-            Fact::EnumValue {
-                type_name,
-                value,
-                present,
-            } => {
+            Fact::EnumValue { type_name, value, present } => {
                 write!(f, "value '{value}' of {type_name} {}", there(present))
             }
-            Fact::Index {
-                name,
-                valid: false,
-                present,
-            } => write!(f, "index {name} {}", there(present)),
-            Fact::Index {
-                name,
-                valid: true,
-                present: true,
-            } => write!(f, "index {name} is valid"),
-            Fact::Index {
-                name,
-                valid: true,
-                present: false,
-            } => write!(f, "index {name} is not valid or not there"),
-            Fact::Constraint {
-                table,
-                name,
-                present,
-            } => write!(f, "constraint {name} on {table} {}", there(present)),
-            Fact::Validated {
-                table,
-                name,
-                validated,
-            } => {
+            Fact::Index { name, valid: false, present } => write!(f, "index {name} {}", there(present)),
+            Fact::Index { name, valid: true, present: true } => write!(f, "index {name} is valid"),
+            Fact::Index { name, valid: true, present: false } => write!(f, "index {name} is not valid or not there"),
+            Fact::Constraint { table, name, present } => write!(f, "constraint {name} on {table} {}", there(present)),
+            Fact::Validated { table, name, validated } => {
                 write!(
                     f,
                     "constraint {name} on {table} {}",
-                    if *validated {
-                        "is validated"
-                    } else {
-                        "is not validated"
-                    }
+                    if *validated { "is validated" } else { "is not validated" }
                 )
             }
-            Fact::Trigger {
-                table,
-                name,
-                present,
-            } => write!(f, "trigger {name} on {table} {}", there(present)),
-            Fact::NotNull {
-                table,
-                column,
-                not_null,
-            } => {
-                write!(
-                    f,
-                    "column {table}.{column} {}",
-                    if *not_null {
-                        "refuses NULL"
-                    } else {
-                        "accepts NULL"
-                    }
-                )
+            Fact::Trigger { table, name, present } => write!(f, "trigger {name} on {table} {}", there(present)),
+            Fact::NotNull { table, column, not_null } => {
+                write!(f, "column {table}.{column} {}", if *not_null { "refuses NULL" } else { "accepts NULL" })
             }
-            Fact::Default {
-                table,
-                column,
-                value: None,
-                present,
-            } => {
-                write!(
-                    f,
-                    "column {table}.{column} has {} default",
-                    if *present { "a" } else { "no" }
-                )
+            Fact::Default { table, column, value: None, present } => {
+                write!(f, "column {table}.{column} has {} default", if *present { "a" } else { "no" })
             }
-            Fact::Default {
-                table,
-                column,
-                value: Some(value),
-                present,
-            } => {
-                write!(
-                    f,
-                    "the default of column {table}.{column} {} {value}",
-                    if *present { "is" } else { "is not" }
-                )
+            Fact::Default { table, column, value: Some(value), present } => {
+                write!(f, "the default of column {table}.{column} {} {value}", if *present { "is" } else { "is not" })
             }
             Fact::Function { name, present } => write!(f, "function {name} {}", there(present)),
             Fact::View { name, present } => write!(f, "view {name} {}", there(present)),

@@ -67,10 +67,7 @@ pub fn zones(dialect: Dialect, sql: &str) -> Vec<(Range<usize>, Zone)> {
 pub fn split(dialect: Dialect, sql: &str) -> Result<Vec<String>, Refused> {
     let tokens = tokens(dialect, sql);
     refuse_hidden(dialect, sql, &tokens)?;
-    Ok(cuts(sql, &tokens)
-        .into_iter()
-        .map(|range| sql[range].trim().to_owned())
-        .collect())
+    Ok(cuts(sql, &tokens).into_iter().map(|range| sql[range].trim().to_owned()).collect())
 }
 
 /// The ranges between top-level semicolons that hold code.
@@ -118,10 +115,8 @@ impl Block {
             (Kind::Word, word) => {
                 let word = word.to_ascii_lowercase();
                 if self.words.len() < 12 {
-                    let routine =
-                        ["trigger", "function", "procedure", "event"].contains(&word.as_str());
-                    self.routine |=
-                        routine && self.words.first().is_some_and(|first| first == "create");
+                    let routine = ["trigger", "function", "procedure", "event"].contains(&word.as_str());
+                    self.routine |= routine && self.words.first().is_some_and(|first| first == "create");
                     self.words.push(word.clone());
                 }
                 match word.as_str() {
@@ -132,9 +127,7 @@ impl Block {
                         self.after_end = true;
                     }
                     // `END IF`, `END LOOP` close what was not counted.
-                    "if" | "loop" | "while" | "repeat" if after_end && self.routine => {
-                        self.depth += 1
-                    }
+                    "if" | "loop" | "while" | "repeat" if after_end && self.routine => self.depth += 1,
                     _ => {}
                 }
             }
@@ -152,14 +145,8 @@ pub(super) fn refuse_hidden(dialect: Dialect, sql: &str, tokens: &[Token]) -> Re
     let mut fresh = true;
     for token in tokens {
         let (text, offset) = (&sql[token.span.clone()], token.span.start);
-        if let Some((at, char)) = text
-            .char_indices()
-            .find(|(_, c)| deceives(*c, token.zone()))
-        {
-            return Err(Refused::Lookalike {
-                char,
-                offset: offset + at,
-            });
+        if let Some((at, char)) = text.char_indices().find(|(_, c)| deceives(*c, token.zone())) {
+            return Err(Refused::Lookalike { char, offset: offset + at });
         }
         if !token.closed {
             let what = match token.kind {
@@ -170,13 +157,9 @@ pub(super) fn refuse_hidden(dialect: Dialect, sql: &str, tokens: &[Token]) -> Re
             return Err(Refused::Unterminated { what, offset });
         }
         if token.kind == Kind::Number && !number(text) {
-            return Err(Refused::Unparsable {
-                message: format!("the number in {text} runs into a word"),
-                offset,
-            });
+            return Err(Refused::Unparsable { message: format!("the number in {text} runs into a word"), offset });
         }
-        let version =
-            text.starts_with("/*!") || text.starts_with("/*M!") || text.starts_with("/*m!");
+        let version = text.starts_with("/*!") || text.starts_with("/*M!") || text.starts_with("/*m!");
         if dialect == Dialect::Mysql && token.kind == Kind::Comment && version {
             return Err(Refused::VersionComment { offset });
         }
@@ -184,19 +167,11 @@ pub(super) fn refuse_hidden(dialect: Dialect, sql: &str, tokens: &[Token]) -> Re
         let client = match (dialect, token.kind) {
             (_, Kind::Punct) if text == "\\" => true,
             (Dialect::Sqlite, Kind::Punct) => fresh && text == ".",
-            (Dialect::Mysql, Kind::Word) => {
-                fresh && ["delimiter", "source", "system"].contains(&word.as_str())
-            }
+            (Dialect::Mysql, Kind::Word) => fresh && ["delimiter", "source", "system"].contains(&word.as_str()),
             _ => false,
         };
         if client {
-            let command = sql[offset..]
-                .split_whitespace()
-                .next()
-                .unwrap_or("\\")
-                .chars()
-                .take(20)
-                .collect();
+            let command = sql[offset..].split_whitespace().next().unwrap_or("\\").chars().take(20).collect();
             return Err(Refused::MetaCommand { command, offset });
         }
         if !matches!(token.kind, Kind::Space | Kind::Comment) {
@@ -227,19 +202,12 @@ fn number(text: &str) -> bool {
     let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
     let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    mantissa.matches('.').count() <= 1
-        && digits(&mantissa.replace('.', ""))
-        && !exponent.is_empty()
-        && digits(exponent)
+    mantissa.matches('.').count() <= 1 && digits(&mantissa.replace('.', "")) && !exponent.is_empty() && digits(exponent)
 }
 
 /// All tokens; their spans follow each other without gaps from 0 to the end.
 pub(super) fn tokens(dialect: Dialect, sql: &str) -> Vec<Token> {
-    let mut scanner = Scanner {
-        dialect,
-        sql,
-        at: 0,
-    };
+    let mut scanner = Scanner { dialect, sql, at: 0 };
     let mut out: Vec<Token> = Vec::new();
     // A PostgreSQL string goes on after a line break with the escapes of its first part.
     let mut escapes = false;
@@ -260,11 +228,7 @@ pub(super) fn tokens(dialect: Dialect, sql: &str) -> Vec<Token> {
             Kind::Literal => escapes = continued || text.starts_with(['e', 'E']),
             _ => escapes = false,
         }
-        out.push(Token {
-            kind,
-            span: start..scanner.at,
-            closed,
-        });
+        out.push(Token { kind, span: start..scanner.at, closed });
     }
     out
 }
@@ -274,9 +238,7 @@ fn continues(sql: &str, out: &[Token]) -> bool {
     let mut newline = false;
     for token in out.iter().rev() {
         match token.kind {
-            Kind::Space | Kind::Comment => {
-                newline |= sql[token.span.clone()].contains(['\n', '\r'])
-            }
+            Kind::Space | Kind::Comment => newline |= sql[token.span.clone()].contains(['\n', '\r']),
             Kind::Literal => return newline,
             _ => return false,
         }
@@ -312,19 +274,14 @@ impl<'a> Scanner<'a> {
         let (Some(c), second) = (chars.next(), chars.next()) else {
             return (Kind::Space, true);
         };
-        let (pg, my, lite) = (
-            self.dialect == Dialect::Postgres,
-            self.dialect == Dialect::Mysql,
-            self.dialect == Dialect::Sqlite,
-        );
+        let (pg, my, lite) =
+            (self.dialect == Dialect::Postgres, self.dialect == Dialect::Mysql, self.dialect == Dialect::Sqlite);
         match c {
             _ if c.is_ascii_whitespace() || c == '\x0b' => {
                 self.take(|c| c.is_ascii_whitespace() || c == '\x0b');
                 (Kind::Space, true)
             }
-            '-' if second == Some('-')
-                && (!my || rest[2..].chars().next().is_some_and(|c| c <= ' ')) =>
-            {
+            '-' if second == Some('-') && (!my || rest[2..].chars().next().is_some_and(|c| c <= ' ')) => {
                 self.take(|c| c != '\n' && (!pg || c != '\r'));
                 (Kind::Comment, true)
             }
@@ -373,17 +330,11 @@ impl<'a> Scanner<'a> {
     fn word(&mut self, pg: bool, my: bool) -> (Kind, bool) {
         let start = self.at;
         let rest = self.rest();
-        let unicode = pg
-            && rest.len() > 2
-            && rest.as_bytes()[0].eq_ignore_ascii_case(&b'u')
-            && rest.as_bytes()[1] == b'&';
+        let unicode =
+            pg && rest.len() > 2 && rest.as_bytes()[0].eq_ignore_ascii_case(&b'u') && rest.as_bytes()[1] == b'&';
         if unicode && matches!(rest.as_bytes()[2], b'\'' | b'"') {
             self.at += 2;
-            let (kind, quote) = if rest.as_bytes()[2] == b'"' {
-                (Kind::Quoted, '"')
-            } else {
-                (Kind::Literal, '\'')
-            };
+            let (kind, quote) = if rest.as_bytes()[2] == b'"' { (Kind::Quoted, '"') } else { (Kind::Literal, '\'') };
             return (kind, self.quoted(quote, false));
         }
         self.take(word_part);
@@ -391,9 +342,7 @@ impl<'a> Scanner<'a> {
         let quote = self.rest().starts_with('\'');
         let known = match self.dialect {
             Dialect::Postgres => prefix.len() == 1 && "eEbBxXnN".contains(prefix),
-            Dialect::Mysql => {
-                (prefix.len() == 1 && "bBxXnN".contains(prefix)) || prefix.starts_with('_')
-            }
+            Dialect::Mysql => (prefix.len() == 1 && "bBxXnN".contains(prefix)) || prefix.starts_with('_'),
             Dialect::Sqlite => prefix.eq_ignore_ascii_case("x"),
         };
         if quote && known {
@@ -405,8 +354,7 @@ impl<'a> Scanner<'a> {
 
     fn number(&mut self) {
         self.take(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_');
-        let exponent =
-            self.sql[..self.at].ends_with(['e', 'E']) && self.rest().starts_with(['+', '-']);
+        let exponent = self.sql[..self.at].ends_with(['e', 'E']) && self.rest().starts_with(['+', '-']);
         if exponent && self.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) {
             self.bump();
             self.take(|c| c.is_ascii_digit() || c == '_');
@@ -451,8 +399,7 @@ impl<'a> Scanner<'a> {
 
     fn dollar(&mut self) -> (Kind, bool) {
         let rest = self.rest();
-        let tag =
-            rest[1..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()));
+        let tag = rest[1..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()));
         let Some(tag) = tag.filter(|end| rest[1 + end..].starts_with('$')) else {
             self.bump();
             return (Kind::Punct, true);

@@ -19,40 +19,22 @@ pub fn check_read_only(dialect: Dialect, sql: &str) -> Result<(), Refused> {
     if let Some((what, because)) = inner_write(&words).filter(|_| statement.class != Class::Ddl) {
         return Err(Refused::SideEffect { what, because });
     }
-    if dialect == Dialect::Mysql
-        && words
-            .all
-            .windows(2)
-            .any(|pair| pair[0].punct(":") && pair[1].punct("="))
-    {
-        return Err(Refused::SideEffect {
-            what: ":=".to_owned(),
-            because: "it sets a variable of the session",
-        });
+    if dialect == Dialect::Mysql && words.all.windows(2).any(|pair| pair[0].punct(":") && pair[1].punct("=")) {
+        return Err(Refused::SideEffect { what: ":=".to_owned(), because: "it sets a variable of the session" });
     }
     // The argument of a reading pragma looks like a call.
-    let calls = if statement.kind == "PRAGMA" {
-        Vec::new()
-    } else {
-        calls(&words)
-    };
+    let calls = if statement.kind == "PRAGMA" { Vec::new() } else { calls(&words) };
     for call in calls {
         match functions::verdict(dialect, &call) {
             Verdict::Harmless | Verdict::Volatile => {}
             Verdict::Unknown => return Err(Refused::UnknownFunction { name: call }),
             Verdict::Dangerous(_, because) => {
-                return Err(Refused::DangerousFunction {
-                    name: call,
-                    because,
-                });
+                return Err(Refused::DangerousFunction { name: call, because });
             }
         }
     }
     if statement.class != Class::Read {
-        return Err(Refused::NotARead {
-            kind: statement.kind,
-            class: statement.class,
-        });
+        return Err(Refused::NotARead { kind: statement.kind, class: statement.class });
     }
     Ok(())
 }
@@ -65,19 +47,12 @@ pub(super) fn inner_write(words: &Words<'_>) -> Option<(String, &'static str)> {
         let previous = |text: &str| at > 0 && all[at - 1].is(text);
         let qualified = at > 0 && all[at - 1].punct(".");
         let called = all.get(at + 1).is_some_and(|w| w.punct("("));
-        let locks = word.is("for")
-            && (next(1, "update") || next(1, "share") || next(1, "no") || next(1, "key"));
+        let locks = word.is("for") && (next(1, "update") || next(1, "share") || next(1, "no") || next(1, "key"));
         if locks || (word.is("lock") && next(1, "in")) {
-            let mode = if next(1, "share") {
-                "FOR SHARE"
-            } else {
-                "FOR UPDATE"
-            };
+            let mode = if next(1, "share") { "FOR SHARE" } else { "FOR UPDATE" };
             return Some((mode.to_owned(), "it locks the rows it reads"));
         }
-        let verb = ["insert", "delete", "merge", "update"]
-            .iter()
-            .any(|verb| word.is(verb));
+        let verb = ["insert", "delete", "merge", "update"].iter().any(|verb| word.is(verb));
         if at > 0 && verb && !qualified && !called && !previous("for") && !previous("key") {
             return Some((word.text.to_ascii_uppercase(), "it changes rows"));
         }
@@ -106,9 +81,7 @@ pub(super) fn raise_by_calls(words: &Words<'_>, statement: &mut Statement) {
 
 /// Whether a call gives another answer for each row, as far as is known.
 pub(super) fn calls_volatile(words: &Words<'_>) -> bool {
-    calls(words)
-        .iter()
-        .any(|call| !matches!(functions::verdict(words.dialect, call), Verdict::Harmless))
+    calls(words).iter().any(|call| !matches!(functions::verdict(words.dialect, call), Verdict::Harmless))
 }
 
 /// Every function that is called, with its schema where one is written (`pg_catalog.` dropped).
@@ -116,30 +89,19 @@ fn calls(words: &Words<'_>) -> Vec<String> {
     let all = &words.all;
     let mut out = Vec::new();
     for at in 0..all.len() {
-        if !all[at].named()
-            || !all.get(at + 1).is_some_and(|w| w.punct("("))
-            || not_a_call(words, at)
-        {
+        if !all[at].named() || !all.get(at + 1).is_some_and(|w| w.punct("(")) || not_a_call(words, at) {
             continue;
         }
         let mut start = at;
         while start >= 2 && all[start - 1].punct(".") && all[start - 2].named() {
             start -= 2;
         }
-        let parts: Vec<&str> = all[start..=at]
-            .iter()
-            .step_by(2)
-            .map(|w| w.text.as_str())
-            .collect();
+        let parts: Vec<&str> = all[start..=at].iter().step_by(2).map(|w| w.text.as_str()).collect();
         let name = match parts.as_slice() {
             ["pg_catalog", rest @ ..] if words.dialect == Dialect::Postgres => rest.join("."),
             parts => parts.join("."),
         };
-        out.push(if words.dialect == Dialect::Postgres {
-            name
-        } else {
-            name.to_ascii_lowercase()
-        });
+        out.push(if words.dialect == Dialect::Postgres { name } else { name.to_ascii_lowercase() });
     }
     out
 }
@@ -156,11 +118,7 @@ fn not_a_call(words: &Words<'_>, at: usize) -> bool {
         return false;
     };
     // `x AS varchar(3)`, `f(…) AS t(a, b)`, `WITH t(a) AS`.
-    if ["as", "with", "recursive", "ordinality"]
-        .iter()
-        .any(|w| before.is(w))
-        || before.punct(":")
-    {
+    if ["as", "with", "recursive", "ordinality"].iter().any(|w| before.is(w)) || before.punct(":") {
         return true;
     }
     if before.punct(",") && column_list_of_with(words, at) {
@@ -168,42 +126,32 @@ fn not_a_call(words: &Words<'_>, at: usize) -> bool {
     }
     // `FROM (…) t(a)` and `FROM f(…) t(a)`; but `SELECT DISTINCT ON (…) f(…)` calls.
     if words.dialect == Dialect::Postgres && before.punct(")") {
-        return opening(words, at - 1)
-            .and_then(|open| open.checked_sub(1))
-            .is_some_and(|i| {
-                let head = &all[i];
-                head.is("from")
-                    || head.is("join")
-                    || head.is("lateral")
-                    || head.punct(",")
-                    || (head.named() && !functions::grammar(words.dialect, head))
-            });
+        return opening(words, at - 1).and_then(|open| open.checked_sub(1)).is_some_and(|i| {
+            let head = &all[i];
+            head.is("from")
+                || head.is("join")
+                || head.is("lateral")
+                || head.punct(",")
+                || (head.named() && !functions::grammar(words.dialect, head))
+        });
     }
     // `INSERT INTO t (a, b)`.
     let mut start = at;
     while start >= 2 && all[start - 1].punct(".") {
         start -= 2;
     }
-    start
-        .checked_sub(1)
-        .is_some_and(|i| all[i].is("into") || all[i].is("references"))
+    start.checked_sub(1).is_some_and(|i| all[i].is("into") || all[i].is("references"))
 }
 
 /// `, t(a) AS (SELECT …`: the words after AS ( are reserved, so that no column definition can look the same.
 fn column_list_of_with(words: &Words<'_>, at: usize) -> bool {
-    let mut cursor = Words {
-        at: at + 1,
-        ..words.clone()
-    };
+    let mut cursor = Words { at: at + 1, ..words.clone() };
     cursor.parens();
     if !cursor.eat(&["as"]) {
         return false;
     }
     let _ = cursor.eat(&["not", "materialized"]) || cursor.eat(&["materialized"]);
-    cursor.eat_punct("(")
-        && ["select", "with", "table"]
-            .iter()
-            .any(|w| cursor.ahead(&[w]))
+    cursor.eat_punct("(") && ["select", "with", "table"].iter().any(|w| cursor.ahead(&[w]))
 }
 
 fn opening(words: &Words<'_>, close: usize) -> Option<usize> {

@@ -19,23 +19,16 @@ pub enum Refused {
         "a version comment (/*! or /*M!) at byte {offset} runs on some servers and is skipped by others: write the statement plainly"
     )]
     VersionComment { offset: usize },
-    #[error(
-        "{command} at byte {offset} is a command of the client program, not SQL: write the SQL that it stands for"
-    )]
+    #[error("{command} at byte {offset} is a command of the client program, not SQL: write the SQL that it stands for")]
     MetaCommand { command: String, offset: usize },
     #[error("the character {shown} at byte {offset} is invisible or looks like another one: retype the text there", shown = shown(*char))]
     Lookalike { char: char, offset: usize },
     #[error("nested or chained deeper than {limit}: write it flatter")]
     TooDeep { limit: usize },
-    #[error(
-        "the name {name:?} is not a plain identifier: use a letter or _, then up to 62 letters, digits, _ or $"
-    )]
+    #[error("the name {name:?} is not a plain identifier: use a letter or _, then up to 62 letters, digits, _ or $")]
     Name { name: String },
     #[error("{kind} is not a read: it {class}. Give it a step of its own")]
-    NotARead {
-        kind: &'static str,
-        class: super::Class,
-    },
+    NotARead { kind: &'static str, class: super::Class },
     #[error("{what} has no place in a read-only check: {because}")]
     SideEffect { what: String, because: &'static str },
     #[error(
@@ -50,9 +43,5 @@ pub enum Refused {
 
 /// Invisible characters by their code point, others also as they are.
 fn shown(c: char) -> String {
-    if c.is_alphanumeric() {
-        format!("{c:?} (U+{:04X})", u32::from(c))
-    } else {
-        format!("U+{:04X}", u32::from(c))
-    }
+    if c.is_alphanumeric() { format!("{c:?} (U+{:04X})", u32::from(c)) } else { format!("U+{:04X}", u32::from(c)) }
 }

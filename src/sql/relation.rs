@@ -28,9 +28,7 @@ pub fn tables_and_columns(dialect: Dialect, sql: &str) -> Result<Touched, Refuse
 /// As [`super::parse_one`].
 pub fn is_relative_update(dialect: Dialect, sql: &str) -> Result<bool, Refused> {
     let words = dialect::one(dialect, sql)?;
-    Ok(assignments(&words)
-        .iter()
-        .any(|assignment| assignment.relative))
+    Ok(assignments(&words).iter().any(|assignment| assignment.relative))
 }
 
 struct Assignment {
@@ -57,10 +55,7 @@ pub(super) fn touched(words: &Words<'_>) -> Touched {
         let before = |n: usize| at.checked_sub(n).and_then(|i| words.all.get(i));
         let after = |text: &str| before(1).is_some_and(|w| w.is(text));
         cursor.at += 1;
-        let mut next = Level {
-            expect: false,
-            ..level
-        };
+        let mut next = Level { expect: false, ..level };
         if word.punct("(") {
             // `extract(epoch FROM x)` and its like have a FROM that names no table.
             let function = ["extract", "substring", "trim", "overlay", "position"];
@@ -68,10 +63,7 @@ pub(super) fn touched(words: &Words<'_>) -> Touched {
             if let Some(last) = levels.last_mut() {
                 last.expect = false;
             }
-            levels.push(Level {
-                from: level.expect,
-                expect: level.expect && !quiet,
-            });
+            levels.push(Level { from: level.expect, expect: level.expect && !quiet });
             if quiet {
                 let start = cursor.at - 1;
                 cursor.at = start;
@@ -169,15 +161,11 @@ fn push(name: Option<super::words::Name>, into: &mut Vec<String>, except: &[Stri
 fn ctes(words: &Words<'_>) -> Vec<String> {
     let mut out = Vec::new();
     for at in 0..words.all.len() {
-        let starts =
-            words.all[at].is("with") || words.all[at].is("recursive") || words.all[at].punct(",");
+        let starts = words.all[at].is("with") || words.all[at].is("recursive") || words.all[at].punct(",");
         if !starts {
             continue;
         }
-        let mut cursor = Words {
-            at: at + 1,
-            ..words.clone()
-        };
+        let mut cursor = Words { at: at + 1, ..words.clone() };
         cursor.eat(&["recursive"]);
         let Some(name) = cursor.ident() else { continue };
         cursor.parens();
@@ -229,24 +217,14 @@ fn assignments(words: &Words<'_>) -> Vec<Assignment> {
         }
         let (mut end, mut depth) = (at + 1, 0usize);
         while let Some(word) = words.all.get(end) {
-            let stop = ["where", "from", "returning", "when", "order", "limit"]
-                .iter()
-                .any(|w| word.is(w));
+            let stop = ["where", "from", "returning", "when", "order", "limit"].iter().any(|w| word.is(w));
             if depth == 0 && (stop || word.punct(")")) {
                 break;
             }
-            depth = if word.punct("(") {
-                depth + 1
-            } else {
-                depth.saturating_sub(usize::from(word.punct(")")))
-            };
+            depth = if word.punct("(") { depth + 1 } else { depth.saturating_sub(usize::from(word.punct(")"))) };
             end += 1;
         }
-        let list = Words {
-            at: at + 1,
-            all: words.all[..end].into(),
-            ..words.clone()
-        };
+        let list = Words { at: at + 1, all: words.all[..end].into(), ..words.clone() };
         for mut piece in list.pieces() {
             let grouped = piece.eat_punct("(");
             let mut targets = Vec::new();
@@ -276,9 +254,7 @@ fn own_names(words: &Words<'_>) -> Vec<String> {
                 out.extend([name.key(), name.last_part().key()]);
                 cursor.eat_punct("*");
                 let explicit = cursor.eat(&["as"]);
-                if (explicit || !cursor.ahead(&["set"]))
-                    && !cursor.peek().is_some_and(|w| w.punct("("))
-                {
+                if (explicit || !cursor.ahead(&["set"])) && !cursor.peek().is_some_and(|w| w.punct("(")) {
                     out.extend(cursor.ident().map(|alias| alias.key()));
                 }
             }

@@ -65,9 +65,7 @@ impl Statement {
             lock: None,
             cost: Cost::Unknown,
             transactional: true,
-            reverse: Reverse::None {
-                because: "no reverse is known for this statement".to_owned(),
-            },
+            reverse: Reverse::None { because: "no reverse is known for this statement".to_owned() },
             old_code: OldCode::unknown(),
             done: Vec::new(),
             calls: Vec::new(),
@@ -147,19 +145,11 @@ pub struct Object {
 
 impl Object {
     pub(super) fn new(kind: ObjectKind, name: impl Into<String>) -> Object {
-        Object {
-            kind,
-            name: name.into(),
-            table: None,
-        }
+        Object { kind, name: name.into(), table: None }
     }
 
     pub(super) fn of(kind: ObjectKind, table: &str, name: impl Into<String>) -> Object {
-        Object {
-            kind,
-            name: name.into(),
-            table: Some(table.to_owned()),
-        }
+        Object { kind, name: name.into(), table: Some(table.to_owned()) }
     }
 }
 
@@ -192,54 +182,21 @@ pub struct Lock {
 }
 
 impl Lock {
-    pub const ACCESS_SHARE: Lock = Lock {
-        mode: "ACCESS SHARE",
-        blocks: Blocks::SchemaChanges,
-    };
-    pub const ROW_SHARE: Lock = Lock {
-        mode: "ROW SHARE",
-        blocks: Blocks::SchemaChanges,
-    };
-    pub const ROW_EXCLUSIVE: Lock = Lock {
-        mode: "ROW EXCLUSIVE",
-        blocks: Blocks::SchemaChanges,
-    };
-    pub const SHARE_UPDATE_EXCLUSIVE: Lock = Lock {
-        mode: "SHARE UPDATE EXCLUSIVE",
-        blocks: Blocks::SchemaChanges,
-    };
-    pub const SHARE: Lock = Lock {
-        mode: "SHARE",
-        blocks: Blocks::Writes,
-    };
-    pub const SHARE_ROW_EXCLUSIVE: Lock = Lock {
-        mode: "SHARE ROW EXCLUSIVE",
-        blocks: Blocks::Writes,
-    };
-    pub const EXCLUSIVE: Lock = Lock {
-        mode: "EXCLUSIVE",
-        blocks: Blocks::Writes,
-    };
-    pub const ACCESS_EXCLUSIVE: Lock = Lock {
-        mode: "ACCESS EXCLUSIVE",
-        blocks: Blocks::ReadsAndWrites,
-    };
+    pub const ACCESS_SHARE: Lock = Lock { mode: "ACCESS SHARE", blocks: Blocks::SchemaChanges };
+    pub const ROW_SHARE: Lock = Lock { mode: "ROW SHARE", blocks: Blocks::SchemaChanges };
+    pub const ROW_EXCLUSIVE: Lock = Lock { mode: "ROW EXCLUSIVE", blocks: Blocks::SchemaChanges };
+    pub const SHARE_UPDATE_EXCLUSIVE: Lock = Lock { mode: "SHARE UPDATE EXCLUSIVE", blocks: Blocks::SchemaChanges };
+    pub const SHARE: Lock = Lock { mode: "SHARE", blocks: Blocks::Writes };
+    pub const SHARE_ROW_EXCLUSIVE: Lock = Lock { mode: "SHARE ROW EXCLUSIVE", blocks: Blocks::Writes };
+    pub const EXCLUSIVE: Lock = Lock { mode: "EXCLUSIVE", blocks: Blocks::Writes };
+    pub const ACCESS_EXCLUSIVE: Lock = Lock { mode: "ACCESS EXCLUSIVE", blocks: Blocks::ReadsAndWrites };
     /// SQLite has one writer for the whole file; with WAL the readers go on.
-    pub const DATABASE_WRITE: Lock = Lock {
-        mode: "database write",
-        blocks: Blocks::Writes,
-    };
+    pub const DATABASE_WRITE: Lock = Lock { mode: "database write", blocks: Blocks::Writes };
     /// MySQL and MariaDB: an exclusive metadata lock at the start and the end, whatever the algorithm.
-    pub const METADATA: Lock = Lock {
-        mode: "exclusive metadata",
-        blocks: Blocks::ReadsAndWrites,
-    };
+    pub const METADATA: Lock = Lock { mode: "exclusive metadata", blocks: Blocks::ReadsAndWrites };
 
     /// MySQL and MariaDB: held to the end of the transaction by every statement on rows.
-    pub const SHARED_METADATA: Lock = Lock {
-        mode: "shared metadata",
-        blocks: Blocks::SchemaChanges,
-    };
+    pub const SHARED_METADATA: Lock = Lock { mode: "shared metadata", blocks: Blocks::SchemaChanges };
 
     /// `ACCESS EXCLUSIVE lock: blocks reads, writes and schema changes`.
     pub fn words(&self) -> String {
@@ -315,35 +272,19 @@ pub struct OldCode {
 
 impl OldCode {
     pub(super) fn fine(because: &str) -> OldCode {
-        OldCode {
-            reads_broken: false,
-            writes_broken: false,
-            because: because.to_owned(),
-        }
+        OldCode { reads_broken: false, writes_broken: false, because: because.to_owned() }
     }
 
     pub(super) fn reads(because: impl Into<String>) -> OldCode {
-        OldCode {
-            reads_broken: true,
-            writes_broken: false,
-            because: because.into(),
-        }
+        OldCode { reads_broken: true, writes_broken: false, because: because.into() }
     }
 
     pub(super) fn writes(because: impl Into<String>) -> OldCode {
-        OldCode {
-            reads_broken: false,
-            writes_broken: true,
-            because: because.into(),
-        }
+        OldCode { reads_broken: false, writes_broken: true, because: because.into() }
     }
 
     pub(super) fn both(because: impl Into<String>) -> OldCode {
-        OldCode {
-            reads_broken: true,
-            writes_broken: true,
-            because: because.into(),
-        }
+        OldCode { reads_broken: true, writes_broken: true, because: because.into() }
     }
 
     /// Not known counts as broken.

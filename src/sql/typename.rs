@@ -6,11 +6,7 @@ pub(super) fn canonical(written: &str) -> String {
     if !text.contains('"') {
         text = text.to_ascii_lowercase();
     }
-    let text = text
-        .replace(" (", "(")
-        .replace("( ", "(")
-        .replace(" )", ")")
-        .replace(", ", ",");
+    let text = text.replace(" (", "(").replace("( ", "(").replace(" )", ")").replace(", ", ",");
     let text = text.strip_prefix("pg_catalog.").unwrap_or(&text);
     let (text, array) = match text.find('[') {
         Some(at) => (text[..at].trim_end(), "[]"),
@@ -18,16 +14,10 @@ pub(super) fn canonical(written: &str) -> String {
     };
     // `timestamp(3) with time zone` keeps its precision in the middle.
     let (base, args, tail) = match (text.find('('), text.find(')')) {
-        (Some(open), Some(close)) if open < close => {
-            (&text[..open], &text[open..=close], text[close + 1..].trim())
-        }
+        (Some(open), Some(close)) if open < close => (&text[..open], &text[open..=close], text[close + 1..].trim()),
         _ => (text, "", ""),
     };
-    let full = if tail.is_empty() {
-        base.to_owned()
-    } else {
-        format!("{base} {tail}")
-    };
+    let full = if tail.is_empty() { base.to_owned() } else { format!("{base} {tail}") };
     let (name, zone) = match full.as_str() {
         "int" | "int4" | "integer" => ("integer", ""),
         "int8" | "bigint" => ("bigint", ""),

@@ -8,9 +8,7 @@ use super::{Dialect, alter, create, dml, drop};
 pub(super) fn classify(words: Words<'_>) -> Statement {
     let first = words.peek().map(|w| w.text.clone()).unwrap_or_default();
     let known = match first.as_str() {
-        "alter"
-            if words.ahead(&["alter", "table"]) || words.ahead(&["alter", "foreign", "table"]) =>
-        {
+        "alter" if words.ahead(&["alter", "table"]) || words.ahead(&["alter", "foreign", "table"]) => {
             alter::table(words.clone())
         }
         "alter" => alter::type_(words.clone()).or_else(|| other_alter(words.clone())),
@@ -24,10 +22,7 @@ pub(super) fn classify(words: Words<'_>) -> Statement {
         _ => dml::dml(words.clone()).or_else(|| plain(words.clone())),
     };
     let statement = known.unwrap_or_else(|| {
-        Statement::unknown(format!(
-            "{} is not a statement that is known here",
-            first.to_ascii_uppercase()
-        ))
+        Statement::unknown(format!("{} is not a statement that is known here", first.to_ascii_uppercase()))
     });
     in_dialect(words.dialect, statement)
 }
@@ -39,13 +34,7 @@ fn in_dialect(dialect: Dialect, mut statement: Statement) -> Statement {
         Dialect::Postgres => {}
         Dialect::Sqlite => statement.lock = statement.lock.map(|_| Lock::DATABASE_WRITE),
         Dialect::Mysql => {
-            statement.lock = statement.lock.map(|_| {
-                if changes {
-                    Lock::METADATA
-                } else {
-                    Lock::SHARED_METADATA
-                }
-            });
+            statement.lock = statement.lock.map(|_| if changes { Lock::METADATA } else { Lock::SHARED_METADATA });
             // DDL commits by itself.
             statement.transactional &= !changes;
         }
@@ -66,11 +55,7 @@ fn explain(mut words: Words<'_>) -> Option<Statement> {
         inside.parens();
         let options = &words.all[from..inside.at];
         // `EXPLAIN (SELECT 1)` has a query in the parentheses.
-        if !options.iter().any(|w| {
-            ["select", "with", "values", "table"]
-                .iter()
-                .any(|q| w.is(q))
-        }) {
+        if !options.iter().any(|w| ["select", "with", "values", "table"].iter().any(|q| w.is(q))) {
             analyze |= options.iter().any(|w| w.is("analyze") || w.is("analyse"));
             words.at = inside.at;
         }
@@ -78,26 +63,12 @@ fn explain(mut words: Words<'_>) -> Option<Statement> {
     // Whatever stands between: with ANALYZE in it, the statement runs.
     analyze |= words.ahead(&["analyze"]);
     words.eat(&["analyze"]);
-    let rest = Words {
-        all: words.all[words.at.min(words.all.len())..].into(),
-        at: 0,
-        ..words
-    };
+    let rest = Words { all: words.all[words.at.min(words.all.len())..].into(), at: 0, ..words };
     let inner = classify(rest);
-    let mut statement = Statement::new(
-        Class::Read,
-        if analyze {
-            "EXPLAIN ANALYZE"
-        } else {
-            "EXPLAIN"
-        },
-    );
+    let mut statement = Statement::new(Class::Read, if analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
     if analyze {
         // It runs the statement; even a read is not a plan only.
-        statement = Statement {
-            kind: "EXPLAIN ANALYZE",
-            ..inner
-        };
+        statement = Statement { kind: "EXPLAIN ANALYZE", ..inner };
         statement.raise(Class::Utility);
         return Some(statement);
     }
@@ -105,9 +76,7 @@ fn explain(mut words: Words<'_>) -> Option<Statement> {
     statement.calls = inner.calls;
     statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("it only reads");
-    statement.reverse = Reverse::None {
-        because: "it only reads: there is nothing to undo".to_owned(),
-    };
+    statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
     Some(statement)
 }
 
@@ -118,11 +87,7 @@ fn grant(mut words: Words<'_>) -> Option<Statement> {
     }
     let kind = if grants { "GRANT" } else { "REVOKE" };
     let from = words.at;
-    let (link, opposite, back) = if grants {
-        ("to", "REVOKE", "FROM")
-    } else {
-        ("from", "GRANT", "TO")
-    };
+    let (link, opposite, back) = if grants { ("to", "REVOKE", "FROM") } else { ("from", "GRANT", "TO") };
     let mut on = None;
     while !words.done() && !words.ahead(&[link]) {
         if words.ahead(&["on"]) {
@@ -140,10 +105,7 @@ fn grant(mut words: Words<'_>) -> Option<Statement> {
     let to = words.text(roles, words.at).to_owned();
     let mut statement = Statement::new(Class::Ddl, kind);
     if let Some(at) = on {
-        let mut object = Words {
-            at,
-            ..words.clone()
-        };
+        let mut object = Words { at, ..words.clone() };
         let (kind, plain) = [
             ("schema", ObjectKind::Schema),
             ("sequence", ObjectKind::Sequence),
@@ -180,8 +142,7 @@ fn grant(mut words: Words<'_>) -> Option<Statement> {
 }
 
 fn copy(words: Words<'_>) -> Option<Statement> {
-    let outside =
-        words.later(&["program"]) || (words.later(&["to"]) && !words.later(&["to", "stdout"]));
+    let outside = words.later(&["program"]) || (words.later(&["to"]) && !words.later(&["to", "stdout"]));
     let from = words.later(&["from"]);
     let class = match (outside, from) {
         (true, _) => Class::Irreversible,
@@ -190,11 +151,7 @@ fn copy(words: Words<'_>) -> Option<Statement> {
     };
     let mut statement = Statement::new(class, "COPY");
     let mut cursor = Words { at: 1, ..words };
-    statement.objects.extend(
-        cursor
-            .name()
-            .map(|name| Object::new(ObjectKind::Table, name.key())),
-    );
+    statement.objects.extend(cursor.name().map(|name| Object::new(ObjectKind::Table, name.key())));
     if from {
         statement.lock = Some(Lock::ROW_EXCLUSIVE);
         let what = "the keys of the rows it writes".to_owned();
@@ -217,11 +174,8 @@ fn pragma(mut words: Words<'_>) -> Option<Statement> {
     let known = |list: &str| list.split_whitespace().any(|known| known == name);
     let argument = !words.done();
     let assigned = words.peek().is_some_and(|w| w.punct("="));
-    let class = if (known(TELLING) && !assigned) || (known(SETTINGS) && !argument) {
-        Class::Read
-    } else {
-        Class::Utility
-    };
+    let class =
+        if (known(TELLING) && !assigned) || (known(SETTINGS) && !argument) { Class::Read } else { Class::Utility };
     let mut statement = Statement::new(class, "PRAGMA");
     statement.transactional = class == Class::Read;
     Some(statement)
@@ -231,57 +185,26 @@ fn pragma(mut words: Words<'_>) -> Option<Statement> {
 fn other_alter(mut words: Words<'_>) -> Option<Statement> {
     words.eat(&["alter"]).then_some(())?;
     let things: [(&[&str], &str, &'static str, ObjectKind); 6] = [
-        (
-            &["index"],
-            "INDEX",
-            "ALTER INDEX … RENAME TO",
-            ObjectKind::Index,
-        ),
+        (&["index"], "INDEX", "ALTER INDEX … RENAME TO", ObjectKind::Index),
         (
             &["materialized", "view"],
             "MATERIALIZED VIEW",
             "ALTER MATERIALIZED VIEW … RENAME TO",
             ObjectKind::MaterializedView,
         ),
-        (
-            &["view"],
-            "VIEW",
-            "ALTER VIEW … RENAME TO",
-            ObjectKind::View,
-        ),
-        (
-            &["sequence"],
-            "SEQUENCE",
-            "ALTER SEQUENCE … RENAME TO",
-            ObjectKind::Sequence,
-        ),
-        (
-            &["schema"],
-            "SCHEMA",
-            "ALTER SCHEMA … RENAME TO",
-            ObjectKind::Schema,
-        ),
-        (
-            &["domain"],
-            "DOMAIN",
-            "ALTER DOMAIN … RENAME TO",
-            ObjectKind::Type,
-        ),
+        (&["view"], "VIEW", "ALTER VIEW … RENAME TO", ObjectKind::View),
+        (&["sequence"], "SEQUENCE", "ALTER SEQUENCE … RENAME TO", ObjectKind::Sequence),
+        (&["schema"], "SCHEMA", "ALTER SCHEMA … RENAME TO", ObjectKind::Schema),
+        (&["domain"], "DOMAIN", "ALTER DOMAIN … RENAME TO", ObjectKind::Type),
     ];
-    let outside = ["system", "database", "tablespace"]
-        .iter()
-        .any(|word| words.ahead(&[word]));
+    let outside = ["system", "database", "tablespace"].iter().any(|word| words.ahead(&[word]));
     let mut statement = Statement::new(Class::Ddl, "ALTER");
     statement.transactional = !outside && words.dialect != Dialect::Mysql;
     let what = "the definition as it was".to_owned();
     statement.reverse = Reverse::NeedsSaved { what, sql: None };
     let Some((_, noun, kind, object)) = things.iter().find(|(head, ..)| words.eat(head)) else {
         words.at += 1;
-        statement.objects.extend(
-            words
-                .name()
-                .map(|name| Object::new(ObjectKind::Other, name.key())),
-        );
+        statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Other, name.key())));
         return Some(statement);
     };
     words.eat(&["if", "exists"]);
@@ -290,11 +213,7 @@ fn other_alter(mut words: Words<'_>) -> Option<Statement> {
     if words.eat(&["rename", "to"]) {
         let new = name.sibling(&words.ident()?);
         let fact = |name: String, present| match object {
-            ObjectKind::Index => Some(Fact::Index {
-                name,
-                valid: false,
-                present,
-            }),
+            ObjectKind::Index => Some(Fact::Index { name, valid: false, present }),
             ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View { name, present }),
             ObjectKind::Schema => Some(Fact::Schema { name, present }),
             ObjectKind::Type => Some(Fact::Type { name, present }),
@@ -303,25 +222,15 @@ fn other_alter(mut words: Words<'_>) -> Option<Statement> {
         statement.kind = kind;
         statement.cost = Cost::CatalogOnly;
         let locks = !matches!(object, ObjectKind::Schema | ObjectKind::Type);
-        let mode = if *object == ObjectKind::Index {
-            Lock::SHARE_UPDATE_EXCLUSIVE
-        } else {
-            Lock::ACCESS_EXCLUSIVE
-        };
+        let mode = if *object == ObjectKind::Index { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE };
         statement.lock = locks.then_some(mode);
         statement.old_code = match object {
             ObjectKind::Index => OldCode::fine("an index changes no answer"),
             _ => OldCode::both(format!("older code still says {}", name.key())),
         };
-        statement.reverse = Reverse::Exact(format!(
-            "ALTER {noun} {} RENAME TO {}",
-            new.source(),
-            name.last_part().source()
-        ));
-        statement.done = fact(new.key(), true)
-            .into_iter()
-            .chain(fact(name.key(), false))
-            .collect();
+        statement.reverse =
+            Reverse::Exact(format!("ALTER {noun} {} RENAME TO {}", new.source(), name.last_part().source()));
+        statement.done = fact(new.key(), true).into_iter().chain(fact(name.key(), false)).collect();
     }
     Some(statement)
 }
@@ -336,44 +245,14 @@ const PLAIN: [(&[&str], Class, &str, bool); 56] = [
     (&["abort"], Class::Transaction, "ABORT", true),
     (&["savepoint"], Class::Transaction, "SAVEPOINT", true),
     (&["release"], Class::Transaction, "RELEASE SAVEPOINT", true),
-    (
-        &["prepare", "transaction"],
-        Class::Irreversible,
-        "PREPARE TRANSACTION",
-        true,
-    ),
-    (
-        &["set", "transaction"],
-        Class::Transaction,
-        "SET TRANSACTION",
-        true,
-    ),
-    (
-        &["set", "session", "characteristics"],
-        Class::Transaction,
-        "SET SESSION CHARACTERISTICS",
-        true,
-    ),
-    (
-        &["set", "session", "transaction"],
-        Class::Transaction,
-        "SET SESSION TRANSACTION",
-        true,
-    ),
-    (
-        &["set", "autocommit"],
-        Class::Transaction,
-        "SET autocommit",
-        true,
-    ),
+    (&["prepare", "transaction"], Class::Irreversible, "PREPARE TRANSACTION", true),
+    (&["set", "transaction"], Class::Transaction, "SET TRANSACTION", true),
+    (&["set", "session", "characteristics"], Class::Transaction, "SET SESSION CHARACTERISTICS", true),
+    (&["set", "session", "transaction"], Class::Transaction, "SET SESSION TRANSACTION", true),
+    (&["set", "autocommit"], Class::Transaction, "SET autocommit", true),
     (&["set", "global"], Class::Utility, "SET GLOBAL", false),
     (&["set", "persist"], Class::Utility, "SET PERSIST", false),
-    (
-        &["set", "password"],
-        Class::Irreversible,
-        "SET PASSWORD",
-        false,
-    ),
+    (&["set", "password"], Class::Irreversible, "SET PASSWORD", false),
     (&["set"], Class::Session, "SET", true),
     (&["reset"], Class::Session, "RESET", true),
     (&["discard"], Class::Session, "DISCARD", false),
@@ -401,12 +280,7 @@ const PLAIN: [(&[&str], Class, &str, bool); 56] = [
     (&["reindex"], Class::Utility, "REINDEX", true),
     (&["checkpoint"], Class::Utility, "CHECKPOINT", false),
     (&["notify"], Class::Utility, "NOTIFY", true),
-    (
-        &["refresh", "materialized", "view"],
-        Class::Utility,
-        "REFRESH MATERIALIZED VIEW",
-        true,
-    ),
+    (&["refresh", "materialized", "view"], Class::Utility, "REFRESH MATERIALIZED VIEW", true),
     (&["attach"], Class::Utility, "ATTACH", false),
     (&["detach"], Class::Utility, "DETACH", false),
     (&["flush"], Class::Utility, "FLUSH", false),
@@ -430,9 +304,7 @@ fn plain(mut words: Words<'_>) -> Option<Statement> {
     match *kind {
         "SHOW" => {
             statement.old_code = OldCode::fine("it only reads");
-            statement.reverse = Reverse::None {
-                because: "it only reads: there is nothing to undo".to_owned(),
-            };
+            statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
         }
         "LOCK" => {
             words.eat(&["table"]);
@@ -441,61 +313,30 @@ fn plain(mut words: Words<'_>) -> Option<Statement> {
             } else {
                 Lock::SHARE
             });
-            statement.objects.extend(
-                words
-                    .name()
-                    .map(|name| Object::new(ObjectKind::Table, name.key())),
-            );
+            statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Table, name.key())));
         }
         "VACUUM" | "CLUSTER" | "ANALYZE" => {
             let full = *kind == "CLUSTER" || words.contains("full");
             words.parens();
-            while ["full", "verbose", "analyze", "freeze"]
-                .iter()
-                .any(|word| words.eat(&[word]))
-            {}
-            statement.objects.extend(
-                words
-                    .name()
-                    .map(|name| Object::new(ObjectKind::Table, name.key())),
-            );
-            statement.lock = Some(if full {
-                Lock::ACCESS_EXCLUSIVE
-            } else {
-                Lock::SHARE_UPDATE_EXCLUSIVE
-            });
+            while ["full", "verbose", "analyze", "freeze"].iter().any(|word| words.eat(&[word])) {}
+            statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Table, name.key())));
+            statement.lock = Some(if full { Lock::ACCESS_EXCLUSIVE } else { Lock::SHARE_UPDATE_EXCLUSIVE });
             statement.cost = if full { Cost::Rewrite } else { Cost::Scan };
             statement.old_code = OldCode::fine("the rows are the same");
         }
         "REINDEX" => {
             let concurrently = words.contains("concurrently");
-            statement.lock = Some(if concurrently {
-                Lock::SHARE_UPDATE_EXCLUSIVE
-            } else {
-                Lock::ACCESS_EXCLUSIVE
-            });
+            statement.lock = Some(if concurrently { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE });
             statement.cost = Cost::IndexBuild;
             statement.transactional = !concurrently;
             words.at = words.all.len().saturating_sub(1);
-            statement.objects.extend(
-                words
-                    .name()
-                    .map(|name| Object::new(ObjectKind::Other, name.key())),
-            );
+            statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Other, name.key())));
             statement.old_code = OldCode::fine("an index changes no answer");
         }
         "REFRESH MATERIALIZED VIEW" => {
             let concurrently = words.eat(&["concurrently"]);
-            statement.lock = Some(if concurrently {
-                Lock::EXCLUSIVE
-            } else {
-                Lock::ACCESS_EXCLUSIVE
-            });
-            statement.objects.extend(
-                words
-                    .name()
-                    .map(|name| Object::new(ObjectKind::MaterializedView, name.key())),
-            );
+            statement.lock = Some(if concurrently { Lock::EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE });
+            statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::MaterializedView, name.key())));
         }
         "COMMENT" => {
             statement.lock = Some(Lock::SHARE_UPDATE_EXCLUSIVE);

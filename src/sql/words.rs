@@ -43,19 +43,11 @@ impl Name {
             Dialect::Mysql => "",
         };
         let skip = usize::from(self.parts.len() > 1 && self.parts[0].0 == default);
-        self.parts[skip..]
-            .iter()
-            .map(|(key, _)| key.as_str())
-            .collect::<Vec<_>>()
-            .join(".")
+        self.parts[skip..].iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(".")
     }
 
     pub fn source(&self) -> String {
-        self.parts
-            .iter()
-            .map(|(_, source)| source.as_str())
-            .collect::<Vec<_>>()
-            .join(".")
+        self.parts.iter().map(|(_, source)| source.as_str()).collect::<Vec<_>>().join(".")
     }
 
     /// Another name in the same schema.
@@ -63,18 +55,12 @@ impl Name {
         let mut parts = self.parts.clone();
         parts.pop();
         parts.extend(other.parts.last().cloned());
-        Name {
-            parts,
-            dialect: self.dialect,
-        }
+        Name { parts, dialect: self.dialect }
     }
 
     /// The last part alone, as a name of its own.
     pub fn last_part(&self) -> Name {
-        Name {
-            parts: self.parts.last().cloned().into_iter().collect(),
-            dialect: self.dialect,
-        }
+        Name { parts: self.parts.last().cloned().into_iter().collect(), dialect: self.dialect }
     }
 
     pub fn qualified(&self) -> bool {
@@ -104,20 +90,10 @@ impl<'a> Words<'a> {
         };
         let all = tokens
             .into_iter()
-            .filter(|t| {
-                !matches!(t.kind, Kind::Space | Kind::Comment) && range.contains(&t.span.start)
-            })
-            .map(|token| Word {
-                text: spelled(dialect, token.kind, &sql[token.span.clone()]),
-                token,
-            })
+            .filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment) && range.contains(&t.span.start))
+            .map(|token| Word { text: spelled(dialect, token.kind, &sql[token.span.clone()]), token })
             .collect();
-        Ok(Words {
-            dialect,
-            sql,
-            all,
-            at: 0,
-        })
+        Ok(Words { dialect, sql, all, at: 0 })
     }
 
     pub fn peek(&self) -> Option<&Word> {
@@ -130,10 +106,7 @@ impl<'a> Words<'a> {
 
     /// Whether the next words are these.
     pub fn ahead(&self, words: &[&str]) -> bool {
-        words
-            .iter()
-            .enumerate()
-            .all(|(i, word)| self.all.get(self.at + i).is_some_and(|w| w.is(word)))
+        words.iter().enumerate().all(|(i, word)| self.all.get(self.at + i).is_some_and(|w| w.is(word)))
     }
 
     /// Takes these words, if they are next.
@@ -156,23 +129,13 @@ impl<'a> Words<'a> {
         let mut depth = 0usize;
         (self.at..self.all.len()).any(|i| {
             let word = &self.all[i];
-            depth = if word.punct("(") {
-                depth + 1
-            } else {
-                depth.saturating_sub(usize::from(word.punct(")")))
-            };
-            depth == 0
-                && words
-                    .iter()
-                    .enumerate()
-                    .all(|(n, w)| self.all.get(i + n).is_some_and(|x| x.is(w)))
+            depth = if word.punct("(") { depth + 1 } else { depth.saturating_sub(usize::from(word.punct(")"))) };
+            depth == 0 && words.iter().enumerate().all(|(n, w)| self.all.get(i + n).is_some_and(|x| x.is(w)))
         })
     }
 
     pub fn contains(&self, word: &str) -> bool {
-        self.all[self.at.min(self.all.len())..]
-            .iter()
-            .any(|w| w.is(word))
+        self.all[self.at.min(self.all.len())..].iter().any(|w| w.is(word))
     }
 
     /// `a`, `"A"`, `s.a`: one to three parts.
@@ -182,18 +145,12 @@ impl<'a> Words<'a> {
             self.at += 1;
             parts.push(self.part()?);
         }
-        Some(Name {
-            parts,
-            dialect: self.dialect,
-        })
+        Some(Name { parts, dialect: self.dialect })
     }
 
     /// One identifier.
     pub fn ident(&mut self) -> Option<Name> {
-        Some(Name {
-            parts: vec![self.part()?],
-            dialect: self.dialect,
-        })
+        Some(Name { parts: vec![self.part()?], dialect: self.dialect })
     }
 
     fn part(&mut self) -> Option<(String, String)> {
@@ -228,11 +185,7 @@ impl<'a> Words<'a> {
         let from = self.all[self.at].token.span.end;
         let mut depth = 0usize;
         while let Some(word) = self.all.get(self.at) {
-            depth = if word.punct("(") {
-                depth + 1
-            } else {
-                depth - usize::from(word.punct(")"))
-            };
+            depth = if word.punct("(") { depth + 1 } else { depth - usize::from(word.punct(")")) };
             let to = word.token.span.start;
             self.at += 1;
             if depth == 0 {
@@ -264,20 +217,12 @@ impl<'a> Words<'a> {
     }
 
     fn part_of(&self, range: std::ops::Range<usize>) -> Words<'a> {
-        Words {
-            dialect: self.dialect,
-            sql: self.sql,
-            all: self.all[range].into(),
-            at: 0,
-        }
+        Words { dialect: self.dialect, sql: self.sql, all: self.all[range].into(), at: 0 }
     }
 
     /// The source from here to the end, or to before word `end`.
     pub fn text(&self, from: usize, end: usize) -> &'a str {
-        match (
-            self.all.get(from),
-            end.checked_sub(1).and_then(|i| self.all.get(i)),
-        ) {
+        match (self.all.get(from), end.checked_sub(1).and_then(|i| self.all.get(i))) {
             (Some(a), Some(b)) if a.token.span.start <= b.token.span.end => {
                 &self.sql[a.token.span.start..b.token.span.end]
             }
@@ -295,10 +240,7 @@ fn spelled(dialect: Dialect, kind: Kind, text: &str) -> String {
     match kind {
         Kind::Word => text.to_ascii_lowercase(),
         Kind::Quoted => {
-            let inner = |open: usize| {
-                text.get(open..text.len().saturating_sub(1))
-                    .unwrap_or_default()
-            };
+            let inner = |open: usize| text.get(open..text.len().saturating_sub(1)).unwrap_or_default();
             match text.chars().next() {
                 Some('"') => inner(1).replace("\"\"", "\""),
                 Some('`') => inner(1).replace("``", "`"),

@@ -59,11 +59,10 @@ async fn seen(service: &Service, context: &Context) -> ServiceSeen {
 async fn column_is_there(service: &Service, used: &str, context: &Context) -> Option<bool> {
     let (table, column) = used.rsplit_once('.')?;
     let scoped = service.uses.iter().find(|scoped| scoped.name == used).and_then(|scoped| scoped.target.clone());
-    let target = context
-        .runbook
-        .targets
-        .values()
-        .find(|target| target.kind.dialect().is_some() && scoped.as_ref().is_none_or(|name| name == &target.name))?;
+    let target =
+        context.runbook.targets.values().find(|target| {
+            target.kind.dialect().is_some() && scoped.as_ref().is_none_or(|name| name == &target.name)
+        })?;
     let fact = Fact::Column { table: table.to_owned(), column: column.to_owned(), present: true };
     check::schema::holds(&fact, &target.name, context).await
 }

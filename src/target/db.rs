@@ -9,8 +9,8 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::failure::{Failure, Kind};
-use crate::runbook::template::{Bind, RenderedSql};
 use crate::runbook::VarKind;
+use crate::runbook::template::{Bind, RenderedSql};
 use crate::sql::Dialect;
 
 use super::{kafka, postgres, sqlite};

@@ -43,8 +43,7 @@ pub struct Response {
 impl Response {
     /// JSON, where the body is that; else its text.
     pub fn value(&self) -> Value {
-        serde_json::from_str(&self.body)
-            .unwrap_or_else(|_| Value::String(self.body.trim().to_owned()))
+        serde_json::from_str(&self.body).unwrap_or_else(|_| Value::String(self.body.trim().to_owned()))
     }
 }
 
@@ -69,21 +68,16 @@ impl Request {
     ) -> Result<Self> {
         let secrets = secrets(access);
         let shown = Shown::new(&without_user(&scrub(url, &secrets)));
-        let refuse =
-            |kind: Kind, why: &str| Failure::new(kind, format!("the request to {shown} {why}"));
-        let url =
-            Url::parse(url).map_err(|e| refuse(Kind::Runbook, "has no usable address").cause(e))?;
+        let refuse = |kind: Kind, why: &str| Failure::new(kind, format!("the request to {shown} {why}"));
+        let url = Url::parse(url).map_err(|e| refuse(Kind::Runbook, "has no usable address").cause(e))?;
         let host = url.host_str().unwrap_or_default();
         if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
             return Err(refuse(Kind::Runbook, "is neither http nor https"));
         }
         let loopback_only = access.stand_ins.is_some();
         if loopback_only && !is_loopback(host) {
-            return Err(refuse(
-                Kind::Refused,
-                "would leave this machine, and this is a rehearsal",
-            )
-            .hint("give it a loopback address in the rehearsal's environment"));
+            return Err(refuse(Kind::Refused, "would leave this machine, and this is a rehearsal")
+                .hint("give it a loopback address in the rehearsal's environment"));
         }
         if url.scheme() == "http" && !is_loopback(host) && !access.insecure_tls {
             return Err(refuse(Kind::Target, "would not be encrypted")
@@ -93,34 +87,19 @@ impl Request {
             .map_err(|e| refuse(Kind::Runbook, "has no usable method").cause(e))?;
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            let bad = |e: String| {
-                refuse(
-                    Kind::Runbook,
-                    &format!("has an unusable header {}", Shown::new(name)),
-                )
-                .cause(e)
-            };
+            let bad =
+                |e: String| refuse(Kind::Runbook, &format!("has an unusable header {}", Shown::new(name))).cause(e);
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| bad(e.to_string()))?;
             let value = HeaderValue::from_str(value).map_err(|e| bad(e.to_string()))?;
             map.insert(name, value);
         }
-        Ok(Self {
-            method,
-            url,
-            headers: map,
-            body,
-            secrets,
-            loopback_only,
-        })
+        Ok(Self { method, url, headers: map, body, secrets, loopback_only })
     }
 
     /// The same request with a key that names it, unless the author wrote one.
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
-        if let (false, Ok(value)) = (
-            self.headers.contains_key(IDEMPOTENCY),
-            HeaderValue::from_str(key),
-        ) {
+        if let (false, Ok(value)) = (self.headers.contains_key(IDEMPOTENCY), HeaderValue::from_str(key)) {
             self.headers.insert(IDEMPOTENCY, value);
         }
         self
@@ -128,9 +107,7 @@ impl Request {
 
     /// Whether `key` leaves with it, in a header, the address or the body.
     pub fn carries(&self, key: &str) -> bool {
-        self.headers
-            .values()
-            .any(|value| value.as_bytes() == key.as_bytes())
+        self.headers.values().any(|value| value.as_bytes() == key.as_bytes())
             || self.url.as_str().contains(key)
             || self.body.as_ref().is_some_and(|body| body.contains(key))
     }
@@ -149,11 +126,7 @@ impl Request {
     }
 
     fn words(&self) -> String {
-        format!(
-            "{} {}",
-            self.method,
-            scrub(&without_user(self.url.as_str()), &self.secrets)
-        )
+        format!("{} {}", self.method, scrub(&without_user(self.url.as_str()), &self.secrets))
     }
 
     /// Sends it and reads the answer, all within `limit`.
@@ -182,9 +155,7 @@ impl Request {
             client = client.no_proxy();
         }
         let client = client.build().map_err(unanswered)?;
-        let mut request = client
-            .request(self.method.clone(), self.url.clone())
-            .headers(self.headers.clone());
+        let mut request = client.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
         if let Some(body) = &self.body {
             request = request.body(body.clone());
         }
@@ -210,30 +181,14 @@ impl Request {
             }
         }
         let body = scrub(&String::from_utf8_lossy(&body), &self.secrets);
-        let lines: Vec<String> = multiline(&body)
-            .into_iter()
-            .map(Shown::into_string)
-            .collect();
-        Ok(Response {
-            status,
-            body: lines.join("\n"),
-            cut,
-        })
+        let lines: Vec<String> = multiline(&body).into_iter().map(Shown::into_string).collect();
+        Ok(Response { status, body: lines.join("\n"), cut })
     }
 }
 
 /// Values of the environment that are secrets: by the name they stand under, and passwords inside of addresses.
 pub fn secrets(access: &Access) -> Vec<Secret> {
-    const NAMES: [&str; 8] = [
-        "PASS",
-        "SECRET",
-        "TOKEN",
-        "KEY",
-        "CREDENTIAL",
-        "DSN",
-        "AUTH",
-        "COOKIE",
-    ];
+    const NAMES: [&str; 8] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "DSN", "AUTH", "COOKIE"];
     let mut secrets = Vec::new();
     for (name, value) in &access.env {
         let name = name.to_ascii_uppercase();
@@ -241,10 +196,7 @@ pub fn secrets(access: &Access) -> Vec<Secret> {
         if value.len() >= 6 && NAMES.iter().any(|word| name.contains(word)) {
             secrets.push(Secret::new(value.as_str()));
         }
-        if let Some((user, _)) = value
-            .split_once("://")
-            .and_then(|(_, rest)| rest.rsplit_once('@'))
-        {
+        if let Some((user, _)) = value.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')) {
             secrets.push(Secret::new(value.as_str()));
             if let Some((_, password)) = user.split_once(':') {
                 secrets.push(Secret::new(password));

@@ -59,11 +59,7 @@ pub type Client = BaseConsumer<Words>;
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let clients = std::mem::take(
-            self.clients
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let clients = std::mem::take(self.clients.get_mut().unwrap_or_else(PoisonError::into_inner));
         // Closing a client that knows a group takes 100 ms and more: never on the runtime's threads.
         std::thread::spawn(move || drop(clients));
     }
@@ -76,10 +72,7 @@ pub struct Words(Mutex<Option<String>>);
 impl Words {
     /// The reason of the last lost or refused connection, if there was one.
     pub fn last(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -88,10 +81,7 @@ impl ClientContext for Words {
         tracing::debug!(?level, fac, message, "librdkafka");
         // Why a connection failed stands nowhere else: the events of a consumer carry a bare code.
         if fac == "FAIL" {
-            let reason = message
-                .strip_prefix("[thrd:")
-                .and_then(|m| m.split_once("]: "))
-                .map_or(message, |(_, m)| m);
+            let reason = message.strip_prefix("[thrd:").and_then(|m| m.split_once("]: ")).map_or(message, |(_, m)| m);
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
@@ -149,9 +139,7 @@ impl Connection {
         for (key, value) in settings {
             config.set(*key, *value);
         }
-        config
-            .create_with_context(Words::default())
-            .map_err(|e| self.failed("read from it", &e, None))
+        config.create_with_context(Words::default()).map_err(|e| self.failed("read from it", &e, None))
     }
 
     /// Runs `ask` with a client on a thread for blocking calls. `group` is the group that it asks about.
@@ -164,11 +152,7 @@ impl Connection {
         group: Option<&str>,
         ask: impl FnOnce(&Client) -> std::result::Result<T, KafkaError> + Send + 'static,
     ) -> Result<T> {
-        let (connection, group, what) = (
-            self.clone(),
-            group.unwrap_or(NO_GROUP).to_owned(),
-            what.to_owned(),
-        );
+        let (connection, group, what) = (self.clone(), group.unwrap_or(NO_GROUP).to_owned(), what.to_owned());
         blocking(move || {
             let client = connection.client(&group)?;
             // Nobody else takes events off this client; they would pile up while a broker is away.
@@ -182,11 +166,7 @@ impl Connection {
     }
 
     fn client(&self, group: &str) -> Result<Arc<Client>> {
-        let mut clients = self
-            .inner
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.inner.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(group) {
             return Ok(client.clone());
         }
@@ -200,25 +180,23 @@ impl Connection {
 
     /// The failure of one call, in the broker's or the library's words.
     pub fn failed(&self, what: &str, error: &KafkaError, words: Option<String>) -> Failure {
-        let failure = Failure::new(
-            Kind::Target,
-            format!("Kafka {} ({}): cannot {what}", self.name(), self.brokers()),
-        );
+        let failure = Failure::new(Kind::Target, format!("Kafka {} ({}): cannot {what}", self.name(), self.brokers()));
         let failure = match words {
             Some(words) if unreached(error) => failure.cause(self.inner.address.scrub(&words)),
             _ => failure,
         };
         let failure = failure.cause(self.inner.address.scrub(&error.to_string()));
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                failure.hint("look at the topic's name, and at the rights of this user: without them a topic looks absent")
-            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => failure
+                .hint("look at the topic's name, and at the rights of this user: without them a topic looks absent"),
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed,
             ) => failure.hint("this user lacks the right; reading needs DESCRIBE and READ"),
-            _ if unreached(error) => failure.hint("look at the host, the port and the TLS settings of the target's address"),
+            _ if unreached(error) => {
+                failure.hint("look at the host, the port and the TLS settings of the target's address")
+            }
             _ => failure,
         }
     }
@@ -231,42 +209,24 @@ impl Connection {
         let (brokers, topics) = self
             .ask("reach it", None, |client| {
                 let metadata = client.fetch_metadata(None, CALL)?;
-                let brokers: Vec<(String, i32)> = metadata
-                    .brokers()
-                    .iter()
-                    .map(|b| (b.host().to_owned(), b.port()))
-                    .collect();
-                let topics = metadata
-                    .topics()
-                    .iter()
-                    .map(|t| (t.name().to_owned(), t.partitions().len()));
+                let brokers: Vec<(String, i32)> =
+                    metadata.brokers().iter().map(|b| (b.host().to_owned(), b.port())).collect();
+                let topics = metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len()));
                 Ok((brokers, topics.collect::<BTreeMap<_, _>>()))
             })
             .await?;
         self.inner.address.admits(name, &brokers)?;
         let cluster = self
-            .ask("learn its cluster id", None, |client| {
-                Ok(client.client().fetch_cluster_id(CALL))
-            })
+            .ask("learn its cluster id", None, |client| Ok(client.client().fetch_cluster_id(CALL)))
             .await?
             .ok_or_else(|| {
-                Failure::new(
-                    Kind::Target,
-                    format!("Kafka {name} ({}) tells no cluster id", self.brokers()),
-                )
-                .hint("a broker older than 0.10 is not supported")
+                Failure::new(Kind::Target, format!("Kafka {name} ({}) tells no cluster id", self.brokers()))
+                    .hint("a broker older than 0.10 is not supported")
             })?;
         let declaration = declaration::read(self, &cluster, &topics).await?;
-        *self
-            .inner
-            .environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) =
+        *self.inner.environment.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((Instant::now(), declaration.environment));
-        let mut words: Vec<String> = brokers
-            .iter()
-            .map(|(host, port)| format!("{host}:{port}"))
-            .collect();
+        let mut words: Vec<String> = brokers.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         words.sort();
         Ok(Identity {
             seen: TargetSeen {
@@ -294,11 +254,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::identity`].
     pub async fn environment(&self) -> Result<Environment> {
-        let known = *self
-            .inner
-            .environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let known = *self.inner.environment.lock().unwrap_or_else(PoisonError::into_inner);
         match known {
             Some((at, environment)) if at.elapsed() < DECLARED => Ok(environment),
             _ => Ok(self.identity(self.name()).await?.environment),
@@ -311,12 +267,7 @@ impl Connection {
     /// No such topic, or the broker's own words.
     pub async fn marks(&self, topic: &str) -> Result<BTreeMap<i32, Marks>> {
         let topic = topic.to_owned();
-        self.ask(
-            &format!("read the offsets of topic {topic}"),
-            None,
-            move |client| marks(client, &topic),
-        )
-        .await
+        self.ask(&format!("read the offsets of topic {topic}"), None, move |client| marks(client, &topic)).await
     }
 
     /// The committed offsets of a group on a topic; `None` where there is none. Joins nothing.
@@ -325,29 +276,25 @@ impl Connection {
     /// No such topic, or the broker's own words.
     pub async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, Option<i64>>> {
         let topic = topic.to_owned();
-        self.ask(
-            &format!("read the committed offsets of group {group}"),
-            Some(group),
-            move |client| {
-                let mut asked = TopicPartitionList::new();
-                for partition in partitions(client, &topic)? {
-                    asked.add_partition(&topic, partition);
-                }
-                let answer = client.committed_offsets(asked, CALL)?;
-                let mut committed = BTreeMap::new();
-                for element in answer.elements() {
-                    element.error()?;
-                    committed.insert(
-                        element.partition(),
-                        match element.offset() {
-                            Offset::Offset(offset) => Some(offset),
-                            _ => None,
-                        },
-                    );
-                }
-                Ok(committed)
-            },
-        )
+        self.ask(&format!("read the committed offsets of group {group}"), Some(group), move |client| {
+            let mut asked = TopicPartitionList::new();
+            for partition in partitions(client, &topic)? {
+                asked.add_partition(&topic, partition);
+            }
+            let answer = client.committed_offsets(asked, CALL)?;
+            let mut committed = BTreeMap::new();
+            for element in answer.elements() {
+                element.error()?;
+                committed.insert(
+                    element.partition(),
+                    match element.offset() {
+                        Offset::Offset(offset) => Some(offset),
+                        _ => None,
+                    },
+                );
+            }
+            Ok(committed)
+        })
         .await
     }
 
@@ -357,14 +304,12 @@ impl Connection {
     /// The broker's own words.
     pub async fn describe_group(&self, group: &str) -> Result<Option<GroupState>> {
         let wanted = group.to_owned();
-        self.ask(
-            &format!("describe group {group}"),
-            None,
-            move |client| match admin::describe_group(client.client(), &wanted, CALL) {
+        self.ask(&format!("describe group {group}"), None, move |client| {
+            match admin::describe_group(client.client(), &wanted, CALL) {
                 Err(error) if unsupported(&error) => Ok(None),
                 described => described.map(Some),
-            },
-        )
+            }
+        })
         .await
     }
 
@@ -372,11 +317,7 @@ impl Connection {
     pub fn cannot_describe(&self, group: &str) -> Failure {
         Failure::new(
             Kind::Target,
-            format!(
-                "Kafka {} ({}) cannot tell the state of group {group}",
-                self.name(),
-                self.brokers()
-            ),
+            format!("Kafka {} ({}) cannot tell the state of group {group}", self.name(), self.brokers()),
         )
     }
 
@@ -391,10 +332,7 @@ impl Connection {
             if !topics.contains_key(topic) {
                 let marks = self.marks(topic).await?;
                 let partitions = marks.iter().map(|(partition, marks)| {
-                    (
-                        partition.to_string(),
-                        json!({"low": number(marks.low), "end": number(marks.end)}),
-                    )
+                    (partition.to_string(), json!({"low": number(marks.low), "end": number(marks.end)}))
                 });
                 topics.insert(topic.clone(), Value::Object(partitions.collect()));
             }
@@ -404,9 +342,9 @@ impl Connection {
             let mut per_topic = serde_json::Map::new();
             for topic in topics {
                 let offsets = self.committed(group, topic).await?;
-                let offsets = offsets.iter().map(|(partition, offset)| {
-                    (partition.to_string(), offset.map_or(Value::Null, number))
-                });
+                let offsets = offsets
+                    .iter()
+                    .map(|(partition, offset)| (partition.to_string(), offset.map_or(Value::Null, number)));
                 per_topic.insert(topic.clone(), Value::Object(offsets.collect()));
             }
             committed.insert(group.clone(), Value::Object(per_topic));
@@ -440,10 +378,7 @@ fn unreached(error: &KafkaError) -> bool {
 }
 
 /// The readable range of each partition, on a client at hand.
-pub(crate) fn marks(
-    client: &Client,
-    topic: &str,
-) -> std::result::Result<BTreeMap<i32, Marks>, KafkaError> {
+pub(crate) fn marks(client: &Client, topic: &str) -> std::result::Result<BTreeMap<i32, Marks>, KafkaError> {
     let mut found = BTreeMap::new();
     for partition in partitions(client, topic)? {
         let (low, end) = client.fetch_watermarks(topic, partition, CALL)?;
@@ -455,11 +390,7 @@ pub(crate) fn marks(
 fn partitions(client: &Client, topic: &str) -> std::result::Result<Vec<i32>, KafkaError> {
     let metadata = client.fetch_metadata(Some(topic), CALL)?;
     let missing = || KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-    let found = metadata
-        .topics()
-        .iter()
-        .find(|t| t.name() == topic)
-        .ok_or_else(missing)?;
+    let found = metadata.topics().iter().find(|t| t.name() == topic).ok_or_else(missing)?;
     if let Some(error) = found.error() {
         return Err(KafkaError::MetadataFetch(error.into()));
     }
@@ -471,11 +402,8 @@ fn partitions(client: &Client, topic: &str) -> std::result::Result<Vec<i32>, Kaf
 
 /// A reader of committed records that leaves no trace: nothing committed, nothing created, no group joined.
 fn reading(mut config: ClientConfig, group: &str) -> ClientConfig {
-    let group = if group.is_empty() {
-        format!("backout-read-{:016x}", rand::random::<u64>())
-    } else {
-        group.to_owned()
-    };
+    let group =
+        if group.is_empty() { format!("backout-read-{:016x}", rand::random::<u64>()) } else { group.to_owned() };
     config
         .set("group.id", group)
         .set("enable.auto.commit", "false")
@@ -490,18 +418,12 @@ fn reading(mut config: ClientConfig, group: &str) -> ClientConfig {
 ///
 /// # Errors
 /// The thread died, which is a defect.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| Failure::new(Kind::Defect, "a call to Kafka ended early").cause(e))
 }
 
 fn number(offset: i64) -> Value {
-    if offset.abs() > EXACT {
-        Value::String(offset.to_string())
-    } else {
-        Value::from(offset)
-    }
+    if offset.abs() > EXACT { Value::String(offset.to_string()) } else { Value::from(offset) }
 }

@@ -81,12 +81,8 @@ impl Connection {
         }
         // Not on every platform, and not before version 14: a help where it is there.
         let _ = self.send("set client_connection_check_interval = 1000").await;
-        let row = self
-            .conn
-            .fetch_one(
-                "select pid, backend_start::text from pg_stat_get_activity(pg_backend_pid())",
-            )
-            .await?;
+        let row =
+            self.conn.fetch_one("select pid, backend_start::text from pg_stat_get_activity(pg_backend_pid())").await?;
         self.pid = row.try_get(0)?;
         self.backend_start = row.try_get(1)?;
         Ok(())
@@ -174,11 +170,7 @@ impl Connection {
             Some(system) => format!("{system}/{database}"),
             None => format!("{}/{database}", self.where_to),
         };
-        let declared = if system.is_some() && is("has_environment") {
-            self.declared(&identity).await
-        } else {
-            None
-        };
+        let declared = if system.is_some() && is("has_environment") { self.declared(&identity).await } else { None };
         Ok(Identity {
             seen: TargetSeen {
                 name: self.target.clone(),
@@ -235,7 +227,9 @@ pub async fn declare_rehearsal(connection: &mut Connection, nonce: &str) -> Resu
     let quoted = |text: &str| text.replace('\'', "''");
     for sql in [
         "create schema if not exists backout".to_owned(),
-        format!("create table if not exists {table} (environment text not null, identity text not null, nonce text not null)"),
+        format!(
+            "create table if not exists {table} (environment text not null, identity text not null, nonce text not null)"
+        ),
         format!("delete from {table}"),
         format!("insert into {table} values ('rehearsal', '{}', '{}')", quoted(&identity), quoted(nonce)),
     ] {
@@ -281,7 +275,10 @@ fn options(target: &Target, address: &str, insecure_tls: bool) -> Result<PgConne
         None | Some("verify-full") => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
         Some(mode) => Err(Failure::new(
             Kind::Target,
-            format!("target {} is off this machine and asks for sslmode={mode}, which proves nothing about the server", target.name),
+            format!(
+                "target {} is off this machine and asks for sslmode={mode}, which proves nothing about the server",
+                target.name
+            ),
         )
         .hint("use sslmode=verify-full (with sslrootcert=FILE), or say --insecure-tls, which is recorded")),
     }

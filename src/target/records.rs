@@ -35,17 +35,11 @@ struct Wrong {
 
 impl Wrong {
     fn at(line: usize, what: impl Into<String>) -> Self {
-        Self {
-            line: Some(line),
-            what: what.into(),
-        }
+        Self { line: Some(line), what: what.into() }
     }
 
     fn whole(what: impl Into<String>) -> Self {
-        Self {
-            line: None,
-            what: what.into(),
-        }
+        Self { line: None, what: what.into() }
     }
 }
 
@@ -57,10 +51,7 @@ type Located = (usize, Row);
 /// # Errors
 /// A name in its address that is not set, and what [`read_file`] says.
 pub async fn read(target: &Target, access: &Access) -> Result<Vec<Row>> {
-    let (path, key) = (
-        PathBuf::from(access.address(target)?.expose()),
-        target.key.clone(),
-    );
+    let (path, key) = (PathBuf::from(access.address(target)?.expose()), target.key.clone());
     tokio::task::spawn_blocking(move || read_file(&path, key.as_deref()))
         .await
         .map_err(|e| Failure::new(Kind::Defect, "reading records ended early").cause(e))?
@@ -74,25 +65,13 @@ pub async fn read(target: &Target, access: &Access) -> Result<Vec<Row>> {
 /// The file and the line, what is wrong there, and what to do.
 pub fn read_file(path: &Path, key: Option<&str>) -> Result<Vec<Row>> {
     let name = Shown::new(&path.display().to_string());
-    let failed = |what: String| {
-        Failure::new(
-            Kind::Target,
-            format!("the records in {name} cannot be used: {what}"),
-        )
-    };
-    let parse = match path
-        .extension()
-        .and_then(|e| e.to_str())
-        .map(str::to_ascii_lowercase)
-        .as_deref()
-    {
+    let failed = |what: String| Failure::new(Kind::Target, format!("the records in {name} cannot be used: {what}"));
+    let parse = match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
         Some("csv") => csv::read,
         Some("jsonl" | "ndjson") => lines::read,
         _ => {
-            return Err(
-                failed("its name says neither CSV nor JSON Lines".to_owned())
-                    .hint("name it .csv, .jsonl or .ndjson, after what is in it"),
-            );
+            return Err(failed("its name says neither CSV nor JSON Lines".to_owned())
+                .hint("name it .csv, .jsonl or .ndjson, after what is in it"));
         }
     };
     let bytes = bytes(path).map_err(&failed)?;
@@ -115,9 +94,7 @@ fn bytes(path: &Path) -> std::result::Result<Vec<u8>, String> {
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
         .map_err(|e| format!("it cannot be opened: {e}"))?;
-    let meta = file
-        .metadata()
-        .map_err(|e| format!("it cannot be read: {e}"))?;
+    let meta = file.metadata().map_err(|e| format!("it cannot be read: {e}"))?;
     if !meta.is_file() {
         return Err("it is no regular file".to_owned());
     }
@@ -127,9 +104,7 @@ fn bytes(path: &Path) -> std::result::Result<Vec<u8>, String> {
     }
     let mut bytes = Vec::new();
     // Once more: it may be growing.
-    file.take(LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| format!("it cannot be read: {e}"))?;
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| format!("it cannot be read: {e}"))?;
     if bytes.len() as u64 > LIMIT {
         return Err(too_long());
     }
@@ -143,23 +118,11 @@ fn text(bytes: &[u8]) -> std::result::Result<&str, Wrong> {
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|e| {
-        let line = 1 + bytes[..e.valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
-        Wrong::at(
-            line,
-            format!(
-                "a byte (0x{:02X}) that is not UTF-8",
-                bytes[e.valid_up_to()]
-            ),
-        )
+        let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        Wrong::at(line, format!("a byte (0x{:02X}) that is not UTF-8", bytes[e.valid_up_to()]))
     })?;
     if let Some(at) = text.find('\0') {
-        return Err(Wrong::at(
-            1 + text[..at].matches('\n').count(),
-            "a zero byte",
-        ));
+        return Err(Wrong::at(1 + text[..at].matches('\n').count(), "a zero byte"));
     }
     Ok(text)
 }
@@ -173,10 +136,7 @@ fn keyed(records: &[Located], key: &str) -> std::result::Result<(), Wrong> {
             None => {
                 let columns: Vec<&str> = row.keys().map(String::as_str).take(12).collect();
                 let columns = Shown::new(&columns.join(", "));
-                return Err(Wrong::at(
-                    *line,
-                    format!("no column {key}, the key; there are {columns}"),
-                ));
+                return Err(Wrong::at(*line, format!("no column {key}, the key; there are {columns}")));
             }
             Some(Value::String(text)) if !text.is_empty() => text.clone(),
             Some(Value::Number(number)) => number.to_string(),
@@ -184,18 +144,12 @@ fn keyed(records: &[Located], key: &str) -> std::result::Result<(), Wrong> {
                 return Err(Wrong::at(*line, format!("column {key}, the key, is empty")));
             }
             Some(_) => {
-                return Err(Wrong::at(
-                    *line,
-                    format!("column {key}, the key, is neither text nor number"),
-                ));
+                return Err(Wrong::at(*line, format!("column {key}, the key, is neither text nor number")));
             }
         };
         let shown = Shown::capped(&value, 60);
         if let Some(first) = seen.insert(value, *line) {
-            return Err(Wrong::at(
-                *line,
-                format!("{key} {shown} stands on line {first} already"),
-            ));
+            return Err(Wrong::at(*line, format!("{key} {shown} stands on line {first} already")));
         }
     }
     Ok(())

@@ -68,8 +68,15 @@ impl Connection {
             .foreign_keys(true);
         let conn = SqliteConnection::connect_with(&options).await.map_err(|e| cannot(SqlError::from(e).words()))?;
         let interrupt = Arc::new(AtomicBool::new(false));
-        let mut this =
-            Self { conn, target: target.to_owned(), path, reads_only, busy: false, lost: false, interrupt: Arc::clone(&interrupt) };
+        let mut this = Self {
+            conn,
+            target: target.to_owned(),
+            path,
+            reads_only,
+            busy: false,
+            lost: false,
+            interrupt: Arc::clone(&interrupt),
+        };
         let mut handle = this.conn.lock_handle().await.map_err(|e| cannot(SqlError::from(e).words()))?;
         handle.set_progress_handler(10_000, move || !interrupt.load(Ordering::Relaxed));
         drop(handle);
@@ -184,7 +191,9 @@ pub async fn declare_rehearsal(connection: &mut Connection, nonce: &str) -> Resu
         binds: vec![super::db::text_bind(identity), super::db::text_bind(nonce)],
     };
     for sql in [
-        plain(&format!("create table if not exists {table} (environment text not null, identity text not null, nonce text not null)")),
+        plain(&format!(
+            "create table if not exists {table} (environment text not null, identity text not null, nonce text not null)"
+        )),
         plain(&format!("delete from {table}")),
         insert,
     ] {

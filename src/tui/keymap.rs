@@ -89,16 +89,51 @@ const fn code(code: KeyCode) -> (KeyCode, KeyModifiers) {
 
 /// In the order of the footer and of the help.
 pub const BINDINGS: &[Binding] = &[
-    bind!("Enter", [code(KeyCode::Enter)], Open, "open", "open", "Open what NEXT names, or the selected step: its gate is shown, nothing is done"),
-    bind!("+", [ch('+')], Happened, "it happened", "it happened", "Settle an unknown outcome: it took effect, with a reason"),
-    bind!("-", [ch('-')], DidNotHappen, "it did not happen", "it did not", "Settle an unknown outcome: it did not take effect, with a reason"),
+    bind!(
+        "Enter",
+        [code(KeyCode::Enter)],
+        Open,
+        "open",
+        "open",
+        "Open what NEXT names, or the selected step: its gate is shown, nothing is done"
+    ),
+    bind!(
+        "+",
+        [ch('+')],
+        Happened,
+        "it happened",
+        "it happened",
+        "Settle an unknown outcome: it took effect, with a reason"
+    ),
+    bind!(
+        "-",
+        [ch('-')],
+        DidNotHappen,
+        "it did not happen",
+        "it did not",
+        "Settle an unknown outcome: it did not take effect, with a reason"
+    ),
     bind!("v", [ch('v')], Verify, "verify again", "verify", "Judge again what must hold after the step"),
     bind!("u", [ch('u')], Undo, "undo", "undo", "Open the gate of the step's undo"),
-    bind!("x", [ch('x')], Cancel, "cancel the statement", "cancel", "Cancel what runs, on the server; asks for the word"),
+    bind!(
+        "x",
+        [ch('x')],
+        Cancel,
+        "cancel the statement",
+        "cancel",
+        "Cancel what runs, on the server; asks for the word"
+    ),
     bind!("r", [ch('r')], Lift, "lift the hold", "lift hold", "Lift the hold when its cause is gone"),
     bind!("p", [ch('p')], Hold, "hold", "hold", "Hold the run: nothing new begins, what runs is followed to its end"),
     bind!("t", [ch('t')], Trial, "trial", "trial", "Try the statement and roll it back; asks for the word"),
-    bind!("E", [ch('E')], EndSession, "end a session", "end session", "End another session that is in the way; asks for its pid"),
+    bind!(
+        "E",
+        [ch('E')],
+        EndSession,
+        "end a session",
+        "end session",
+        "End another session that is in the way; asks for its pid"
+    ),
     bind!("c", [ch('c')], Checks, "checks", "checks", "The live checks"),
     bind!("l", [ch('l')], Log, "log", "log", "The log of this run"),
     bind!("n", [ch('n')], Note, "note", "note", "Write a note into the log"),
@@ -106,10 +141,31 @@ pub const BINDINGS: &[Binding] = &[
     bind!("w", [ch('w')], Survey, "survey", "survey", "Where the world stands: the first screen"),
     bind!("?", [ch('?')], Help, "help", "help", "All keys"),
     bind!("q", [ch('q')], Leave, "leave", "leave", "Leave: the run is held, resume comes back to it"),
-    bind!("a", [ch('a')], Recheck, "ask a check now", "", "Ask the checks of the selected step now, at their full depth"),
-    bind!("J", [ch('J')], Jump, "jump to a step", "", "Go on at the selected step; those between are skipped, with a reason"),
+    bind!(
+        "a",
+        [ch('a')],
+        Recheck,
+        "ask a check now",
+        "",
+        "Ask the checks of the selected step now, at their full depth"
+    ),
+    bind!(
+        "J",
+        [ch('J')],
+        Jump,
+        "jump to a step",
+        "",
+        "Go on at the selected step; those between are skipped, with a reason"
+    ),
     bind!("o", [ch('o')], Override, "override a need", "", "Pass over a soft need of the selected step, with a reason"),
-    bind!("e", [ch('e')], Elsewhere, "done by other hands", "", "The selected step was done elsewhere; with the evidence"),
+    bind!(
+        "e",
+        [ch('e')],
+        Elsewhere,
+        "done by other hands",
+        "",
+        "The selected step was done elsewhere; with the evidence"
+    ),
     bind!("=", [ch('=')], Var, "set a variable", "", "Answer a variable that a step or check needs"),
     bind!("F", [ch('F')], Finish, "finish the run", "", "End the run: recovered, degraded with owners, or stopped"),
     bind!("Up", [code(KeyCode::Up), ch('k')], Up, "up", "", "One up"),
@@ -151,7 +207,8 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
     let step = model.step(snapshot);
     let status = step.map(|id| state.status(id));
     let idle = state.open.is_none() && state.gate.is_none() && !state.closed();
-    let ddl_target = || step.and_then(|id| snapshot.runbook.steps.get(id)).filter(|s| matches!(s.action, Action::Ddl(_)));
+    let ddl_target =
+        || step.and_then(|id| snapshot.runbook.steps.get(id)).filter(|s| matches!(s.action, Action::Ddl(_)));
     match command {
         Command::Happened | Command::DidNotHappen => state.open.as_ref().is_some_and(|open| open.unknown),
         Command::Verify => matches!(status, Some(Status::Applied | Status::Unverified)) && !state.closed(),
@@ -159,8 +216,12 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
         Command::Cancel => state.open.as_ref().is_some_and(|open| !open.unknown && open.intent.on.is_some()),
         Command::Lift => !state.holds.is_empty() && !state.closed(),
         Command::Hold => state.holds.is_empty() && !state.closed() && state.started.is_some(),
-        Command::Trial => idle && ddl_target().is_some_and(|s| s.on.is_some()) && status.is_some_and(Status::open_to_attempt),
-        Command::EndSession => !state.closed() && snapshot.targets.iter().any(|(_, link)| matches!(link, crate::engine::Link::Up(_))),
+        Command::Trial => {
+            idle && ddl_target().is_some_and(|s| s.on.is_some()) && status.is_some_and(Status::open_to_attempt)
+        }
+        Command::EndSession => {
+            !state.closed() && snapshot.targets.iter().any(|(_, link)| matches!(link, crate::engine::Link::Up(_)))
+        }
         Command::Skip | Command::Elsewhere | Command::Override | Command::Jump => {
             idle && status.is_some_and(Status::open_to_attempt)
         }
@@ -180,10 +241,16 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
         Some(Dialog::Help { .. }) => return vec![("PgDn", "more"), ("Esc", "close")],
         Some(Dialog::Palette { .. }) => return vec![("Enter", "do it"), ("Up Down", "choose"), ("Esc", "close")],
         Some(Dialog::Prompt { .. }) => return vec![("Enter", "send"), ("Esc", "nothing happens")],
-        Some(Dialog::Note { .. }) => return vec![("^S", "write it"), ("Enter", "new line"), ("Esc", "nothing happens")],
-        Some(Dialog::Decide { .. }) => return vec![("Tab", "word, reason"), ("Enter", "decide"), ("Esc", "nothing happens")],
+        Some(Dialog::Note { .. }) => {
+            return vec![("^S", "write it"), ("Enter", "new line"), ("Esc", "nothing happens")];
+        }
+        Some(Dialog::Decide { .. }) => {
+            return vec![("Tab", "word, reason"), ("Enter", "decide"), ("Esc", "nothing happens")];
+        }
         Some(Dialog::Leave) => return vec![("Enter", "leave"), ("Esc", "stay")],
-        Some(Dialog::Finish { .. }) => return vec![("F2 F3 F4", "how it ends"), ("^S", "end the run"), ("Esc", "nothing happens")],
+        Some(Dialog::Finish { .. }) => {
+            return vec![("F2 F3 F4", "how it ends"), ("^S", "end the run"), ("Esc", "nothing happens")];
+        }
         None => {}
     }
     if snapshot.exit.is_some() {

@@ -113,18 +113,37 @@ pub struct AtRows {
 /// A line to be typed, and what it is for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Purpose {
-    Skip { step: String },
-    Jump { to: String },
-    Override { step: String },
-    Elsewhere { step: String },
-    Settle { step: String, result: OutcomeResult },
+    Skip {
+        step: String,
+    },
+    Jump {
+        to: String,
+    },
+    Override {
+        step: String,
+    },
+    Elsewhere {
+        step: String,
+    },
+    Settle {
+        step: String,
+        result: OutcomeResult,
+    },
     Hold,
     /// The word `cancel`.
-    Cancel { target: String },
+    Cancel {
+        target: String,
+    },
     /// The word `try`.
-    Trial { target: String },
-    EndSession { target: String },
-    Var { name: String },
+    Trial {
+        target: String,
+    },
+    EndSession {
+        target: String,
+    },
+    Var {
+        name: String,
+    },
     Find,
 }
 
@@ -278,7 +297,8 @@ pub fn current(snapshot: &Snapshot) -> Option<&str> {
     if let Some(open) = &state.gate {
         return Some(&open.step);
     }
-    let at = |wanted: &[Status]| state.steps.iter().find(|(_, s)| wanted.contains(&s.status)).map(|(id, _)| id.as_str());
+    let at =
+        |wanted: &[Status]| state.steps.iter().find(|(_, s)| wanted.contains(&s.status)).map(|(id, _)| id.as_str());
     at(&[Status::Unknown, Status::Answered])
         .or_else(|| at(&[Status::Applied, Status::Unverified]))
         .or_else(|| at(&[Status::Enabled, Status::Failed]))
@@ -306,9 +326,7 @@ pub fn classes(snapshot: &Snapshot) -> Vec<String> {
 /// The `reconcile` step whose table is shown.
 pub fn reconciling(snapshot: &Snapshot) -> Option<&str> {
     let set = &snapshot.classified.as_ref()?.set;
-    let of_set = |id: &str| {
-        matches!(snapshot.runbook.steps.get(id).map(|s| &s.action), Some(Action::Reconcile { set: of }) if of == set)
-    };
+    let of_set = |id: &str| matches!(snapshot.runbook.steps.get(id).map(|s| &s.action), Some(Action::Reconcile { set: of }) if of == set);
     let open = snapshot.state.open.as_ref().map(|open| open.step.as_str()).filter(|id| of_set(id));
     open.or_else(|| {
         let steps = &snapshot.state.steps;

@@ -104,9 +104,7 @@ pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     for (kind, meaning) in kinds {
         let mut arrivals = signal(kind)?;
         let sender = sender.clone();
-        tokio::spawn(async move {
-            while arrivals.recv().await.is_some() && sender.send(meaning).await.is_ok() {}
-        });
+        tokio::spawn(async move { while arrivals.recv().await.is_some() && sender.send(meaning).await.is_ok() {} });
     }
     Ok(Box::pin(futures_util::stream::unfold(receiver, |mut receiver| async {
         let signal = receiver.recv().await?;

@@ -89,8 +89,7 @@ pub fn on_signal(mut model: Model, snapshot: &Snapshot, signal: Signal, at: Dura
     (model, effect)
 }
 
-const NO_STOP: &str =
-    "backout does not go to the background: what runs would stand still and keep its locks. q leaves, resume comes back.";
+const NO_STOP: &str = "backout does not go to the background: what runs would stand still and keep its locks. q leaves, resume comes back.";
 
 fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effect> {
     let ctrl = |c| key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::CONTROL);
@@ -200,7 +199,8 @@ pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Comman
         }
         Command::EndSession => {
             let own = step.and_then(|id| snapshot.runbook.steps.get(&id)?.on.clone());
-            let up = || snapshot.targets.iter().find(|(_, link)| matches!(link, Link::Up(_))).map(|(name, _)| name.clone());
+            let up =
+                || snapshot.targets.iter().find(|(_, link)| matches!(link, Link::Up(_))).map(|(name, _)| name.clone());
             model.dialogs.push(prompt(Purpose::EndSession { target: own.or_else(up)? }));
         }
         Command::Var => {
@@ -229,11 +229,12 @@ pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Comman
 /// Enter: the survey's entry, the decision, or the gate of what is next.
 fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
     let state = &snapshot.state;
-    if model.view == View::Survey && !state.entered {
-        if let Some(survey) = snapshot.survey.as_ref().filter(|_| !snapshot.surveying) {
-            return Some(Effect::Ask(Ask::Enter { done: survey.done.clone() }));
-        }
-        // A contain step can be gated before the survey has ended.
+    // A contain step can be gated before the survey has ended.
+    if model.view == View::Survey
+        && !state.entered
+        && let Some(survey) = snapshot.survey.as_ref().filter(|_| !snapshot.surveying)
+    {
+        return Some(Effect::Ask(Ask::Enter { done: survey.done.clone() }));
     }
     if model.view == View::Survey && state.entered {
         model.view = View::Run;
@@ -250,8 +251,12 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
     if matches!(state.status(&id), Status::Applied | Status::Unverified) {
         return Some(Effect::Ask(Ask::Verify { step: id }));
     }
-    // An unknown outcome is opened like a step: the engine looks for its evidence.
-    if let Some(open) = state.open.as_ref().filter(|open| !open.unknown) {
+    if let Some(open) = state.open.as_ref() {
+        if open.unknown {
+            model.says =
+                Some(format!("Evidence about {} first. Where it cannot tell: + it happened, - it did not.", open.step));
+            return None;
+        }
         model.says = Some(format!("{} runs: nothing else can be opened until it has ended.", open.step));
         return None;
     }

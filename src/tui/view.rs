@@ -50,11 +50,8 @@ pub(super) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(model: &'a Model, snapshot: &'a Snapshot, theme: Theme) -> Self {
-        let readings: Readings = snapshot
-            .checks
-            .iter()
-            .filter_map(|(check, live)| Some((check.clone(), live.latest.clone()?)))
-            .collect();
+        let readings: Readings =
+            snapshot.checks.iter().filter_map(|(check, live)| Some((check.clone(), live.latest.clone()?))).collect();
         let next = next::next(&snapshot.runbook, &snapshot.state, &readings);
         Self { snapshot, model, theme, now: model.now(snapshot), next }
     }

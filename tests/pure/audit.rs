@@ -21,35 +21,28 @@ pub fn draft(n: u64, kind: &str, payload: Value) -> Draft {
     let Stamp { ts, mono, boot } = stamp(n);
     let step = (!n.is_multiple_of(3)).then(|| format!("step-{n}"));
     let att = step.is_some().then_some(1);
-    Draft {
-        by: "a1".to_owned(),
-        step,
-        att,
-        kind: kind.to_owned(),
-        payload,
-        ts,
-        mono,
-        boot,
-    }
+    Draft { by: "a1".to_owned(), step, att, kind: kind.to_owned(), payload, ts, mono, boot }
 }
 
 pub fn stamp(n: u64) -> Stamp {
-    let ts =
-        Timestamp::from_microsecond(1_767_579_069_123_456 + i64::try_from(n).unwrap() * 1_000_003)
-            .unwrap();
-    Stamp {
-        ts,
-        mono: 81_234_567_890 + n * 1_000,
-        boot: "3f2a91c0".to_owned(),
-    }
+    let ts = Timestamp::from_microsecond(1_767_579_069_123_456 + i64::try_from(n).unwrap() * 1_000_003).unwrap();
+    Stamp { ts, mono: 81_234_567_890 + n * 1_000, boot: "3f2a91c0".to_owned() }
 }
 
 /// Twenty records of the sizes and characters that occur.
 pub fn drafts() -> Vec<Draft> {
     (0..20)
         .map(|n| match n % 4 {
-            0 => draft(n, "note", json!({ "text": "zażółć \u{1b}[2J \"q\" \\ \u{202e}\u{7f}\n", "n": 9_007_199_254_740_992_u64 })),
-            1 => draft(n, "intent", json!({ "key": "k", "offset": "18446744073709551615", "deep": [{ "a": null }, [-1, true]] })),
+            0 => draft(
+                n,
+                "note",
+                json!({ "text": "zażółć \u{1b}[2J \"q\" \\ \u{202e}\u{7f}\n", "n": 9_007_199_254_740_992_u64 }),
+            ),
+            1 => draft(
+                n,
+                "intent",
+                json!({ "key": "k", "offset": "18446744073709551615", "deep": [{ "a": null }, [-1, true]] }),
+            ),
             2 => draft(n, "checked", json!({})),
             _ => draft(n, "outcome", json!({ "result": "ok", "marker": true, "ts": 12 })),
         })
@@ -92,17 +85,11 @@ impl Memory {
     }
 
     pub fn put(&self, name: &str, bytes: &[u8]) {
-        self.0
-            .lock()
-            .unwrap()
-            .files
-            .insert(name.to_owned(), (bytes.to_vec(), bytes.len()));
+        self.0.lock().unwrap().files.insert(name.to_owned(), (bytes.to_vec(), bytes.len()));
     }
 
     pub fn bytes(&self, segment: u32) -> Vec<u8> {
-        self.0.lock().unwrap().files[&segment_name(segment)]
-            .0
-            .clone()
+        self.0.lock().unwrap().files[&segment_name(segment)].0.clone()
     }
 }
 
@@ -120,18 +107,9 @@ impl Store for Memory {
     fn create(&self, name: &str) -> io::Result<Box<dyn LogSink>> {
         let mut disk = self.0.lock().unwrap();
         disk.burn()?;
-        assert!(
-            disk.files
-                .insert(name.to_owned(), (Vec::new(), 0))
-                .is_none(),
-            "{name} was created twice"
-        );
+        assert!(disk.files.insert(name.to_owned(), (Vec::new(), 0)).is_none(), "{name} was created twice");
         drop(disk);
-        Ok(Box::new(MemorySink {
-            disk: self.0.clone(),
-            name: name.to_owned(),
-            dead: false,
-        }))
+        Ok(Box::new(MemorySink { disk: self.0.clone(), name: name.to_owned(), dead: false }))
     }
 }
 
@@ -146,16 +124,8 @@ impl LogSink for MemorySink {
         assert!(!self.dead, "a sink that failed was used again");
         let mut disk = self.disk.lock().unwrap();
         let burnt = disk.burn();
-        let taken = if burnt.is_ok() {
-            bytes.len()
-        } else {
-            disk.partial.min(bytes.len())
-        };
-        disk.files
-            .get_mut(&self.name)
-            .unwrap()
-            .0
-            .extend_from_slice(&bytes[..taken]);
+        let taken = if burnt.is_ok() { bytes.len() } else { disk.partial.min(bytes.len()) };
+        disk.files.get_mut(&self.name).unwrap().0.extend_from_slice(&bytes[..taken]);
         self.dead = burnt.is_err();
         burnt
     }
@@ -200,25 +170,18 @@ pub fn judge(log: &[u8]) -> Report {
 pub fn rehash(line: &[u8]) -> Vec<u8> {
     let body = &line[..line.len() - 76];
     let mut out = body.to_vec();
-    out.extend_from_slice(
-        format!(",\"hash\":\"{}\"}}\n", backout::audit::line::digest(body)).as_bytes(),
-    );
+    out.extend_from_slice(format!(",\"hash\":\"{}\"}}\n", backout::audit::line::digest(body)).as_bytes());
     out
 }
 
 /// Every record after `from` chained anew: what an attacker with the files can do.
 pub fn rechain(lines: &[&[u8]], from: usize) -> Vec<u8> {
     let mut out: Vec<u8> = lines[..from].concat();
-    let mut prev = from
-        .checked_sub(1)
-        .map(|i| Envelope::parse(lines[i]).unwrap().hash);
+    let mut prev = from.checked_sub(1).map(|i| Envelope::parse(lines[i]).unwrap().hash);
     for line in &lines[from..] {
-        let record =
-            Envelope::parse(line).unwrap_or_else(|_| Envelope::parse(&rehash(line)).unwrap());
+        let record = Envelope::parse(line).unwrap_or_else(|_| Envelope::parse(&rehash(line)).unwrap());
         let prev_now = prev.take().unwrap_or_else(|| record.prev.clone());
-        let text = String::from_utf8(line.to_vec())
-            .unwrap()
-            .replacen(&record.prev, &prev_now, 1);
+        let text = String::from_utf8(line.to_vec()).unwrap().replacen(&record.prev, &prev_now, 1);
         let line = rehash(text.as_bytes());
         prev = Some(Envelope::parse(&line).unwrap().hash);
         out.extend_from_slice(&line);

@@ -8,20 +8,15 @@ use backout::cli::lint::{Args, lint};
 
 fn said(file: &Path) -> String {
     let mut out = Vec::new();
-    let args = Args {
-        files: vec![file.to_owned()],
-        json: false,
-    };
+    let args = Args { files: vec![file.to_owned()], json: false };
     let code = lint(&args, &mut out).unwrap();
     format!("exit {code}\n{}", String::from_utf8(out).unwrap())
 }
 
 #[test]
 fn every_bad_runbook_says_what_is_wrong() {
-    let mut files: Vec<PathBuf> = std::fs::read_dir("tests/corpus/runbook")
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir("tests/corpus/runbook").unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "yaml"));
     files.sort();
     assert!(files.len() >= 60, "{} files", files.len());
@@ -35,17 +30,10 @@ fn every_bad_runbook_says_what_is_wrong() {
         }
         let expected = std::fs::read_to_string(&kept).unwrap_or_default();
         if found != expected {
-            differ.push(format!(
-                "{}\n--- expected\n{expected}\n--- found\n{found}",
-                file.display()
-            ));
+            differ.push(format!("{}\n--- expected\n{expected}\n--- found\n{found}", file.display()));
         }
         for line in found.lines() {
-            assert!(
-                backout::text::is_clean(line).is_ok(),
-                "{}: {line:?}",
-                file.display()
-            );
+            assert!(backout::text::is_clean(line).is_ok(), "{}: {line:?}", file.display());
         }
         assert!(!found.contains("hunter2"), "{}", file.display());
     }
@@ -56,17 +44,11 @@ fn every_bad_runbook_says_what_is_wrong() {
 fn what_is_no_file_is_refused() {
     for (path, said_of) in [
         ("tests/corpus/runbook", "error: is a folder"),
-        (
-            "tests/corpus/no-such.yaml",
-            "error: cannot be read: there is no such file",
-        ),
+        ("tests/corpus/no-such.yaml", "error: cannot be read: there is no such file"),
         ("/dev/zero", "error: is not a regular file"),
     ] {
         let found = said(Path::new(path));
-        assert!(
-            found.starts_with("exit 3\n") && found.contains(said_of),
-            "{found}"
-        );
+        assert!(found.starts_with("exit 3\n") && found.contains(said_of), "{found}");
     }
 }
 
@@ -74,17 +56,13 @@ fn what_is_no_file_is_refused() {
 fn a_pipe_and_a_link_out_of_the_folder_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe.yaml");
-    let made = std::process::Command::new("mkfifo")
-        .arg(&pipe)
-        .status()
-        .unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     assert!(said(&pipe).contains("is not a regular file"));
 
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("up.sql")).unwrap();
     let file = folder.path().join("runbook.yaml");
-    let text =
-        "backout: 1\nname: x\nmigration: { up: [up.sql] }\nsteps: [{ id: s, manual: Look }]\n";
+    let text = "backout: 1\nname: x\nmigration: { up: [up.sql] }\nsteps: [{ id: s, manual: Look }]\n";
     std::fs::write(&file, text).unwrap();
     assert!(said(&file).contains("`up.sql` is a link that leads out of the runbook's folder"));
 }
@@ -93,10 +71,7 @@ fn a_pipe_and_a_link_out_of_the_folder_are_refused() {
 fn a_long_file_is_refused_without_being_read_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("long.yaml");
-    std::fs::File::create(&file)
-        .unwrap()
-        .set_len(16 * 1024 * 1024)
-        .unwrap();
+    std::fs::File::create(&file).unwrap().set_len(16 * 1024 * 1024).unwrap();
     assert!(said(&file).contains("is longer than 1 MiB"));
 }
 

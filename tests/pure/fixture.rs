@@ -196,14 +196,27 @@ pub fn survey(seconds: u64) -> Survey {
             checked("revenue-kept", Verdict::unknown("revenue has not been frozen"), None, None, seconds),
             checked("loyalty-lag", Verdict::Fail, Some(json!(2113)), None, seconds),
             checked("loyalty-stopped", Verdict::Fail, Some(json!("stable")), None, seconds),
-            checked("both-shapes-read", Verdict::Fail, Some(json!(false)), Some("loyalty cannot read 38 % of 5,512"), seconds),
+            checked(
+                "both-shapes-read",
+                Verdict::Fail,
+                Some(json!(false)),
+                Some("loyalty cannot read 38 % of 5,512"),
+                seconds,
+            ),
             checked("checkout-v2 gone", Verdict::Fail, Some(json!(1)), None, seconds),
         ],
         services: vec![
             service("checkout", Some("v1"), Some(6), None, false, vec![need("orders.payment_ref", Some(false))]),
             service("checkout-v2", None, Some(1), None, true, vec![]),
             service("fulfillment", None, None, Some("stable"), false, vec![need("order-events: order_id", Some(true))]),
-            service("loyalty", None, None, Some("rebalancing"), false, vec![need("order-events: payment_reference_id", Some(false))]),
+            service(
+                "loyalty",
+                None,
+                None,
+                Some("rebalancing"),
+                false,
+                vec![need("order-events: payment_reference_id", Some(false))],
+            ),
         ],
         statements: vec![
             ("ALTER TABLE orders RENAME COLUMN payment_ref TO payment_reference_id".into(), found(Position::Done, "")),
@@ -247,7 +260,10 @@ pub fn offer(step: &str, level: Level, token: &str) -> Offer {
 
 pub fn shown(offer: Offer) -> GateShown {
     let facts = [
-        ("locks", "orders, ACCESS EXCLUSIVE: no read and no write passes while it is held; no rewrite, no scan; gives up after 2 s, 5 times"),
+        (
+            "locks",
+            "orders, ACCESS EXCLUSIVE: no read and no write passes while it is held; no rewrite, no scan; gives up after 2 s, 5 times",
+        ),
         ("table", "18,203,411 rows, 4.1 GiB, 3 indexes; view order_report follows it"),
         ("in way", "! bi-extract, pid 4121, idle in transaction for 41 min"),
         ("breaks", "nobody that runs: checkout v1 needs it, checkout-v2 is gone"),
@@ -283,10 +299,7 @@ fn begun() -> Vec<Event> {
         claimed_ssh: None,
         pid: 4242,
     };
-    vec![
-        event(0, None, None, Record::RunStarted(started)),
-        event(0, None, None, Record::OperatorJoined(alice)),
-    ]
+    vec![event(0, None, None, Record::RunStarted(started)), event(0, None, None, Record::OperatorJoined(alice))]
 }
 
 /// Contained: evidence frozen, loyalty stopped, the guard bound; rename-back is next.
@@ -294,18 +307,40 @@ pub fn contained() -> Vec<Event> {
     let mut events = begun();
     events.push(event(8, None, None, Record::Surveyed(survey(6).record())));
     events.push(event(20, None, None, Record::Entered { done: vec![] }));
-    let frozen = Frozen { item: backout::runbook::FreezeItem::Reading("revenue".into()), content: FrozenContent::Value(json!("1841250")) };
+    let frozen = Frozen {
+        item: backout::runbook::FreezeItem::Reading("revenue".into()),
+        content: FrozenContent::Value(json!("1841250")),
+    };
     let intent = |action: &str, digest: Option<String>, on: Option<&str>| {
-        Record::Intent(Intent { action: action.into(), offer_digest: digest, undoes: None, transactional: on.is_some(), on: on.map(str::to_owned) })
+        Record::Intent(Intent {
+            action: action.into(),
+            offer_digest: digest,
+            undoes: None,
+            transactional: on.is_some(),
+            on: on.map(str::to_owned),
+        })
     };
     let outcome = |evidence: &str| {
-        Record::Outcome(Outcome { result: OutcomeResult::Applied, evidence: evidence.into(), changed: None, changed_since: vec![], before_image: None })
+        Record::Outcome(Outcome {
+            result: OutcomeResult::Applied,
+            evidence: evidence.into(),
+            changed: None,
+            changed_since: vec![],
+            before_image: None,
+        })
     };
     let mut pause = offer("pause-loyalty", Level::Step, "pause-loyalty@production");
     pause.action = "command".into();
     let pause = shown(pause);
     let digest = pause.offer_digest.clone();
-    let answer = GateAnswered { yes: true, offer_digest: digest.clone(), typed: "pause-loyalty@production".into(), reason: None, looked_ms: 9_000, from_file: false };
+    let answer = GateAnswered {
+        yes: true,
+        offer_digest: digest.clone(),
+        typed: "pause-loyalty@production".into(),
+        reason: None,
+        looked_ms: 9_000,
+        from_file: false,
+    };
     let one = |seconds, step, record| event(seconds, Some(step), Some(1), record);
     events.extend([
         one(96, "evidence", intent("freeze", None, None)),
@@ -326,7 +361,12 @@ pub fn contained() -> Vec<Event> {
 
 pub fn gate(level: Level, token: &str) -> Vec<Event> {
     let mut events = contained();
-    events.push(event(1380, Some("rename-back"), Some(1), Record::GateShown(shown(offer("rename-back", level, token)))));
+    events.push(event(
+        1380,
+        Some("rename-back"),
+        Some(1),
+        Record::GateShown(shown(offer("rename-back", level, token))),
+    ));
     events
 }
 
@@ -334,9 +374,28 @@ pub fn gate(level: Level, token: &str) -> Vec<Event> {
 pub fn unknown() -> Vec<Event> {
     let mut events = gate(Level::Object, "orders@shop");
     let digest = shown(offer("rename-back", Level::Object, "orders@shop")).offer_digest;
-    let answer = GateAnswered { yes: true, offer_digest: digest.clone(), typed: "orders@shop".into(), reason: None, looked_ms: 12_000, from_file: false };
-    let intent = Intent { action: "ddl".into(), offer_digest: Some(digest), undoes: None, transactional: true, on: Some("shop".into()) };
-    let lost = Outcome { result: OutcomeResult::Unknown, evidence: "connection lost after COMMIT was sent".into(), changed: None, changed_since: vec![], before_image: None };
+    let answer = GateAnswered {
+        yes: true,
+        offer_digest: digest.clone(),
+        typed: "orders@shop".into(),
+        reason: None,
+        looked_ms: 12_000,
+        from_file: false,
+    };
+    let intent = Intent {
+        action: "ddl".into(),
+        offer_digest: Some(digest),
+        undoes: None,
+        transactional: true,
+        on: Some("shop".into()),
+    };
+    let lost = Outcome {
+        result: OutcomeResult::Unknown,
+        evidence: "connection lost after COMMIT was sent".into(),
+        changed: None,
+        changed_since: vec![],
+        before_image: None,
+    };
     events.push(event(1400, Some("rename-back"), Some(1), Record::GateAnswered(answer)));
     events.push(event(1400, Some("rename-back"), Some(1), Record::Intent(intent)));
     events.push(event(1401, Some("rename-back"), Some(1), Record::Outcome(lost)));
@@ -346,8 +405,18 @@ pub fn unknown() -> Vec<Event> {
 pub fn held() -> Vec<Event> {
     let mut events = contained();
     let check = CheckRef::Check("loyalty-stopped".into());
-    events.push(event(1380, None, None, Record::GuardBroken { check: check.clone(), verdict: Verdict::Fail, value: Some(json!("stable")) }));
-    events.push(event(1380, None, None, Record::Held { reason: HoldReason::Guard { check }, detail: "1 member: loyalty-7f".into() }));
+    events.push(event(
+        1380,
+        None,
+        None,
+        Record::GuardBroken { check: check.clone(), verdict: Verdict::Fail, value: Some(json!("stable")) },
+    ));
+    events.push(event(
+        1380,
+        None,
+        None,
+        Record::Held { reason: HoldReason::Guard { check }, detail: "1 member: loyalty-7f".into() },
+    ));
     events
 }
 
@@ -360,7 +429,9 @@ pub fn snapshot(events: Vec<Event>, seconds: u64) -> Snapshot {
     let state = State::replay(&events).unwrap();
     let t = seconds - 4;
     let numbers = |name: &str, values: &[i64], pass: fn(i64) -> bool| {
-        let past = values.iter().map(|n| checked(name, if pass(*n) { Verdict::Pass } else { Verdict::Fail }, Some(json!(n)), None, t));
+        let past = values
+            .iter()
+            .map(|n| checked(name, if pass(*n) { Verdict::Pass } else { Verdict::Fail }, Some(json!(n)), None, t));
         live(past.collect())
     };
     let words = |name: &str, verdict: Verdict, words: &str| live(vec![checked(name, verdict, None, Some(words), t)]);
@@ -378,8 +449,19 @@ pub fn snapshot(events: Vec<Event>, seconds: u64) -> Snapshot {
         state: Arc::new(state),
         now: at(seconds),
         targets: vec![
-            ("shop".into(), Link::Up(Box::new(identity("shop", TargetKind::Postgres, "PostgreSQL 15.4", "orders_prod @ db-eu-1:5432 as oncall, primary")))),
-            ("bus".into(), Link::Up(Box::new(identity("bus", TargetKind::Kafka, "Apache Kafka", "cluster Zk3v-prod, 3 brokers")))),
+            (
+                "shop".into(),
+                Link::Up(Box::new(identity(
+                    "shop",
+                    TargetKind::Postgres,
+                    "PostgreSQL 15.4",
+                    "orders_prod @ db-eu-1:5432 as oncall, primary",
+                ))),
+            ),
+            (
+                "bus".into(),
+                Link::Up(Box::new(identity("bus", TargetKind::Kafka, "Apache Kafka", "cluster Zk3v-prod, 3 brokers"))),
+            ),
         ],
         checks: checks.into_iter().map(|live| (live.latest.clone().unwrap().check, live)).collect(),
         survey: Some(Arc::new(survey(seconds - 2))),
@@ -389,6 +471,7 @@ pub fn snapshot(events: Vec<Event>, seconds: u64) -> Snapshot {
         log: events.into_iter().map(Arc::new).collect(),
         message: None,
         progress: None,
+        taken: 0,
         run_dir: "/var/lib/backout/runs/20261124T021800Z-7f3a".into(),
         exit: None,
     }

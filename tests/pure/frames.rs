@@ -169,12 +169,31 @@ fn a_gate_shows_all_of_its_statement() {
     }
     let letters: usize = "abcdefghij".len() * 40;
     let first = frame(&self::model(&snapshot), &snapshot, COLOR, (80, 200));
-    let run: usize = first.lines().filter(|l| l.contains("abcdefghij")).map(|l| l.chars().filter(|c| ('a'..='j').contains(c)).count()).sum();
+    let run: usize = first
+        .lines()
+        .filter(|l| l.contains("abcdefghij"))
+        .map(|l| l.chars().filter(|c| ('a'..='j').contains(c)).count())
+        .sum();
     assert!(run >= letters, "{run} of {letters} letters");
 }
 
 fn changes_the_world(effect: &Effect) -> bool {
-    matches!(effect, Effect::Ask(Ask::Answer { .. } | Ask::BreakGlass { .. } | Ask::Act { .. } | Ask::Settle { .. } | Ask::Finish { .. } | Ask::Skip { .. } | Ask::Jump { .. } | Ask::Override { .. } | Ask::Elsewhere { .. } | Ask::Decide { .. } | Ask::Classify { .. }))
+    matches!(
+        effect,
+        Effect::Ask(
+            Ask::Answer { .. }
+                | Ask::BreakGlass { .. }
+                | Ask::Act { .. }
+                | Ask::Settle { .. }
+                | Ask::Finish { .. }
+                | Ask::Skip { .. }
+                | Ask::Jump { .. }
+                | Ask::Override { .. }
+                | Ask::Elsewhere { .. }
+                | Ask::Decide { .. }
+                | Ask::Classify { .. }
+        )
+    )
 }
 
 #[test]
@@ -214,7 +233,8 @@ fn a_gate_is_answered_by_typing_alone() {
     };
     assert_eq!((sent.as_str(), *looked_ms), ("orders@shop", 900));
 
-    let (pasted, asked) = press(model(&snapshot), &snapshot, &[Input::Paste("orders@shop".into()), key(KeyCode::Enter)], ARMED);
+    let (pasted, asked) =
+        press(model(&snapshot), &snapshot, &[Input::Paste("orders@shop".into()), key(KeyCode::Enter)], ARMED);
     assert_eq!(asked, [], "a paste is no answer");
     assert_eq!(pasted.gate.unwrap().token.text, "");
 
@@ -301,4 +321,38 @@ fn one_table_of_keys() {
     let press = |code, modifiers| keymap::command(&KeyEvent::new(code, modifiers));
     assert_eq!(press(KeyCode::Char('F'), KeyModifiers::SHIFT), Some(keymap::Command::Finish));
     assert_eq!(press(KeyCode::Char('x'), KeyModifiers::ALT), None);
+}
+
+#[test]
+fn the_loop_writes_only_what_changed_and_ends_with_the_engine() {
+    use backout::engine::Handle;
+    use backout::tui::Tui;
+    use futures_util::stream::{self, StreamExt};
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use tokio::sync::{broadcast, mpsc, watch};
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let shown = fixture::snapshot(fixture::contained(), 1390);
+        let (asks, mut asked) = mpsc::channel(4);
+        let (snapshots, seen) = watch::channel(std::sync::Arc::new(shown.clone()));
+        let handle = Handle { asks, snapshots: seen, events: broadcast::channel(4).0 };
+        let mut tui = Tui::new(Terminal::new(TestBackend::new(80, 24)).unwrap(), COLOR, handle);
+        let keys = stream::iter([key(KeyCode::Char('?'))]).chain(stream::pending());
+        let quiet = tui.drive(Box::pin(keys), stream::pending());
+        assert!(tokio::time::timeout(Duration::from_millis(2500), quiet).await.is_err(), "nobody ended it");
+        assert_eq!(tui.frames, 2, "the first frame, the help, and nothing while nothing changes");
+
+        let keys =
+            stream::iter([key(KeyCode::Esc), key(KeyCode::Char('q')), key(KeyCode::Enter)]).chain(stream::pending());
+        let engine = async {
+            assert!(matches!(asked.recv().await, Some(Ask::Leave { .. })));
+            let mut left = shown;
+            left.exit = Some(5);
+            snapshots.send(std::sync::Arc::new(left)).unwrap();
+        };
+        let (code, ()) = tokio::join!(tui.drive(Box::pin(keys), stream::pending()), engine);
+        assert_eq!(code.unwrap(), 5);
+    });
 }

@@ -3,23 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod audit;
+mod audit;
+mod audit;
+mod audit;
+mod corpus;
+mod corpus;
+mod corpus;
 mod corpus;
 mod fixture;
 mod frames;
 mod house;
 mod records;
+mod runbook;
+mod runbook;
+mod runbook;
 mod shapes;
-mod audit;
+mod sql;
+mod sql;
+mod sql;
 mod text;
-mod sql;
-mod corpus;
-mod runbook;
-mod corpus;
-mod runbook;
-mod sql;
-mod audit;
-mod audit;
-mod corpus;
-mod runbook;
-mod sql;
 mod text;

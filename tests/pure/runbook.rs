@@ -35,15 +35,11 @@ fn values() -> Values {
 }
 
 fn example() -> Runbook {
-    load(Path::new("tests/corpus/runbook/101-checkout-v2.yaml"))
-        .unwrap()
-        .runbook
+    load(Path::new("tests/corpus/runbook/101-checkout-v2.yaml")).unwrap().runbook
 }
 
 fn everything() -> Runbook {
-    load(Path::new("tests/corpus/runbook/102-everything-else.yaml"))
-        .unwrap()
-        .runbook
+    load(Path::new("tests/corpus/runbook/102-everything-else.yaml")).unwrap().runbook
 }
 
 #[test]
@@ -53,31 +49,20 @@ fn a_name_alone_keeps_its_type_and_one_pass_is_all() {
     assert_eq!(render("--n={{n}}"), json!("--n=7"));
     assert_eq!(render("{{ braces }}!"), json!("{{ n }}!"));
     assert_eq!(render("no } braces { here"), json!("no } braces { here"));
-    let missing = Template::parse("{{ nobody }}")
-        .unwrap()
-        .render(&values())
-        .unwrap_err();
+    let missing = Template::parse("{{ nobody }}").unwrap().render(&values()).unwrap_err();
     assert_eq!(missing.name, "nobody");
     let value = json!({ "id": "{{ item.id }}", "tags": ["{{ name }}-x", true], "none": null });
     let rendered = render_value(&value, &values()).unwrap();
-    assert_eq!(
-        rendered,
-        json!({ "id": 5, "tags": ["orders-x", true], "none": null })
-    );
+    assert_eq!(rendered, json!({ "id": 5, "tags": ["orders-x", true], "none": null }));
 }
 
 #[test]
 fn values_are_bound_and_identifiers_are_checked() {
-    let sql = SqlText::parse(
-        "SELECT {{ evil }} WHERE a > {{ at }} AND b = {{ n }} AND c = {{ at }}\n",
-        Place::default(),
-    );
+    let sql =
+        SqlText::parse("SELECT {{ evil }} WHERE a > {{ at }} AND b = {{ n }} AND c = {{ at }}\n", Place::default());
     let sql = sql.unwrap();
     let rendered = sql.render(Dialect::Postgres, &values(), None).unwrap();
-    assert_eq!(
-        rendered.sql,
-        "SELECT $1::text WHERE a > $2::timestamptz AND b = $3::bigint AND c = $4::timestamptz"
-    );
+    assert_eq!(rendered.sql, "SELECT $1::text WHERE a > $2::timestamptz AND b = $3::bigint AND c = $4::timestamptz");
     assert_eq!(rendered.binds[0].value, json!("x'; DROP TABLE x; --"));
     assert_eq!(rendered.binds[1].kind, VarKind::Timestamp);
     let rendered = sql.render(Dialect::Sqlite, &values(), None).unwrap();
@@ -85,25 +70,14 @@ fn values_are_bound_and_identifiers_are_checked() {
     assert_eq!(sql.names(), ["evil", "at", "n"]);
 
     let ddl = SqlText::parse("DROP TABLE {{ ident name }}", Place::default()).unwrap();
-    assert_eq!(
-        ddl.render(Dialect::Postgres, &values(), None).unwrap().sql,
-        "DROP TABLE \"orders\""
-    );
+    assert_eq!(ddl.render(Dialect::Postgres, &values(), None).unwrap().sql, "DROP TABLE \"orders\"");
     let ddl = SqlText::parse("DROP TABLE {{ ident evil }}", Place::default()).unwrap();
     let refused = ddl.render(Dialect::Postgres, &values(), None).unwrap_err();
-    assert!(
-        refused.to_string().contains("an identifier has letters"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("an identifier has letters"), "{refused}");
 
     let set = SqlText::parse("SELECT * FROM {{ set }}", Place::default()).unwrap();
     let table = "\"backout\".\"frozen_stuck\"";
-    assert_eq!(
-        set.render(Dialect::Postgres, &values(), Some(table))
-            .unwrap()
-            .sql,
-        format!("SELECT * FROM {table}")
-    );
+    assert_eq!(set.render(Dialect::Postgres, &values(), Some(table)).unwrap().sql, format!("SELECT * FROM {table}"));
     assert!(set.render(Dialect::Postgres, &values(), None).is_err());
 }
 
@@ -114,28 +88,15 @@ fn unknown_is_never_a_pass() {
         "lost" => Some(Value::Null),
         _ => None,
     };
-    let judge = |text: &str, value: Option<Value>| {
-        Expect::from_text(text)
-            .unwrap()
-            .judge(value.as_ref(), &frozen)
-    };
+    let judge = |text: &str, value: Option<Value>| Expect::from_text(text).unwrap().judge(value.as_ref(), &frozen);
     assert_eq!(judge("<= 50", Some(json!(50))), Verdict::Pass);
     assert_eq!(judge("<= 50", Some(json!(51))), Verdict::Fail);
     assert!(judge("<= 50", Some(Value::Null)).is_unknown());
     assert!(judge("<= 50", None).is_unknown());
     assert!(judge("<= 50", Some(json!(true))).is_unknown());
     assert!(judge("<= 50", Some(json!("many"))).is_unknown());
-    assert_eq!(
-        judge("> 0.1", Some(json!("0.10000000000000000000000001"))),
-        Verdict::Pass
-    );
-    assert_eq!(
-        judge(
-            "!= 9007199254740993",
-            Some(json!(9_007_199_254_740_992_u64))
-        ),
-        Verdict::Pass
-    );
+    assert_eq!(judge("> 0.1", Some(json!("0.10000000000000000000000001"))), Verdict::Pass);
+    assert_eq!(judge("!= 9007199254740993", Some(json!(9_007_199_254_740_992_u64))), Verdict::Pass);
     let literal = |value: Value, found: Value| Expect::Literal(value).judge(Some(&found), &frozen);
     assert_eq!(literal(json!(0), json!("0.00")), Verdict::Pass);
     assert_eq!(literal(json!("confirmed"), json!("pending")), Verdict::Fail);
@@ -146,10 +107,7 @@ fn unknown_is_never_a_pass() {
     assert!(same("lost", json!(1)).is_unknown());
     assert!(same("never-frozen", json!(0)).is_unknown());
     let error = Expect::Error("23505".into());
-    assert_eq!(
-        error.judge(Some(&json!({ "error": "23505" })), &frozen),
-        Verdict::Pass
-    );
+    assert_eq!(error.judge(Some(&json!({ "error": "23505" })), &frozen), Verdict::Pass);
     assert_eq!(error.judge(Some(&json!(1)), &frozen), Verdict::Fail);
     assert!(Expect::from_text("<= many").is_err());
 }
@@ -180,14 +138,8 @@ fn durations_read_and_write() {
 #[test]
 fn variables_are_read_strictly() {
     assert_eq!(read_value(VarKind::Integer, "340\n"), Ok(json!(340)));
-    assert_eq!(
-        read_value(VarKind::Number, "12.50").unwrap().to_string(),
-        "12.50"
-    );
-    assert_eq!(
-        read_value(VarKind::Timestamp, "2026-11-24T03:07:00+01:00"),
-        Ok(json!("2026-11-24T02:07:00Z"))
-    );
+    assert_eq!(read_value(VarKind::Number, "12.50").unwrap().to_string(), "12.50");
+    assert_eq!(read_value(VarKind::Timestamp, "2026-11-24T03:07:00+01:00"), Ok(json!("2026-11-24T02:07:00Z")));
     let long = "x".repeat(1024 * 1024);
     for (kind, text) in [
         (VarKind::Integer, "1e3"),
@@ -209,132 +161,56 @@ fn the_example_resolves_as_it_reads() {
     let runbook = example();
     assert_eq!(runbook.name, "checkout-v2");
     assert_eq!(runbook.digest.len(), 64);
-    assert_eq!(
-        runbook.targets.keys().collect::<Vec<_>>(),
-        ["shop", "bus", "psp"]
-    );
-    assert!(
-        matches!(&runbook.sets["psp"].source, SetSource::Records { target } if target == "psp")
-    );
+    assert_eq!(runbook.targets.keys().collect::<Vec<_>>(), ["shop", "bus", "psp"]);
+    assert!(matches!(&runbook.sets["psp"].source, SetSource::Records { target } if target == "psp"));
     assert_eq!(runbook.sets["psp"].key, "charge_id");
     assert_eq!(runbook.sets["verdict"].key, "id");
-    let SetSource::Compare(compare) = &runbook.sets["verdict"].source else {
-        panic!()
-    };
+    let SetSource::Compare(compare) = &runbook.sets["verdict"].source else { panic!() };
     assert_eq!(compare.by, ("id".into(), "order_id".into()));
     assert_eq!(compare.otherwise, Otherwise::Ask);
-    assert_eq!(
-        compare.classes.keys().collect::<Vec<_>>(),
-        ["captured", "authorised", "not-charged", "charged-twice"]
-    );
-    assert_eq!(
-        compare.classes["captured"][2],
-        ClassRule::Equal {
-            column: "amount_cents".into()
-        }
-    );
+    assert_eq!(compare.classes.keys().collect::<Vec<_>>(), ["captured", "authorised", "not-charged", "charged-twice"]);
+    assert_eq!(compare.classes["captured"][2], ClassRule::Equal { column: "amount_cents".into() });
 
     let step = |id: &str| &runbook.steps[id];
     assert_eq!(step("evidence").phase, Phase::Contain);
-    assert_eq!(
-        step("evidence").title,
-        "Freeze revenue, stuck, offsets of bus, catalog of shop"
-    );
+    assert_eq!(step("evidence").title, "Freeze revenue, stuck, offsets of bus, catalog of shop");
     assert!(step("pause-loyalty").after.is_empty());
-    assert!(
-        step("rename-back").after.is_empty(),
-        "the first of its phase"
-    );
+    assert!(step("rename-back").after.is_empty(), "the first of its phase");
     assert_eq!(step("decide-orders").after[0].step, "rename-back");
     assert_eq!(step("decide-orders").phase, Phase::Repair);
     assert_eq!(step("rename-back").layer, Layer::Schema);
     assert_eq!(step("tell-downstream").layer, Layer::Events);
     assert_eq!(step("resume-loyalty").layer, Layer::Service);
-    assert_eq!(
-        step("rename-back").needs[0],
-        Need {
-            check: CheckRef::ServiceGone("checkout-v2".into()),
-            hard: true
-        }
-    );
+    assert_eq!(step("rename-back").needs[0], Need { check: CheckRef::ServiceGone("checkout-v2".into()), hard: true });
     let guard = Guard {
         check: CheckRef::Check("loyalty-stopped".into()),
         from: Some("pause-loyalty".into()),
         until: Some("resume-loyalty".into()),
     };
     assert_eq!(runbook.guards, [guard]);
-    assert_eq!(
-        step("refund-doubles")
-            .each
-            .as_ref()
-            .unwrap()
-            .set
-            .to_string(),
-        "verdict[charged-twice]"
-    );
-    assert_eq!(
-        step("tolerant-loyalty").redeclares["loyalty"]["order-events"].requires,
-        ["order_id"]
-    );
-    assert_eq!(
-        runbook.checks["loyalty-lag"].hold,
-        Some(Duration::from_secs(30))
-    );
-    assert_eq!(
-        runbook.checks["loyalty-lag"]
-            .expect
-            .as_ref()
-            .unwrap()
-            .to_string(),
-        "<= 50"
-    );
-    assert_eq!(
-        runbook.checks["both-shapes-read"].expect,
-        Some(Expect::Readable)
-    );
-    let Action::Publish(publish) = &step("tell-downstream").action else {
-        panic!()
-    };
-    assert_eq!(
-        publish.from,
-        SetRef::ChangedBy {
-            steps: vec!["confirm-captured".into()]
-        }
-    );
+    assert_eq!(step("refund-doubles").each.as_ref().unwrap().set.to_string(), "verdict[charged-twice]");
+    assert_eq!(step("tolerant-loyalty").redeclares["loyalty"]["order-events"].requires, ["order_id"]);
+    assert_eq!(runbook.checks["loyalty-lag"].hold, Some(Duration::from_secs(30)));
+    assert_eq!(runbook.checks["loyalty-lag"].expect.as_ref().unwrap().to_string(), "<= 50");
+    assert_eq!(runbook.checks["both-shapes-read"].expect, Some(Expect::Readable));
+    let Action::Publish(publish) = &step("tell-downstream").action else { panic!() };
+    assert_eq!(publish.from, SetRef::ChangedBy { steps: vec!["confirm-captured".into()] });
     assert_eq!(publish.value["status"], json!("{{ item.status }}"));
 }
 
 #[test]
 fn what_the_example_leaves_out_resolves_too() {
     let runbook = everything();
-    let CheckKind::Schema(facts) = &runbook.checks["shape"].kind else {
-        panic!()
-    };
+    let CheckKind::Schema(facts) = &runbook.checks["shape"].kind else { panic!() };
     assert_eq!(facts.len(), 8);
     assert_eq!(facts[1].to_string(), "column orders.ref is not there");
-    assert_eq!(
-        runbook.checks["refused"].expect,
-        Some(Expect::Error("23505".into()))
-    );
-    assert_eq!(
-        runbook.steps["one"].after,
-        [After {
-            step: "mark".into(),
-            hard: true
-        }]
-    );
-    assert_eq!(
-        runbook.steps["columns"].when,
-        [("which".into(), "back".into())]
-    );
+    assert_eq!(runbook.checks["refused"].expect, Some(Expect::Error("23505".into())));
+    assert_eq!(runbook.steps["one"].after, [After { step: "mark".into(), hard: true }]);
+    assert_eq!(runbook.steps["columns"].when, [("which".into(), "back".into())]);
     assert_eq!(runbook.guards.len(), 3);
-    let Action::Change(change) = &runbook.steps["mark"].action else {
-        panic!()
-    };
+    let Action::Change(change) = &runbook.steps["mark"].action else { panic!() };
     assert_eq!(change.rows, Some(Expect::SameAs("stuck".into())));
-    let Action::Manual(manual) = &runbook.steps["ask"].action else {
-        panic!()
-    };
+    let Action::Manual(manual) = &runbook.steps["ask"].action else { panic!() };
     assert_eq!(manual.ask["at"], VarKind::Timestamp);
 }
 
@@ -348,28 +224,17 @@ fn levels_follow_the_action_and_rise_by_its_author() {
     assert_eq!(level(&example, "confirm-captured"), Level::Number);
     assert_eq!(level(&example, "pause-loyalty"), Level::Step);
     assert_eq!(level(&example, "resume-loyalty"), Level::Step);
-    assert_eq!(
-        level(&example, "refund-doubles"),
-        Level::Irreversible,
-        "a command without undo"
-    );
+    assert_eq!(level(&example, "refund-doubles"), Level::Irreversible, "a command without undo");
     assert_eq!(level(&more, "which"), Level::Choice);
     assert_eq!(level(&more, "ask"), Level::Seen);
     assert_eq!(level(&more, "columns"), Level::Irreversible, "raised");
-    assert_eq!(
-        level::token_form(&example, &example.steps["rename-back"]),
-        "orders@shop"
-    );
+    assert_eq!(level::token_form(&example, &example.steps["rename-back"]), "orders@shop");
 }
 
 #[test]
 fn a_moved_target_is_judged_by_its_new_dialect() {
     let file = Path::new("tests/corpus/runbook/101-checkout-v2.yaml");
-    let moved = |kind| Moved {
-        target: "shop".into(),
-        kind,
-        address: "shop.db".into(),
-    };
+    let moved = |kind| Moved { target: "shop".into(), kind, address: "shop.db".into() };
     let loaded = load_moved(file, &[moved(TargetKind::Sqlite)]).unwrap();
     assert_eq!(loaded.runbook.targets["shop"].kind, TargetKind::Sqlite);
     assert_eq!(loaded.runbook.targets["shop"].address, "shop.db");
@@ -382,10 +247,7 @@ fn a_moved_target_is_judged_by_its_new_dialect() {
 fn places_in_sql_are_exact() {
     let text = "backout: 1\nname: x\ntargets:\n  shop: { postgres: \"${A}\" }\nvars: { a: { type: text } }\nchecks:\n  c:\n    on: shop\n    expect: 0\n    query: |\n      SELECT count(*)\n        FROM orders\n        WHERE a = '{{ a }}'\nsteps:\n  - { id: s, manual: Look }\n";
     let diagnostics = load_str("x.yaml", text, Path::new(".")).unwrap_err();
-    let places: Vec<_> = diagnostics
-        .iter()
-        .map(|d| diagnostics.place(d).unwrap())
-        .collect();
+    let places: Vec<_> = diagnostics.iter().map(|d| diagnostics.place(d).unwrap()).collect();
     assert_eq!(places, [(13, 20)]);
     assert_eq!(diagnostics.to_json()[0]["line"], json!(13));
 }
@@ -397,20 +259,14 @@ fn the_committed_schema_is_current() {
     if std::env::var_os("BACKOUT_BLESS").is_some() {
         std::fs::write(path, &now).unwrap();
     }
-    assert!(
-        std::fs::read_to_string(path).unwrap() == now,
-        "run `backout schema > {path}`"
-    );
+    assert!(std::fs::read_to_string(path).unwrap() == now, "run `backout schema > {path}`");
 }
 
 #[test]
 fn every_field_of_the_schema_is_described_and_every_reference_leads_somewhere() {
     fn walk(value: &Value, defs: &Value) {
         if let Some(name) = value["$ref"].as_str() {
-            assert!(
-                defs.get(name.trim_start_matches("#/$defs/")).is_some(),
-                "{name}"
-            );
+            assert!(defs.get(name.trim_start_matches("#/$defs/")).is_some(), "{name}");
         }
         if let Some(fields) = value["properties"].as_object() {
             for (name, field) in fields {
@@ -426,10 +282,7 @@ fn every_field_of_the_schema_is_described_and_every_reference_leads_somewhere() 
     }
     let schema = schema::schema();
     walk(&schema, &schema["$defs"]);
-    assert_eq!(
-        schema["$defs"]["step"]["oneOf"].as_array().unwrap().len(),
-        17
-    );
+    assert_eq!(schema["$defs"]["step"]["oneOf"].as_array().unwrap().len(), 17);
 }
 
 #[test]

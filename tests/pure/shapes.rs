@@ -22,27 +22,18 @@ fn by_tree(path: &str, value: &Value, found: &mut BTreeSet<(String, FieldKind)>)
         Value::Number(_) => FieldKind::Number,
         Value::String(_) => FieldKind::String,
         Value::Array(items) => {
-            items
-                .iter()
-                .for_each(|item| by_tree(&format!("{path}[]"), item, found));
+            items.iter().for_each(|item| by_tree(&format!("{path}[]"), item, found));
             FieldKind::Array
         }
         Value::Object(entries) => {
             for (key, value) in entries {
-                let inner = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 by_tree(&inner, value, found);
             }
             FieldKind::Object
         }
     };
-    if !path.is_empty()
-        || kind != FieldKind::Object
-        || value.as_object().is_some_and(serde_json::Map::is_empty)
-    {
+    if !path.is_empty() || kind != FieldKind::Object || value.as_object().is_some_and(serde_json::Map::is_empty) {
         found.insert((path.to_owned(), kind));
     }
 }
@@ -75,20 +66,9 @@ proptest! {
 
 #[test]
 fn presence_null_and_type_make_a_shape() {
-    let name = |kind| {
-        vec![
-            ("order_id".to_owned(), FieldKind::Number),
-            ("ref".to_owned(), kind),
-        ]
-    };
-    assert_eq!(
-        fields(r#"{"ref":"a","order_id":1}"#),
-        name(FieldKind::String)
-    );
-    assert_eq!(
-        fields(r#"{"order_id":1e400,"ref":null}"#),
-        name(FieldKind::Null)
-    );
+    let name = |kind| vec![("order_id".to_owned(), FieldKind::Number), ("ref".to_owned(), kind)];
+    assert_eq!(fields(r#"{"ref":"a","order_id":1}"#), name(FieldKind::String));
+    assert_eq!(fields(r#"{"order_id":1e400,"ref":null}"#), name(FieldKind::Null));
     assert_eq!(fields(r#"{"order_id":-0.5}"#).len(), 1);
     assert_eq!(
         fields(r#"{"items":[{"sku":"a"},{"sku":1},{}]}"#),
@@ -104,29 +84,15 @@ fn presence_null_and_type_make_a_shape() {
 #[test]
 fn what_is_no_document_is_an_error() {
     let deep = "[".repeat(5000);
-    for text in [
-        "",
-        "{",
-        "{\"a\":1}x",
-        "nul",
-        "{\"a\":01}",
-        "\u{1}",
-        deep.as_str(),
-    ] {
-        assert!(
-            Fields::default().read(text.as_bytes()).is_err(),
-            "{text:.20}"
-        );
+    for text in ["", "{", "{\"a\":1}x", "nul", "{\"a\":01}", "\u{1}", deep.as_str()] {
+        assert!(Fields::default().read(text.as_bytes()).is_err(), "{text:.20}");
     }
     assert!(Fields::default().read(b"{\"a\":\"\xff\"}").is_err());
 }
 
 fn shape(count: u64, fields: &[(&str, FieldKind)]) -> Shape {
     Shape {
-        fields: fields
-            .iter()
-            .map(|(name, kind)| ((*name).to_owned(), *kind))
-            .collect(),
+        fields: fields.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(),
         count,
         seen: BTreeMap::new(),
         producers: BTreeMap::new(),
@@ -136,12 +102,7 @@ fn shape(count: u64, fields: &[(&str, FieldKind)]) -> Shape {
 fn services(requires: &[(&str, &[&str])]) -> BTreeMap<String, Reads> {
     (requires.iter())
         .map(|(service, requires)| {
-            (
-                (*service).to_owned(),
-                Reads {
-                    requires: requires.iter().map(|r| (*r).to_owned()).collect(),
-                },
-            )
+            ((*service).to_owned(), Reads { requires: requires.iter().map(|r| (*r).to_owned()).collect() })
         })
         .collect()
 }
@@ -150,21 +111,9 @@ fn both_shapes() -> ShapeTable {
     ShapeTable {
         topic: "order-events".to_owned(),
         shapes: vec![
-            shape(
-                340,
-                &[
-                    ("order_id", FieldKind::Number),
-                    ("payment_reference_id", FieldKind::String),
-                ],
-            ),
+            shape(340, &[("order_id", FieldKind::Number), ("payment_reference_id", FieldKind::String)]),
             shape(20, &[("order_id", FieldKind::Number)]),
-            shape(
-                2,
-                &[
-                    ("order_id", FieldKind::Number),
-                    ("payment_reference_id", FieldKind::Null),
-                ],
-            ),
+            shape(2, &[("order_id", FieldKind::Number), ("payment_reference_id", FieldKind::Null)]),
         ],
         records: 362,
         ..ShapeTable::default()
@@ -173,17 +122,10 @@ fn both_shapes() -> ShapeTable {
 
 #[test]
 fn a_service_breaks_on_the_shapes_without_its_field() {
-    let strict = services(&[
-        ("fulfillment", &["order_id"]),
-        ("loyalty", &["order_id", "payment_reference_id"]),
-    ]);
+    let strict = services(&[("fulfillment", &["order_id"]), ("loyalty", &["order_id", "payment_reference_id"])]);
     let judged = readable(&both_shapes(), &strict);
     assert_eq!((judged.verdict, judged.unreadable), (Verdict::Fail, 22));
-    let breaks: Vec<_> = judged
-        .breaks
-        .iter()
-        .map(|b| (b.service.as_str(), b.shape, b.records))
-        .collect();
+    let breaks: Vec<_> = judged.breaks.iter().map(|b| (b.service.as_str(), b.shape, b.records)).collect();
     assert_eq!(breaks, [("loyalty", 1, 20), ("loyalty", 2, 2)]);
     assert_eq!(judged.breaks[0].missing, ["payment_reference_id"]);
 
@@ -194,37 +136,12 @@ fn a_service_breaks_on_the_shapes_without_its_field() {
 
 #[test]
 fn part_of_a_window_proves_a_break_and_nothing_else() {
-    let partial = ShapeTable {
-        partial: Some("stopped after 5 s".to_owned()),
-        ..both_shapes()
-    };
-    assert!(
-        readable(&partial, &services(&[("loyalty", &["order_id"])]))
-            .verdict
-            .is_unknown()
-    );
-    assert!(
-        readable(
-            &partial,
-            &services(&[("loyalty", &["payment_reference_id"])])
-        )
-        .verdict
-        .is_fail()
-    );
-    let strange = ShapeTable {
-        undecodable: 1,
-        ..both_shapes()
-    };
-    assert!(
-        readable(&strange, &services(&[("loyalty", &["order_id"])]))
-            .verdict
-            .is_unknown()
-    );
-    assert!(
-        readable(&both_shapes(), &BTreeMap::new())
-            .verdict
-            .is_unknown()
-    );
+    let partial = ShapeTable { partial: Some("stopped after 5 s".to_owned()), ..both_shapes() };
+    assert!(readable(&partial, &services(&[("loyalty", &["order_id"])])).verdict.is_unknown());
+    assert!(readable(&partial, &services(&[("loyalty", &["payment_reference_id"])])).verdict.is_fail());
+    let strange = ShapeTable { undecodable: 1, ..both_shapes() };
+    assert!(readable(&strange, &services(&[("loyalty", &["order_id"])])).verdict.is_unknown());
+    assert!(readable(&both_shapes(), &BTreeMap::new()).verdict.is_unknown());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Statements: what is said of each, what a check must never contain, and where a text is cut.
 
 use backout::sql::{
-    Class, Dialect, Refused, Reverse, check_read_only, is_relative_update, judge, parse_one,
-    quote_ident, split, tables_and_columns, zones,
+    Class, Dialect, Refused, Reverse, check_read_only, is_relative_update, judge, parse_one, quote_ident, split,
+    tables_and_columns, zones,
 };
 use proptest::prelude::*;
 use squawk_syntax::{SourceFile, SyntaxKind};
@@ -19,21 +19,10 @@ fn line(dialect: Dialect, sql: &str) -> String {
         Reverse::NeedsSaved { sql: None, .. } => "saved".to_owned(),
         Reverse::None { .. } => "none".to_owned(),
     };
-    let done = statement
-        .done
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    let object = statement
-        .object()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let done = statement.done.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let object = statement.object().map(ToString::to_string).unwrap_or_default();
     let lock = statement.lock.map_or("-", |lock| lock.mode);
-    format!(
-        "{:?} | {} | {object} | {lock} | {reverse} | {done}",
-        statement.class, statement.kind
-    )
+    format!("{:?} | {} | {object} | {lock} | {reverse} | {done}", statement.class, statement.kind)
 }
 
 #[test]
@@ -175,14 +164,8 @@ fn postgres_statements() {
             "CREATE UNIQUE INDEX CONCURRENTLY i ON shop.orders (status)",
             "Ddl | CREATE INDEX CONCURRENTLY | index shop.i on shop.orders | SHARE UPDATE EXCLUSIVE | = DROP INDEX CONCURRENTLY shop.i | index shop.i is there; index shop.i is valid",
         ),
-        (
-            "CREATE VIEW v AS SELECT 1",
-            "Ddl | CREATE VIEW | view v | - | = DROP VIEW v | view v is there",
-        ),
-        (
-            "CREATE OR REPLACE VIEW v AS SELECT 1",
-            "Ddl | CREATE VIEW | view v | - | saved | ",
-        ),
+        ("CREATE VIEW v AS SELECT 1", "Ddl | CREATE VIEW | view v | - | = DROP VIEW v | view v is there"),
+        ("CREATE OR REPLACE VIEW v AS SELECT 1", "Ddl | CREATE VIEW | view v | - | saved | "),
         (
             "CREATE TRIGGER sync_ref BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION sync_ref()",
             "Ddl | CREATE TRIGGER | table orders | SHARE ROW EXCLUSIVE | = DROP TRIGGER sync_ref ON orders | trigger sync_ref on orders is there",
@@ -207,22 +190,13 @@ fn postgres_statements() {
             "DROP TABLE IF EXISTS a, shop.b",
             "Irreversible | DROP TABLE | table a | ACCESS EXCLUSIVE | saved | table a is not there; table shop.b is not there",
         ),
-        (
-            "DROP INDEX i",
-            "Ddl | DROP INDEX | index i | ACCESS EXCLUSIVE | saved | index i is not there",
-        ),
+        ("DROP INDEX i", "Ddl | DROP INDEX | index i | ACCESS EXCLUSIVE | saved | index i is not there"),
         (
             "DROP INDEX CONCURRENTLY IF EXISTS shop.i",
             "Ddl | DROP INDEX CONCURRENTLY | index shop.i | SHARE UPDATE EXCLUSIVE | saved | index shop.i is not there",
         ),
-        (
-            "DROP VIEW v",
-            "Ddl | DROP VIEW | view v | ACCESS EXCLUSIVE | saved | view v is not there",
-        ),
-        (
-            "DROP VIEW v CASCADE",
-            "Irreversible | DROP VIEW | view v | ACCESS EXCLUSIVE | saved | view v is not there",
-        ),
+        ("DROP VIEW v", "Ddl | DROP VIEW | view v | ACCESS EXCLUSIVE | saved | view v is not there"),
+        ("DROP VIEW v CASCADE", "Irreversible | DROP VIEW | view v | ACCESS EXCLUSIVE | saved | view v is not there"),
         (
             "DROP TRIGGER sync_ref ON orders",
             "Ddl | DROP TRIGGER | table orders | ACCESS EXCLUSIVE | saved | trigger sync_ref on orders is not there",
@@ -231,10 +205,7 @@ fn postgres_statements() {
             "DROP FUNCTION sync_ref()",
             "Ddl | DROP FUNCTION | function sync_ref | - | saved | function sync_ref() is not there",
         ),
-        (
-            "DROP TYPE order_status",
-            "Ddl | DROP TYPE | type order_status | - | saved | type order_status is not there",
-        ),
+        ("DROP TYPE order_status", "Ddl | DROP TYPE | type order_status | - | saved | type order_status is not there"),
         (
             "DROP TYPE order_status CASCADE",
             "Irreversible | DROP TYPE | type order_status | - | saved | type order_status is not there",
@@ -247,10 +218,7 @@ fn postgres_statements() {
             "GRANT SELECT, UPDATE (status) ON orders TO app WITH GRANT OPTION",
             "Ddl | GRANT | table orders | - | ~ REVOKE SELECT, UPDATE (status) ON orders FROM app | ",
         ),
-        (
-            "REVOKE ALL ON SCHEMA shop FROM app",
-            "Ddl | REVOKE | schema shop | - | ~ GRANT ALL ON SCHEMA shop TO app | ",
-        ),
+        ("REVOKE ALL ON SCHEMA shop FROM app", "Ddl | REVOKE | schema shop | - | ~ GRANT ALL ON SCHEMA shop TO app | "),
         (
             "INSERT INTO orders (customer_id, amount_cents) VALUES (1, 100)",
             "Write | INSERT | table orders | ROW EXCLUSIVE | saved | ",
@@ -263,10 +231,7 @@ fn postgres_statements() {
             "DELETE FROM ONLY orders o USING lines l WHERE o.id = l.o",
             "Write | DELETE | table orders | ROW EXCLUSIVE | saved | ",
         ),
-        (
-            "SELECT count(*) FROM orders WHERE status = 'x'",
-            "Read | SELECT | table orders | ACCESS SHARE | none | ",
-        ),
+        ("SELECT count(*) FROM orders WHERE status = 'x'", "Read | SELECT | table orders | ACCESS SHARE | none | "),
         (
             "SELECT * FROM orders FOR UPDATE SKIP LOCKED",
             "Write | SELECT … FOR UPDATE | table orders | ROW SHARE | none | ",
@@ -275,37 +240,20 @@ fn postgres_statements() {
             "WITH d AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM d",
             "Write | WITH … data-modifying | table orders | ROW EXCLUSIVE | saved | ",
         ),
-        (
-            "SELECT * INTO t FROM orders",
-            "Ddl | SELECT INTO | table t | - | saved | ",
-        ),
-        (
-            "EXPLAIN DELETE FROM orders",
-            "Read | EXPLAIN | table orders | - | none | ",
-        ),
+        ("SELECT * INTO t FROM orders", "Ddl | SELECT INTO | table t | - | saved | "),
+        ("EXPLAIN DELETE FROM orders", "Read | EXPLAIN | table orders | - | none | "),
         (
             "EXPLAIN (ANALYZE, BUFFERS) DELETE FROM orders",
             "Utility | EXPLAIN ANALYZE | table orders | ROW EXCLUSIVE | saved | ",
         ),
-        (
-            "VACUUM FULL orders",
-            "Utility | VACUUM | table orders | ACCESS EXCLUSIVE | none | ",
-        ),
-        (
-            "COMMENT ON COLUMN orders.status IS 'x'",
-            "Ddl | COMMENT |  | SHARE UPDATE EXCLUSIVE | saved | ",
-        ),
+        ("VACUUM FULL orders", "Utility | VACUUM | table orders | ACCESS EXCLUSIVE | none | "),
+        ("COMMENT ON COLUMN orders.status IS 'x'", "Ddl | COMMENT |  | SHARE UPDATE EXCLUSIVE | saved | "),
     ];
     assert!(table.len() >= 60);
     let wrong: Vec<String> = table
         .iter()
         .filter(|(sql, expected)| line(Postgres, sql) != *expected)
-        .map(|(sql, expected)| {
-            format!(
-                "{sql}\n  is       {}\n  expected {expected}",
-                line(Postgres, sql)
-            )
-        })
+        .map(|(sql, expected)| format!("{sql}\n  is       {}\n  expected {expected}", line(Postgres, sql)))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -349,42 +297,15 @@ fn sqlite_statements() {
             "CREATE VIEW v AS SELECT 1 AS a",
             "Ddl | CREATE VIEW | view v | database write | = DROP VIEW v | view v is there",
         ),
-        (
-            "DROP INDEX i",
-            "Ddl | DROP INDEX | index i | database write | saved | index i is not there",
-        ),
-        (
-            "DROP TABLE t",
-            "Irreversible | DROP TABLE | table t | database write | saved | table t is not there",
-        ),
-        (
-            "DROP VIEW IF EXISTS v",
-            "Ddl | DROP VIEW | view v | database write | saved | view v is not there",
-        ),
-        (
-            "INSERT OR REPLACE INTO t (id) VALUES (1)",
-            "Write | INSERT | table t | database write | saved | ",
-        ),
-        (
-            "UPDATE t SET s = 'a' WHERE id = 1",
-            "Write | UPDATE | table t | database write | saved | ",
-        ),
-        (
-            "DELETE FROM t",
-            "Write | DELETE | table t | database write | saved | ",
-        ),
-        (
-            "SELECT json_extract(s, '$.a') FROM t",
-            "Read | SELECT | table t | - | none | ",
-        ),
-        (
-            "PRAGMA table_info(orders)",
-            "Read | PRAGMA |  | - | none | ",
-        ),
-        (
-            "PRAGMA journal_mode = DELETE",
-            "Utility | PRAGMA |  | - | none | ",
-        ),
+        ("DROP INDEX i", "Ddl | DROP INDEX | index i | database write | saved | index i is not there"),
+        ("DROP TABLE t", "Irreversible | DROP TABLE | table t | database write | saved | table t is not there"),
+        ("DROP VIEW IF EXISTS v", "Ddl | DROP VIEW | view v | database write | saved | view v is not there"),
+        ("INSERT OR REPLACE INTO t (id) VALUES (1)", "Write | INSERT | table t | database write | saved | "),
+        ("UPDATE t SET s = 'a' WHERE id = 1", "Write | UPDATE | table t | database write | saved | "),
+        ("DELETE FROM t", "Write | DELETE | table t | database write | saved | "),
+        ("SELECT json_extract(s, '$.a') FROM t", "Read | SELECT | table t | - | none | "),
+        ("PRAGMA table_info(orders)", "Read | PRAGMA |  | - | none | "),
+        ("PRAGMA journal_mode = DELETE", "Utility | PRAGMA |  | - | none | "),
         ("VACUUM", "Utility | VACUUM |  | database write | none | "),
     ];
     for (sql, expected) in table {
@@ -407,19 +328,12 @@ fn mysql_statements() {
             "DROP INDEX i ON orders",
             "Ddl | DROP INDEX | index i on orders | exclusive metadata | saved | index i is not there",
         ),
-        (
-            "UPDATE orders SET a = 1",
-            "Write | UPDATE | table orders | shared metadata | saved | ",
-        ),
+        ("UPDATE orders SET a = 1", "Write | UPDATE | table orders | shared metadata | saved | "),
     ];
     for (sql, expected) in table {
         assert_eq!(line(Mysql, sql), expected, "{sql}");
     }
-    assert!(
-        !parse_one(Mysql, "ALTER TABLE t ADD COLUMN c INT")
-            .unwrap()
-            .transactional
-    );
+    assert!(!parse_one(Mysql, "ALTER TABLE t ADD COLUMN c INT").unwrap().transactional);
 }
 
 #[test]
@@ -581,10 +495,7 @@ fn checks_refuse_everything_that_is_not_a_read() {
         "SELECT ARRAY[evil()]",
     ];
     assert!(postgres.len() >= 60);
-    let missed: Vec<_> = postgres
-        .iter()
-        .filter(|sql| check_read_only(Postgres, sql).is_ok())
-        .collect();
+    let missed: Vec<_> = postgres.iter().filter(|sql| check_read_only(Postgres, sql).is_ok()).collect();
     assert!(missed.is_empty(), "taken as reads: {missed:#?}");
     let sqlite = [
         "INSERT INTO t VALUES (1)",
@@ -615,10 +526,7 @@ fn checks_refuse_everything_that_is_not_a_read() {
         ".read x",
         "SELECT readfile('x')",
     ];
-    let missed: Vec<_> = sqlite
-        .iter()
-        .filter(|sql| check_read_only(Sqlite, sql).is_ok())
-        .collect();
+    let missed: Vec<_> = sqlite.iter().filter(|sql| check_read_only(Sqlite, sql).is_ok()).collect();
     assert!(missed.is_empty(), "taken as reads: {missed:#?}");
     let mysql = [
         "/*! DROP TABLE t */",
@@ -649,10 +557,8 @@ fn checks_refuse_everything_that_is_not_a_read() {
         "SELECT sys_exec('x')",
         "SELECT 1 --9; DROP TABLE t",
     ];
-    let missed: Vec<_> = mysql
-        .iter()
-        .filter(|sql| check_read_only(Mysql, sql).is_ok() && !sql.starts_with("SELECT '\\'"))
-        .collect();
+    let missed: Vec<_> =
+        mysql.iter().filter(|sql| check_read_only(Mysql, sql).is_ok() && !sql.starts_with("SELECT '\\'")).collect();
     assert!(missed.is_empty(), "taken as reads: {missed:#?}");
 }
 
@@ -684,10 +590,8 @@ fn checks_take_reads() {
         "SELECT x.a FROM jsonb_to_recordset('[]'::jsonb) AS x(a int)",
         "SELECT 'Ünïcode' AS \"Größe\" -- ärger",
     ];
-    let refused: Vec<_> = postgres
-        .iter()
-        .filter_map(|sql| Some((sql, check_read_only(Postgres, sql).err()?)))
-        .collect();
+    let refused: Vec<_> =
+        postgres.iter().filter_map(|sql| Some((sql, check_read_only(Postgres, sql).err()?))).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     for sql in [
         "SELECT count(*) FROM orders",
@@ -699,10 +603,9 @@ fn checks_take_reads() {
     ] {
         assert_eq!(check_read_only(Sqlite, sql), Ok(()), "{sql}");
     }
-    for sql in [
-        "SELECT count(*) FROM `orders` WHERE a = \"x\" # note",
-        "SELECT date_format(now(), '%Y') FROM t LIMIT 1",
-    ] {
+    for sql in
+        ["SELECT count(*) FROM `orders` WHERE a = \"x\" # note", "SELECT date_format(now(), '%Y') FROM t LIMIT 1"]
+    {
         assert_eq!(check_read_only(Mysql, sql), Ok(()), "{sql}");
     }
 }
@@ -714,43 +617,22 @@ fn refusals_say_what_and_what_to_do() {
     assert!(said("SELECT pg_terminate_backend(1)").contains("ends another session"));
     assert!(said("SELECT 1; SELECT 2").starts_with("2 statements"));
     assert!(said("SELECT 1 \\gexec").contains("\\gexec at byte 9"));
-    assert!(matches!(
-        parse_one(Postgres, "SELECT \u{200b}1"),
-        Err(Refused::Lookalike { offset: 7, .. })
-    ));
-    assert!(matches!(
-        parse_one(Postgres, "SELECT 1 FROM"),
-        Err(Refused::Unparsable { .. })
-    ));
-    assert!(matches!(
-        parse_one(Mysql, "SELECT 1 /*!x*/"),
-        Err(Refused::VersionComment { offset: 9 })
-    ));
+    assert!(matches!(parse_one(Postgres, "SELECT \u{200b}1"), Err(Refused::Lookalike { offset: 7, .. })));
+    assert!(matches!(parse_one(Postgres, "SELECT 1 FROM"), Err(Refused::Unparsable { .. })));
+    assert!(matches!(parse_one(Mysql, "SELECT 1 /*!x*/"), Err(Refused::VersionComment { offset: 9 })));
 }
 
 #[test]
 fn locks_costs_and_old_code() {
     let of = |sql: &str| parse_one(Postgres, sql).unwrap();
     let cost = |sql: &str| format!("{:?}", of(sql).cost);
-    assert_eq!(
-        cost("ALTER TABLE t ADD COLUMN c timestamptz DEFAULT now()"),
-        "CatalogOnly"
-    );
-    assert_eq!(
-        cost("ALTER TABLE t ADD COLUMN c varchar(9) NOT NULL DEFAULT 'x'"),
-        "CatalogOnly"
-    );
-    assert_eq!(
-        cost("ALTER TABLE t ADD COLUMN c uuid DEFAULT gen_random_uuid()"),
-        "Rewrite"
-    );
+    assert_eq!(cost("ALTER TABLE t ADD COLUMN c timestamptz DEFAULT now()"), "CatalogOnly");
+    assert_eq!(cost("ALTER TABLE t ADD COLUMN c varchar(9) NOT NULL DEFAULT 'x'"), "CatalogOnly");
+    assert_eq!(cost("ALTER TABLE t ADD COLUMN c uuid DEFAULT gen_random_uuid()"), "Rewrite");
     assert_eq!(cost("ALTER TABLE t ADD COLUMN c bigserial"), "Rewrite");
     assert_eq!(cost("ALTER TABLE t ALTER COLUMN c SET NOT NULL"), "Scan");
     assert_eq!(cost("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0)"), "Scan");
-    assert_eq!(
-        cost("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID"),
-        "CatalogOnly"
-    );
+    assert_eq!(cost("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID"), "CatalogOnly");
     assert_eq!(cost("ALTER TABLE t ADD UNIQUE (a)"), "IndexBuild");
     assert_eq!(cost("ALTER TABLE t ALTER c TYPE bigint"), "Rewrite");
     assert!(!of("CREATE INDEX CONCURRENTLY i ON t (a)").transactional);
@@ -758,17 +640,10 @@ fn locks_costs_and_old_code() {
     assert!(of("ALTER TABLE t DROP COLUMN c").transactional);
     let rename = of("ALTER TABLE orders RENAME COLUMN a TO b");
     assert!(rename.old_code.reads_broken && rename.old_code.writes_broken);
-    assert_eq!(
-        rename.lock.unwrap().words(),
-        "ACCESS EXCLUSIVE lock: blocks reads, writes and schema changes"
-    );
+    assert_eq!(rename.lock.unwrap().words(), "ACCESS EXCLUSIVE lock: blocks reads, writes and schema changes");
     let required = of("ALTER TABLE t ADD COLUMN c int NOT NULL").old_code;
     assert!(!required.reads_broken && required.writes_broken);
-    assert!(
-        !of("ALTER TABLE t ADD COLUMN c int NOT NULL DEFAULT 1")
-            .old_code
-            .breaks()
-    );
+    assert!(!of("ALTER TABLE t ADD COLUMN c int NOT NULL DEFAULT 1").old_code.breaks());
     let value = of("ALTER TYPE s ADD VALUE 'x'").old_code;
     assert!(value.reads_broken && !value.writes_broken);
     for fact in of("ALTER TABLE t RENAME a TO b").done {
@@ -790,12 +665,7 @@ fn exact_reverses_undo_themselves() {
         let there = parse_one(Postgres, sql).unwrap();
         let back = parse_one(Postgres, there.reverse.sql().unwrap()).unwrap();
         assert_eq!(back.reverse, Reverse::Exact(sql.to_owned()));
-        assert!(
-            back.done
-                .iter()
-                .all(|fact| there.done.contains(&fact.not_done())),
-            "{sql}"
-        );
+        assert!(back.done.iter().all(|fact| there.done.contains(&fact.not_done())), "{sql}");
     }
 }
 
@@ -810,10 +680,7 @@ fn tables_columns_and_relative_updates() {
     assert_eq!(touched.columns, ["status", "a", "b"]);
     assert_eq!(of("SELECT extract(epoch FROM t.x) FROM a, shop.b JOIN (c JOIN d ON true) ON a.x IS DISTINCT FROM b.x WHERE e IN (SELECT 1 FROM f)").reads,
                ["a", "shop.b", "c", "d", "f"]);
-    assert_eq!(
-        of("INSERT INTO t (a, b) SELECT x, y FROM s").columns,
-        ["a", "b"]
-    );
+    assert_eq!(of("INSERT INTO t (a, b) SELECT x, y FROM s").columns, ["a", "b"]);
     let relative = |sql: &str| is_relative_update(Postgres, sql).unwrap();
     for sql in [
         "UPDATE t SET x = x + 1",
@@ -838,16 +705,7 @@ fn tables_columns_and_relative_updates() {
 fn names_are_quoted_or_refused() {
     assert_eq!(quote_ident(Postgres, "orders").unwrap(), "\"orders\"");
     assert_eq!(quote_ident(Mysql, "a$1").unwrap(), "`a$1`");
-    for name in [
-        "",
-        "1a",
-        "a b",
-        "a\"b",
-        "a;b",
-        "größe",
-        &"a".repeat(64),
-        "$a",
-    ] {
+    for name in ["", "1a", "a b", "a\"b", "a;b", "größe", &"a".repeat(64), "$a"] {
         assert!(quote_ident(Postgres, name).is_err(), "{name}");
     }
 }
@@ -864,10 +722,7 @@ fn files_are_split_where_statements_end() {
     }
     let file = "CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE t SET x = CASE WHEN 1 THEN 2 END; SELECT 1; END; DELETE FROM t";
     assert_eq!(split(Sqlite, file).unwrap().len(), 2);
-    assert!(matches!(
-        split(Postgres, "SELECT 'x"),
-        Err(Refused::Unterminated { .. })
-    ));
+    assert!(matches!(split(Postgres, "SELECT 'x"), Err(Refused::Unterminated { .. })));
 }
 
 /// Random text made of what trips scanners.
@@ -983,11 +838,7 @@ fn deep_and_long_text_is_refused_or_read_but_never_fatal() {
         format!("SELECT 1{}", " + 1".repeat(9_000)),
         format!("SELECT 1{}", " UNION SELECT 1".repeat(5_000)),
         format!("SELECT a{}", "::int".repeat(4_000)),
-        format!(
-            "SELECT {}1{}",
-            "CASE WHEN true THEN ".repeat(5_000),
-            " END".repeat(5_000)
-        ),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(5_000), " END".repeat(5_000)),
         format!("{}SELECT 1", "EXPLAIN ".repeat(5_000)),
     ] {
         for dialect in [Postgres, Mysql, Sqlite] {

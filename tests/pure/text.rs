@@ -13,10 +13,7 @@ fn every_hostile_character_becomes_visible() {
         ("a\rb\nc\td\0", "a␍b␊c␉d␀"),
         ("\x7f\u{9b}2J", "␡<U+009B>2J"),
         ("drop\u{202e}elbat", "drop<U+202E>elbat"),
-        (
-            "a\u{200b}b\u{feff}\u{ad}\u{2028}",
-            "a<U+200B>b<U+FEFF><U+00AD><U+2028>",
-        ),
+        ("a\u{200b}b\u{feff}\u{ad}\u{2028}", "a<U+200B>b<U+FEFF><U+00AD><U+2028>"),
         ("\u{3164}\u{e0041}", "<U+3164><U+E0041>"),
         ("zażółć 日本 👍", "zażółć 日本 👍"),
     ] {
@@ -24,10 +21,7 @@ fn every_hostile_character_becomes_visible() {
         assert_eq!(Shown::from_bytes(hostile.as_bytes()), shown);
         assert_eq!(Shown::from(hostile.to_owned()), shown);
     }
-    assert_eq!(
-        Shown::from_bytes(b"ok \xff\xc3( \xe2\x82"),
-        "ok <FF><C3>( <E2><82>"
-    );
+    assert_eq!(Shown::from_bytes(b"ok \xff\xc3( \xe2\x82"), "ok <FF><C3>( <E2><82>");
     let json: Shown = serde_json::from_str("\"\\u001b[2J\"").unwrap();
     assert_eq!(json, "␛[2J");
 }
@@ -45,43 +39,19 @@ fn caps_count_characters_and_say_so() {
 #[test]
 fn random_bytes_never_leak() {
     let mut rng = StdRng::seed_from_u64(7);
-    let spice = [
-        "\x1b[2J",
-        "\u{202e}",
-        "\r",
-        "\u{9b}",
-        "\u{200d}",
-        "\0",
-        "\n",
-        "é",
-        "\u{e0020}",
-    ];
+    let spice = ["\x1b[2J", "\u{202e}", "\r", "\u{9b}", "\u{200d}", "\0", "\n", "é", "\u{e0020}"];
     for _ in 0..5_000 {
         let mut bytes: Vec<u8> = (0..rng.random_range(0..40)).map(|_| rng.random()).collect();
         let at = rng.random_range(0..=bytes.len());
         bytes.splice(at..at, spice[rng.random_range(0..spice.len())].bytes());
         let shown = Shown::from_bytes(&bytes);
-        assert!(
-            shown.as_str().chars().all(is_visible),
-            "{bytes:?} gave {shown:?}"
-        );
-        assert_eq!(
-            Shown::new(shown.as_str()),
-            shown,
-            "sanitising twice changes nothing"
-        );
+        assert!(shown.as_str().chars().all(is_visible), "{bytes:?} gave {shown:?}");
+        assert_eq!(Shown::new(shown.as_str()), shown, "sanitising twice changes nothing");
         let text = String::from_utf8_lossy(&bytes);
-        assert_eq!(
-            Shown::new(&text)
-                .as_str()
-                .chars()
-                .take(5)
-                .collect::<String>(),
-            {
-                let capped = Shown::capped(&text, 6).into_string();
-                capped.chars().take(5).collect::<String>()
-            }
-        );
+        assert_eq!(Shown::new(&text).as_str().chars().take(5).collect::<String>(), {
+            let capped = Shown::capped(&text, 6).into_string();
+            capped.chars().take(5).collect::<String>()
+        });
     }
 }
 
@@ -95,13 +65,8 @@ fn several_lines_and_clean_sql() {
 
 #[test]
 fn secrets_are_hidden_everywhere() {
-    let secrets = [
-        Secret::new("p@ss/wörd"),
-        Secret::new("p@ss"),
-        Secret::new(""),
-    ];
-    let text =
-        "dsn postgres://u:p%40ss%2Fw%C3%B6rd@h and p%40ss%2fw%c3%b6rd and p@ss/wörd and p@ss";
+    let secrets = [Secret::new("p@ss/wörd"), Secret::new("p@ss"), Secret::new("")];
+    let text = "dsn postgres://u:p%40ss%2Fw%C3%B6rd@h and p%40ss%2fw%c3%b6rd and p@ss/wörd and p@ss";
     let clean = scrub(text, &secrets);
     assert_eq!(clean, "dsn postgres://u:•••@h and ••• and ••• and •••");
     assert_eq!(format!("{:?}", secrets[0]), "•••");
@@ -117,48 +82,20 @@ fn a_failure_reads_as_sentences() {
         failure.to_string(),
         "cannot connect to shop\nbecause: FATAL: ␛[31mno\n    DETAIL: more\nhint: check SHOP_DATABASE_URL"
     );
-    let codes = [
-        Kind::RedCheck,
-        Kind::Usage,
-        Kind::Runbook,
-        Kind::Refused,
-        Kind::Held,
-        Kind::UndoFailed,
-    ];
+    let codes = [Kind::RedCheck, Kind::Usage, Kind::Runbook, Kind::Refused, Kind::Held, Kind::UndoFailed];
     assert_eq!(codes.map(Kind::exit_code), [1, 2, 3, 4, 5, 6]);
-    let codes = [
-        Kind::Unknown,
-        Kind::Target,
-        Kind::AuditBroken,
-        Kind::Defect,
-        Kind::AuditUnwritable,
-    ];
+    let codes = [Kind::Unknown, Kind::Target, Kind::AuditBroken, Kind::Defect, Kind::AuditUnwritable];
     assert_eq!(codes.map(Kind::exit_code), [7, 8, 9, 70, 74]);
-    assert_eq!(
-        [Kind::Interrupted, Kind::Terminated].map(Kind::exit_code),
-        [130, 143]
-    );
+    assert_eq!([Kind::Interrupted, Kind::Terminated].map(Kind::exit_code), [130, 143]);
 }
 
 #[test]
 fn names_fit_where_they_go() {
-    assert_eq!(
-        names::application_name("01JH8ABC", "rename-back", 2),
-        "backout/01JH8ABC/rename-back/2"
-    );
+    assert_eq!(names::application_name("01JH8ABC", "rename-back", 2), "backout/01JH8ABC/rename-back/2");
     let long = names::application_name("01JH8ABCDEFG", &"żółw-".repeat(40), u32::MAX);
-    assert!(
-        long.len() <= 63 && long.is_ascii() && long.ends_with("~/4294967295"),
-        "{long}"
-    );
+    assert!(long.len() <= 63 && long.is_ascii() && long.ends_with("~/4294967295"), "{long}");
     assert_eq!(names::Place::Schema.table(names::CLAIM), "backout.claim");
-    assert_eq!(
-        names::Place::Prefix.table(&names::frozen("stuck")),
-        "backout_frozen_stuck"
-    );
-    let (a, b) = (
-        names::frozen(&format!("{}a", "x".repeat(80))),
-        names::frozen(&format!("{}b", "x".repeat(80))),
-    );
+    assert_eq!(names::Place::Prefix.table(&names::frozen("stuck")), "backout_frozen_stuck");
+    let (a, b) = (names::frozen(&format!("{}a", "x".repeat(80))), names::frozen(&format!("{}b", "x".repeat(80))));
     assert!(a != b && names::Place::Prefix.table(&a).len() <= 63);
 }

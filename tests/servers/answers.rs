@@ -25,22 +25,13 @@ async fn postgres_gives_a_test_a_database_of_its_own() {
         .execute(&mut ours)
         .await
         .unwrap();
-    sqlx::raw_sql("INSERT INTO orders VALUES (1, 'pending')")
-        .execute(&mut ours)
-        .await
-        .unwrap();
+    sqlx::raw_sql("INSERT INTO orders VALUES (1, 'pending')").execute(&mut ours).await.unwrap();
     let (name, status): (String, String) =
-        sqlx::query_as("SELECT current_database()::text, status FROM orders")
-            .fetch_one(&mut ours)
-            .await
-            .unwrap();
+        sqlx::query_as("SELECT current_database()::text, status FROM orders").fetch_one(&mut ours).await.unwrap();
     assert_eq!((name, status.as_str()), (database.name.clone(), "pending"));
 
     let mut theirs = PgConnection::connect(&other.url).await.unwrap();
-    let absent: bool = sqlx::query_scalar("SELECT to_regclass('orders') IS NULL")
-        .fetch_one(&mut theirs)
-        .await
-        .unwrap();
+    let absent: bool = sqlx::query_scalar("SELECT to_regclass('orders') IS NULL").fetch_one(&mut theirs).await.unwrap();
     assert!(absent, "a test sees the tables of another");
 
     // Dropped although a connection is open.
@@ -52,15 +43,8 @@ async fn postgres_gives_a_test_a_database_of_its_own() {
         .await
         .unwrap();
     assert_eq!(left, 0);
-    let refused = PgConnection::connect(&url.replace(":backout@", ":wrong@"))
-        .await
-        .unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains("password authentication failed"),
-        "{refused}"
-    );
+    let refused = PgConnection::connect(&url.replace(":backout@", ":wrong@")).await.unwrap_err();
+    assert!(refused.to_string().contains("password authentication failed"), "{refused}");
 }
 
 #[tokio::test]
@@ -73,19 +57,11 @@ async fn mariadb_gives_a_test_a_database_of_its_own() {
         .execute(&mut connection)
         .await
         .unwrap();
-    sqlx::raw_sql("INSERT INTO orders VALUES (1, 'pending')")
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    let (name, status): (String, String) = sqlx::query_as("SELECT database(), status FROM orders")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql("INSERT INTO orders VALUES (1, 'pending')").execute(&mut connection).await.unwrap();
+    let (name, status): (String, String) =
+        sqlx::query_as("SELECT database(), status FROM orders").fetch_one(&mut connection).await.unwrap();
     assert_eq!((name, status.as_str()), (database.name.clone(), "pending"));
-    let version: String = sqlx::query_scalar("SELECT version()")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let version: String = sqlx::query_scalar("SELECT version()").fetch_one(&mut connection).await.unwrap();
     assert!(version.contains("MariaDB"), "{version}");
 }
 
@@ -99,28 +75,12 @@ async fn kafka_keeps_an_event_and_knows_its_group() {
     config.set("bootstrap.servers", &broker.brokers);
 
     let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
-    let options = AdminOptions::new()
-        .request_timeout(Some(PATIENCE))
-        .operation_timeout(Some(PATIENCE));
-    let created = admin
-        .create_topics(
-            [&NewTopic::new(&topic, 1, TopicReplication::Fixed(1))],
-            &options,
-        )
-        .await
-        .unwrap();
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+    let created = admin.create_topics([&NewTopic::new(&topic, 1, TopicReplication::Fixed(1))], &options).await.unwrap();
     assert_eq!(created, [Ok(topic.clone())]);
 
     let producer: FutureProducer = config.create().unwrap();
-    let sent = producer
-        .send(
-            FutureRecord::to(&topic)
-                .key("17")
-                .payload("{\"order_id\":17}"),
-            PATIENCE,
-        )
-        .await
-        .unwrap();
+    let sent = producer.send(FutureRecord::to(&topic).key("17").payload("{\"order_id\":17}"), PATIENCE).await.unwrap();
     assert_eq!((sent.partition, sent.offset), (0, 0));
 
     let consumer: BaseConsumer = config
@@ -140,30 +100,16 @@ async fn kafka_keeps_an_event_and_knows_its_group() {
             }
         };
         assert_eq!(message.key_view::<str>().unwrap().unwrap(), "17");
-        assert_eq!(
-            message.payload_view::<str>().unwrap().unwrap(),
-            "{\"order_id\":17}"
-        );
+        assert_eq!(message.payload_view::<str>().unwrap().unwrap(), "{\"order_id\":17}");
         consumer.commit_message(&message, CommitMode::Sync).unwrap();
         drop(message);
 
         let cluster = consumer.client().fetch_cluster_id(PATIENCE).unwrap();
-        assert_eq!(
-            cluster.len(),
-            22,
-            "a KRaft cluster id is a UUID in base64: {cluster}"
-        );
+        assert_eq!(cluster.len(), 22, "a KRaft cluster id is a UUID in base64: {cluster}");
         let groups = consumer.client().fetch_group_list(None, PATIENCE).unwrap();
-        let ours = groups
-            .groups()
-            .iter()
-            .find(|found| found.name() == group)
-            .unwrap();
+        let ours = groups.groups().iter().find(|found| found.name() == group).unwrap();
         assert_eq!((ours.state(), ours.members().len()), ("Stable", 1));
-        assert_eq!(
-            consumer.fetch_watermarks(&topic, 0, PATIENCE).unwrap(),
-            (0, 1)
-        );
+        assert_eq!(consumer.fetch_watermarks(&topic, 0, PATIENCE).unwrap(), (0, 1));
     })
     .await
     .unwrap();
@@ -177,16 +123,8 @@ fn a_test_without_a_runtime_has_the_same() {
     let url = database.url.clone();
     let one: i32 = blocking(async move {
         let mut connection = PgConnection::connect(&url).await.unwrap();
-        sqlx::query_scalar("SELECT 1")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
+        sqlx::query_scalar("SELECT 1").fetch_one(&mut connection).await.unwrap()
     });
     assert_eq!(one, 1);
-    assert!(
-        std::fs::read_dir(support::state_dir().path())
-            .unwrap()
-            .next()
-            .is_none()
-    );
+    assert!(std::fs::read_dir(support::state_dir().path()).unwrap().next().is_none());
 }

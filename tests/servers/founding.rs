@@ -57,7 +57,7 @@ impl Play {
     /// The scoring's assertions that did not hold.
     fn failures(&self) -> Vec<String> {
         let dir = self.state.path().join("rehearsals").join("checkout-v2");
-        let assertions = support::blocking(backout::rehearsal::score::assess(&dir)).unwrap();
+        let assertions = support::blocking(async move { backout::rehearsal::score::assess(&dir).await }).unwrap();
         assert!(assertions.len() >= 7, "{assertions:?}");
         assertions.into_iter().filter(|a| !a.passed).map(|a| format!("{}: {}", a.what, a.found)).collect()
     }
@@ -65,7 +65,11 @@ impl Play {
 
 impl Drop for Play {
     fn drop(&mut self) {
-        let ended = self.backout().args(["rehearse", "runbooks/checkout-v2", "--end", "--state-dir"]).arg(self.state.path()).output();
+        let ended = self
+            .backout()
+            .args(["rehearse", "runbooks/checkout-v2", "--end", "--state-dir"])
+            .arg(self.state.path())
+            .output();
         assert!(ended.is_ok_and(|output| output.status.success()) || std::thread::panicking());
     }
 }

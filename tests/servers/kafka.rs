@@ -31,10 +31,7 @@ mod publish;
 
 fn access(env: &[(&str, &str)]) -> Access {
     Access {
-        env: env
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
+        env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         run: "20261124-0207-checkout".to_owned(),
         runbook: "checkout-v2".to_owned(),
         incident: None,
@@ -45,55 +42,29 @@ fn access(env: &[(&str, &str)]) -> Access {
 }
 
 fn target(address: &str) -> Target {
-    Target {
-        name: "bus".to_owned(),
-        kind: TargetKind::Kafka,
-        address: address.to_owned(),
-        key: None,
-    }
+    Target { name: "bus".to_owned(), kind: TargetKind::Kafka, address: address.to_owned(), key: None }
 }
 
 fn connection(brokers: &str) -> Connection {
-    Connection::open(
-        &target("${KAFKA_BROKERS}"),
-        &access(&[("KAFKA_BROKERS", brokers)]),
-    )
-    .unwrap()
+    Connection::open(&target("${KAFKA_BROKERS}"), &access(&[("KAFKA_BROKERS", brokers)])).unwrap()
 }
 
 async fn create(brokers: &str, topic: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .create()
-        .unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
     let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
-    admin.create_topics([&topic], &options).await.unwrap()[0]
-        .as_ref()
-        .unwrap();
+    admin.create_topics([&topic], &options).await.unwrap()[0].as_ref().unwrap();
 }
 
 /// Key, payload, timestamp in ms.
 fn produce(brokers: &str, topic: &str, records: &[(&str, &str, i64)], version: &str) {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .create()
-        .unwrap();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
     for (key, payload, at) in records {
         let headers = OwnedHeaders::new()
-            .insert(Header {
-                key: "app",
-                value: Some("checkout"),
-            })
-            .insert(Header {
-                key: "version",
-                value: Some(version),
-            });
-        let record = BaseRecord::to(topic)
-            .key(*key)
-            .payload(*payload)
-            .timestamp(*at)
-            .headers(headers);
+            .insert(Header { key: "app", value: Some("checkout") })
+            .insert(Header { key: "version", value: Some(version) });
+        let record = BaseRecord::to(topic).key(*key).payload(*payload).timestamp(*at).headers(headers);
         producer.send(record).map_err(|(e, _)| e).unwrap();
     }
     producer.flush(Duration::from_secs(10)).unwrap();
@@ -108,14 +79,11 @@ fn read_all(brokers: &str, topic: &str) -> Vec<(String, String)> {
         .set("enable.partition.eof", "true")
         .create()
         .unwrap();
-    let metadata = consumer
-        .fetch_metadata(Some(topic), Duration::from_secs(5))
-        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).unwrap();
     let partitions = metadata.topics()[0].partitions().len();
     let mut list = rdkafka::TopicPartitionList::new();
     for p in 0..partitions {
-        list.add_partition_offset(topic, p as i32, rdkafka::Offset::Beginning)
-            .unwrap();
+        list.add_partition_offset(topic, p as i32, rdkafka::Offset::Beginning).unwrap();
     }
     consumer.assign(&list).unwrap();
     let (mut found, mut ended) = (Vec::new(), BTreeSet::new());
@@ -129,8 +97,7 @@ fn read_all(brokers: &str, topic: &str) -> Vec<(String, String)> {
                     .and_then(|h| h.iter().find(|h| h.key == "backout-item"))
                     .and_then(|h| h.value)
                     .map(|v| String::from_utf8_lossy(v).into_owned());
-                let payload =
-                    String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
+                let payload = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
                 found.push((item.unwrap_or_default(), payload));
             }
             Some(Err(rdkafka::error::KafkaError::PartitionEOF(p))) => {
@@ -145,12 +112,7 @@ fn read_all(brokers: &str, topic: &str) -> Vec<(String, String)> {
 /// A port whose engine says go `times` times, then stop; and everything that was reported.
 fn port(
     times: usize,
-) -> (
-    Port,
-    watch::Sender<bool>,
-    tokio::task::JoinHandle<Vec<(Point, Value)>>,
-    mpsc::Receiver<ItemDone>,
-) {
+) -> (Port, watch::Sender<bool>, tokio::task::JoinHandle<Vec<(Point, Value)>>, mpsc::Receiver<ItemDone>) {
     let (reports, mut inbox) = mpsc::channel::<(String, u32, Report)>(16);
     let (cancel, cancelled) = watch::channel(false);
     let (items, done) = mpsc::channel(100);
@@ -159,11 +121,7 @@ fn port(
         while let Some((_, _, report)) = inbox.recv().await {
             match report {
                 Report::Reached { point, data, reply } => {
-                    let go = if points.len() < times {
-                        Go::Go
-                    } else {
-                        Go::Stop
-                    };
+                    let go = if points.len() < times { Go::Go } else { Go::Stop };
                     points.push((point, data));
                     let _ = reply.send(go);
                 }
@@ -176,17 +134,7 @@ fn port(
         }
         points
     });
-    (
-        Port {
-            step: "tell".to_owned(),
-            att: 1,
-            reports,
-            cancel: cancelled,
-        },
-        cancel,
-        engine,
-        done,
-    )
+    (Port { step: "tell".to_owned(), att: 1, reports, cancel: cancelled }, cancel, engine, done)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,46 +146,20 @@ async fn lag_and_state_are_those_of_a_real_group() {
     create(&broker.brokers, &topic, 2).await;
     let bus = connection(&broker.brokers);
     let access = access(&[]);
-    let lag = GroupCheck {
-        group: name.clone(),
-        lag: Some(topic.clone()),
-        state: None,
-    };
-    let empty = GroupCheck {
-        group: name.clone(),
-        lag: None,
-        state: Some("empty".to_owned()),
-    };
+    let lag = GroupCheck { group: name.clone(), lag: Some(topic.clone()), state: None };
+    let empty = GroupCheck { group: name.clone(), lag: None, state: Some("empty".to_owned()) };
 
     // Never seen, nothing in the topic: nothing to be behind of, and nobody there.
-    assert_eq!(
-        group::ask(&lag, &bus, &access).await.value,
-        Some(Value::from(0))
-    );
-    assert_eq!(
-        group::ask(&empty, &bus, &access).await.verdict,
-        Some(Verdict::Pass)
-    );
+    assert_eq!(group::ask(&lag, &bus, &access).await.value, Some(Value::from(0)));
+    assert_eq!(group::ask(&empty, &bus, &access).await.verdict, Some(Verdict::Pass));
 
-    let records: Vec<(String, String)> = (0..10)
-        .map(|i| (format!("{i}"), format!("{{\"order_id\":{i}}}")))
-        .collect();
-    let records: Vec<(&str, &str, i64)> = records
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.as_str(), 1_760_000_000_000))
-        .collect();
+    let records: Vec<(String, String)> = (0..10).map(|i| (format!("{i}"), format!("{{\"order_id\":{i}}}"))).collect();
+    let records: Vec<(&str, &str, i64)> =
+        records.iter().map(|(k, v)| (k.as_str(), v.as_str(), 1_760_000_000_000)).collect();
     produce(&broker.brokers, &topic, &records, "v1");
     let unknown = group::ask(&lag, &bus, &access).await;
-    assert!(
-        unknown.verdict.is_some_and(|v| v.is_unknown()),
-        "no committed offset is not zero"
-    );
-    assert!(
-        unknown
-            .words
-            .unwrap()
-            .contains("has committed no offset for partition")
-    );
+    assert!(unknown.verdict.is_some_and(|v| v.is_unknown()), "no committed offset is not zero");
+    assert!(unknown.words.unwrap().contains("has committed no offset for partition"));
 
     let member: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &broker.brokers)
@@ -253,10 +175,7 @@ async fn lag_and_state_are_those_of_a_real_group() {
         let mut seen = 0;
         let until = Instant::now() + Duration::from_secs(20);
         while seen < 10 && Instant::now() < until {
-            seen += usize::from(matches!(
-                member.poll(Duration::from_millis(100)),
-                Some(Ok(_))
-            ));
+            seen += usize::from(matches!(member.poll(Duration::from_millis(100)), Some(Ok(_))));
         }
         assert_eq!(seen, 10);
         member.commit_consumer_state(CommitMode::Sync).unwrap();
@@ -265,44 +184,21 @@ async fn lag_and_state_are_those_of_a_real_group() {
     .await
     .unwrap();
 
-    assert_eq!(
-        group::ask(&lag, &bus, &access).await.value,
-        Some(Value::from(0))
-    );
+    assert_eq!(group::ask(&lag, &bus, &access).await.value, Some(Value::from(0)));
     let found = group::ask(&empty, &bus, &access).await;
-    assert_eq!(
-        (found.value, found.verdict),
-        (Some(Value::from("stable")), Some(Verdict::Fail))
-    );
-    assert!(
-        found
-            .words
-            .unwrap()
-            .starts_with("stable, loyalty-1 on 127.0.0.1")
-    );
+    assert_eq!((found.value, found.verdict), (Some(Value::from("stable")), Some(Verdict::Fail)));
+    assert!(found.words.unwrap().starts_with("stable, loyalty-1 on 127.0.0.1"));
 
     produce(&broker.brokers, &topic, &records[..4], "v2");
-    assert_eq!(
-        group::ask(&lag, &bus, &access).await.value,
-        Some(Value::from(4))
-    );
+    assert_eq!(group::ask(&lag, &bus, &access).await.value, Some(Value::from(4)));
 
-    tokio::task::spawn_blocking(move || drop(member))
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(move || drop(member)).await.unwrap();
     let found = group::ask(&empty, &bus, &access).await;
     assert_eq!(found.verdict, Some(Verdict::Pass), "{:?}", found.words);
 
-    let snapshot = bus
-        .offsets_snapshot(&BTreeMap::from([(name.clone(), vec![topic.clone()])]))
-        .await
-        .unwrap();
-    let committed: i64 = snapshot["groups"][&name][&topic]
-        .as_object()
-        .unwrap()
-        .values()
-        .filter_map(Value::as_i64)
-        .sum();
+    let snapshot = bus.offsets_snapshot(&BTreeMap::from([(name.clone(), vec![topic.clone()])])).await.unwrap();
+    let committed: i64 =
+        snapshot["groups"][&name][&topic].as_object().unwrap().values().filter_map(Value::as_i64).sum();
     assert_eq!(committed, 10);
 }
 
@@ -310,18 +206,9 @@ const OLD: i64 = 1_760_000_000_000;
 const NEW: i64 = OLD + 3_600_000;
 
 fn two_shapes(brokers: &str, topic: &str) {
-    let old: Vec<_> = (0..5)
-        .map(|_| ("a", r#"{"order_id":1,"status":"confirmed"}"#, OLD))
-        .collect();
-    let new: Vec<_> = (0..3)
-        .map(|_| {
-            (
-                "b",
-                r#"{"payment_reference_id":"x","order_id":2,"status":"pending"}"#,
-                NEW,
-            )
-        })
-        .collect();
+    let old: Vec<_> = (0..5).map(|_| ("a", r#"{"order_id":1,"status":"confirmed"}"#, OLD)).collect();
+    let new: Vec<_> =
+        (0..3).map(|_| ("b", r#"{"payment_reference_id":"x","order_id":2,"status":"pending"}"#, NEW)).collect();
     produce(brokers, topic, &old, "v1");
     produce(brokers, topic, &new, "v2");
     produce(brokers, topic, &[("b", "not json", NEW)], "v2");
@@ -329,52 +216,27 @@ fn two_shapes(brokers: &str, topic: &str) {
 
 async fn scan(bus: &Connection, topic: &str, since: Option<i64>) -> ShapeTable {
     let since = since.map(|ms| jiff::Timestamp::from_millisecond(ms).unwrap());
-    shapes::scan(bus, topic, since, Limits::default(), |_| {
-        ControlFlow::Continue(())
-    })
-    .await
-    .unwrap()
+    shapes::scan(bus, topic, since, Limits::default(), |_| ControlFlow::Continue(())).await.unwrap()
 }
 
 async fn shapes_on(brokers: &str, topic: &str, searched: bool) {
     let bus = connection(brokers);
     let whole = scan(&bus, topic, None).await;
-    assert_eq!(
-        (whole.records, whole.undecodable, whole.partial.clone()),
-        (9, 1, None)
-    );
-    let counts: Vec<_> = whole
-        .shapes
-        .iter()
-        .map(|s| (s.count, s.fields.len()))
-        .collect();
+    assert_eq!((whole.records, whole.undecodable, whole.partial.clone()), (9, 1, None));
+    let counts: Vec<_> = whole.shapes.iter().map(|s| (s.count, s.fields.len())).collect();
     assert_eq!(counts, [(5, 2), (3, 3)]);
-    assert_eq!(
-        whole.shapes[0].producers,
-        BTreeMap::from([("checkout v1".to_owned(), 5)])
-    );
+    assert_eq!(whole.shapes[0].producers, BTreeMap::from([("checkout v1".to_owned(), 5)]));
     assert_eq!(whole.differing(), ["payment_reference_id"]);
     let seen = whole.shapes[1].seen.values().next().unwrap();
-    assert_eq!(
-        (seen.first_ms, seen.last_ms, seen.last - seen.first),
-        (NEW, NEW, 2)
-    );
+    assert_eq!((seen.first_ms, seen.last_ms, seen.last - seen.first), (NEW, NEW, 2));
 
     let since = scan(&bus, topic, Some(NEW - 1000)).await;
-    assert_eq!(
-        (since.records, since.shapes.len(), since.searched),
-        (4, 1, searched)
-    );
+    assert_eq!((since.records, since.shapes.len(), since.searched), (4, 1, searched));
     let later = scan(&bus, topic, Some(NEW + 1000)).await;
     assert_eq!((later.records, later.partial), (0, None));
 
-    let few = Limits {
-        records: 2,
-        ..Limits::default()
-    };
-    let part = shapes::scan(&bus, topic, None, few, |_| ControlFlow::Continue(()))
-        .await
-        .unwrap();
+    let few = Limits { records: 2, ..Limits::default() };
+    let part = shapes::scan(&bus, topic, None, few, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!(part.partial.as_deref(), Some("stopped at 2 records"));
 }
 
@@ -388,18 +250,9 @@ async fn shapes_of_a_window_on_a_broker() {
     two_shapes(&broker.brokers, &topic);
     shapes_on(&broker.brokers, &topic, false).await;
     let (bus, none) = (connection(&broker.brokers), broker.name("none"));
-    let missing = shapes::scan(&bus, &none, None, Limits::default(), |_| {
-        ControlFlow::Continue(())
-    });
+    let missing = shapes::scan(&bus, &none, None, Limits::default(), |_| ControlFlow::Continue(()));
     let failure = missing.await.unwrap_err();
-    assert!(
-        failure
-            .hint
-            .as_deref()
-            .unwrap_or_default()
-            .starts_with("look at the topic's name"),
-        "{failure}"
-    );
+    assert!(failure.hint.as_deref().unwrap_or_default().starts_with("look at the topic's name"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -417,53 +270,27 @@ async fn a_mock_is_production_until_it_declares_itself() {
     let brokers = mock.bootstrap_servers();
     let bus = connection(&brokers);
     let identity = bus.identity("bus").await.unwrap();
-    assert_eq!(
-        (identity.environment, identity.nonce),
-        (Environment::Production, None)
-    );
+    assert_eq!((identity.environment, identity.nonce), (Environment::Production, None));
     let declared = declare_rehearsal(&brokers, "n0nce").await.unwrap();
     assert_eq!(declared.identity, identity.seen.identity);
     let identity = connection(&brokers).identity("bus").await.unwrap();
-    assert_eq!(
-        (identity.environment, identity.nonce.as_deref()),
-        (Environment::Rehearsal, Some("n0nce"))
-    );
+    assert_eq!((identity.environment, identity.nonce.as_deref()), (Environment::Rehearsal, Some("n0nce")));
 
     // The mock cannot tell a group's state; its sandbox can, and the words say so.
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(
-        dir.path().join("groups.json"),
-        r#"{"loyalty":{"state":"stable","members":["loyalty-1"]}}"#,
-    )
-    .unwrap();
-    let check = GroupCheck {
-        group: "loyalty".to_owned(),
-        lag: None,
-        state: Some("empty".to_owned()),
-    };
+    std::fs::write(dir.path().join("groups.json"), r#"{"loyalty":{"state":"stable","members":["loyalty-1"]}}"#)
+        .unwrap();
+    let check = GroupCheck { group: "loyalty".to_owned(), lag: None, state: Some("empty".to_owned()) };
     let bus = connection(&brokers);
-    let found = group::ask(
-        &check,
-        &bus,
-        &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())]),
-    )
-    .await;
-    assert_eq!(
-        (found.verdict, found.words.as_deref()),
-        (Some(Verdict::Fail), Some("stable, loyalty-1 (simulated)"))
-    );
+    let found = group::ask(&check, &bus, &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())])).await;
+    assert_eq!((found.verdict, found.words.as_deref()), (Some(Verdict::Fail), Some("stable, loyalty-1 (simulated)")));
     let found = group::ask(&check, &bus, &access(&[])).await;
     assert!(found.verdict.is_some_and(|v| v.is_unknown()));
 
     // Of production nobody else tells anything.
     let other = MockCluster::new(1).unwrap();
     let bus = connection(&other.bootstrap_servers());
-    let found = group::ask(
-        &check,
-        &bus,
-        &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())]),
-    )
-    .await;
+    let found = group::ask(&check, &bus, &access(&[("BACKOUT_SANDBOX", dir.path().to_str().unwrap())])).await;
     assert!(found.verdict.is_some_and(|v| v.is_unknown()));
 }
 
@@ -472,44 +299,20 @@ async fn a_wrong_address_is_said_within_six_seconds() {
     // Nobody listens on the first port; a free one may be another test's a moment later.
     let began = Instant::now();
     let failure = connection("127.0.0.1:1").identity("bus").await.unwrap_err();
-    assert!(
-        began.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     assert_eq!(failure.kind, Kind::Target);
-    assert!(
-        failure.to_string().contains("Connection refused"),
-        "{failure}"
-    );
+    assert!(failure.to_string().contains("Connection refused"), "{failure}");
 
     for (address, why) in [
         ("db-eu-1:9092", "would not be encrypted"),
         ("127.0.0.1", "is not a list of brokers"),
-        (
-            "127.0.0.1:9092?sasl.passwort=hunter22",
-            "holds a setting that is not known",
-        ),
+        ("127.0.0.1:9092?sasl.passwort=hunter22", "holds a setting that is not known"),
         ("user:hunter22@127.0.0.1:9092", "is not a list of brokers"),
-        (
-            "db-eu-1:9092?security.protocol=TLS",
-            "has an unknown security.protocol",
-        ),
+        ("db-eu-1:9092?security.protocol=TLS", "has an unknown security.protocol"),
     ] {
-        let refused = Connection::open(&target(address), &access(&[]))
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            refused.contains(why) && !refused.contains("hunter22"),
-            "{refused}"
-        );
+        let refused = Connection::open(&target(address), &access(&[])).err().unwrap().to_string();
+        assert!(refused.contains(why) && !refused.contains("hunter22"), "{refused}");
     }
     let tls = "db-eu-1:9093?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=u&sasl.password=hunter22";
-    assert_eq!(
-        Connection::open(&target(tls), &access(&[]))
-            .unwrap()
-            .brokers(),
-        "db-eu-1:9093"
-    );
+    assert_eq!(Connection::open(&target(tls), &access(&[])).unwrap().brokers(), "db-eu-1:9093");
 }

@@ -36,7 +36,7 @@ async fn no_hostile_statement_passes_the_walls() {
         "SET default_transaction_read_only = off",
         "COPY (SELECT 1) TO PROGRAM 'true'",
         "SELECT pg_advisory_lock(1)",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity",
+        "SELECT pg_terminate_backend(-1)",
         "SELECT nextval('numbers')",
         "SELECT lo_create(0)",
         "SELECT pg_logical_emit_message(false, 'a', 'b')",
@@ -51,6 +51,12 @@ async fn no_hostile_statement_passes_the_walls() {
         let asked = sql::guarded(&mut monitor, Where::Apart, &sql, 10).await;
         assert!(asked.is_err(), "{text} passed: {asked:?}");
         drop(monitor);
+        // Functions with effects outside the transaction and COPY to a program pass the server's walls: the parser alone
+        // stands before those, and they are never sent past it here.
+        if text.contains("pg_") || text.starts_with("COPY") || text.starts_with("COMMIT") || text.starts_with("PREPARE")
+        {
+            continue;
+        }
         // Past the parser, the server's own walls hold alone.
         let mut handle = shop.context.targets.dedicated("shop", "walls").await.unwrap();
         handle.run("begin isolation level repeatable read read only", vec![]).await.unwrap();

@@ -31,9 +31,7 @@ pub fn server(suite: &str, variable: &str) -> Option<String> {
     assert!(!ci, "{skipped}, and under CI=true nothing may be skipped");
     if SAID.lock().unwrap().insert(skipped.clone()) {
         // Past the test harness, which keeps what a passing test prints to itself.
-        std::io::stderr()
-            .write_all(format!("{skipped}\n").as_bytes())
-            .unwrap();
+        std::io::stderr().write_all(format!("{skipped}\n").as_bytes()).unwrap();
     }
     None
 }
@@ -41,31 +39,16 @@ pub fn server(suite: &str, variable: &str) -> Option<String> {
 /// A name that no other test, run or process on these servers has: lower case, digits and `_`, under 60 bytes.
 pub fn unique(suite: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let suite: String = suite
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        })
-        .take(24)
-        .collect();
-    let started = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_micros();
+    let suite: String =
+        suite.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(24).collect();
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
     let (pid, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     format!("t_{suite}_{pid}_{started:x}_{n}")
 }
 
 /// A directory for the runs of one test, removed with it.
 pub fn state_dir() -> TempDir {
-    tempfile::Builder::new()
-        .prefix("backout-state.")
-        .tempdir()
-        .unwrap()
+    tempfile::Builder::new().prefix("backout-state.").tempdir().unwrap()
 }
 
 /// An empty database of one test, dropped with this value whoever is still connected.
@@ -90,36 +73,19 @@ impl Database {
     fn create(suite: &str, server: String) -> Option<Self> {
         let name = unique(suite);
         // template0, as any connection to template1 would stop the copy.
-        let template = if server.starts_with("postgres") {
-            " TEMPLATE template0"
-        } else {
-            ""
-        };
+        let template = if server.starts_with("postgres") { " TEMPLATE template0" } else { "" };
         administer(&server, format!("CREATE DATABASE {name}{template}")).unwrap();
-        let (host, _) = server
-            .rsplit_once('/')
-            .expect("the server's address ends in /database");
-        Some(Self {
-            url: format!("{host}/{name}"),
-            name,
-            server,
-        })
+        let (host, _) = server.rsplit_once('/').expect("the server's address ends in /database");
+        Some(Self { url: format!("{host}/{name}"), name, server })
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let force = if self.server.starts_with("postgres") {
-            " WITH (FORCE)"
-        } else {
-            ""
-        };
+        let force = if self.server.starts_with("postgres") { " WITH (FORCE)" } else { "" };
         let name = &self.name;
         // A test that stopped the server, or that fails already, is not made to fail here.
-        if let Err(error) = administer(
-            &self.server,
-            format!("DROP DATABASE IF EXISTS {name}{force}"),
-        ) {
+        if let Err(error) = administer(&self.server, format!("DROP DATABASE IF EXISTS {name}{force}")) {
             eprintln!("database {name} stays: {error}");
         }
     }
@@ -142,13 +108,7 @@ fn administer(server: &str, statement: String) -> sqlx::Result<()> {
 
 /// The future's result, by a thread and a runtime of its own: a runtime cannot be entered twice on one thread.
 pub fn blocking<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
-    let run = move || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(future)
-    };
+    let run = move || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
     std::thread::spawn(run).join().unwrap()
 }
 
@@ -160,10 +120,7 @@ pub struct Broker {
 }
 
 pub fn kafka(suite: &str) -> Option<Broker> {
-    Some(Broker {
-        brokers: server(suite, KAFKA)?,
-        prefix: unique(suite),
-    })
+    Some(Broker { brokers: server(suite, KAFKA)?, prefix: unique(suite) })
 }
 
 impl Broker {

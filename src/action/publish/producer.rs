@@ -91,27 +91,16 @@ impl Publisher {
     /// Hands the events to the library, in the transaction where there are any.
     pub fn send(&mut self, topic: &str, run: &str, step: &str, events: &[Event]) -> Result<()> {
         if !self.begun && self.without_transactions.is_none() {
-            self.producer
-                .begin_transaction()
-                .map_err(|e| self.failed("begin a transaction", &e))?;
+            self.producer.begin_transaction().map_err(|e| self.failed("begin a transaction", &e))?;
         }
         self.begun = true;
         for event in events {
-            let own = headers(run, step, event).fold(OwnedHeaders::new(), |all, (key, value)| {
-                all.insert(Header {
-                    key,
-                    value: Some(value),
-                })
-            });
-            let mut record = BaseRecord::to(topic)
-                .key(&event.key)
-                .payload(&event.value)
-                .headers(own);
+            let own = headers(run, step, event)
+                .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
+            let mut record = BaseRecord::to(topic).key(&event.key).payload(&event.value).headers(own);
             let until = Instant::now() + PATIENCE;
             while let Err((error, back)) = self.producer.send(record) {
-                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull)
-                    || Instant::now() > until
-                {
+                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) || Instant::now() > until {
                     return Err(self.failed(&format!("publish to {topic}"), &error));
                 }
                 record = back;
@@ -138,10 +127,7 @@ impl Publisher {
             return if self.producer.in_flight_count() == 0 {
                 Ok(())
             } else {
-                Err(self.failed(
-                    "be sure of every event",
-                    &KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut),
-                ))
+                Err(self.failed("be sure of every event", &KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)))
             };
         }
         loop {
@@ -160,10 +146,7 @@ impl Publisher {
             return Ok(());
         }
         if self.without_transactions.is_none() {
-            return self
-                .producer
-                .abort_transaction(CALL)
-                .map_err(|e| self.failed("abort its transaction", &e));
+            return self.producer.abort_transaction(CALL).map_err(|e| self.failed("abort its transaction", &e));
         }
         let _ = self.producer.flush(CALL);
         let counted = self.counted();
@@ -172,10 +155,7 @@ impl Publisher {
         }
         Err(Failure::new(
             Kind::Unknown,
-            format!(
-                "{} events are published, without a transaction",
-                counted.acknowledged
-            ),
+            format!("{} events are published, without a transaction", counted.acknowledged),
         ))
     }
 
@@ -187,12 +167,7 @@ impl Publisher {
     }
 
     fn counted(&self) -> Counted {
-        self.producer
-            .context()
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> Failure {
@@ -210,13 +185,9 @@ fn create(connection: &Connection, id: Option<&str>) -> Result<BaseProducer<Deli
         .set("message.timeout.ms", "30000")
         .set("linger.ms", "5");
     if let Some(id) = id {
-        config
-            .set("transactional.id", id)
-            .set("transaction.timeout.ms", "60000");
+        config.set("transactional.id", id).set("transaction.timeout.ms", "60000");
     }
-    config
-        .create_with_context(Deliveries::default())
-        .map_err(|e| connection.failed("open a producer", &e, None))
+    config.create_with_context(Deliveries::default()).map_err(|e| connection.failed("open a producer", &e, None))
 }
 
 fn is_retriable(error: &KafkaError) -> bool {
@@ -232,8 +203,7 @@ fn refused(error: &KafkaError) -> Option<String> {
         RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion => {
             Some("the cluster has none".to_owned())
         }
-        RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
             Some("this user may not use one".to_owned())
         }
         _ => None,

@@ -23,12 +23,7 @@ pub async fn scan(
     from: Option<&BTreeMap<i32, i64>>,
     wanted: BTreeSet<String>,
 ) -> Result<BTreeSet<String>> {
-    let (connection, topic, step, from) = (
-        connection.clone(),
-        topic.to_owned(),
-        step.to_owned(),
-        from.cloned(),
-    );
+    let (connection, topic, step, from) = (connection.clone(), topic.to_owned(), step.to_owned(), from.cloned());
     blocking(move || {
         let client = connection.reader(&window::SETTINGS)?;
         let read = || {
@@ -36,11 +31,7 @@ pub async fn scan(
                 .into_iter()
                 .map(|(partition, marks)| {
                     // A partition added since then is read from its beginning.
-                    let start = from
-                        .as_ref()
-                        .and_then(|from| from.get(&partition))
-                        .copied()
-                        .unwrap_or(marks.low);
+                    let start = from.as_ref().and_then(|from| from.get(&partition)).copied().unwrap_or(marks.low);
                     (partition, start.max(marks.low)..marks.end)
                 })
                 .collect();
@@ -48,26 +39,17 @@ pub async fn scan(
             window::read(&client, &topic, &ranges, |record| {
                 if let Some(record) = record
                     && header(record, names::HEADER_STEP) == Some(step.as_bytes())
-                    && let Some(item) =
-                        header(record, names::HEADER_ITEM).and_then(|i| std::str::from_utf8(i).ok())
+                    && let Some(item) = header(record, names::HEADER_ITEM).and_then(|i| std::str::from_utf8(i).ok())
                     && wanted.contains(item)
                 {
                     found.insert(item.to_owned());
                 }
-                if found.len() == wanted.len() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                if found.len() == wanted.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
             Ok(found)
         };
         read().map_err(|e| {
-            connection.failed(
-                &format!("look for this step's events in {topic}"),
-                &e,
-                client.context().last(),
-            )
+            connection.failed(&format!("look for this step's events in {topic}"), &e, client.context().last())
         })
     })
     .await?
@@ -76,9 +58,5 @@ pub async fn scan(
 fn header<'a>(record: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a [u8]> {
     let headers = record.headers()?;
     // Ours stand behind the author's.
-    (0..headers.count())
-        .rev()
-        .map(|i| headers.get(i))
-        .find(|header| header.key == name)?
-        .value
+    (0..headers.count()).rev().map(|i| headers.get(i)).find(|header| header.key == name)?.value
 }

@@ -30,48 +30,25 @@ struct At<'a> {
 }
 
 impl<'a> Chain<'a> {
-    pub(super) fn new(
-        options: &'a Options,
-        transitions: &'a mut dyn FnMut(&Envelope) -> Result<(), String>,
-    ) -> Self {
+    pub(super) fn new(options: &'a Options, transitions: &'a mut dyn FnMut(&Envelope) -> Result<(), String>) -> Self {
         let report = Report::new(options);
         let (head, closed) = (GENESIS.to_owned(), Vec::new());
-        Self {
-            options,
-            transitions,
-            report,
-            next_seq: 0,
-            head,
-            last_segment: 0,
-            closed,
-            whole: true,
-        }
+        Self { options, transitions, report, next_seq: 0, head, last_segment: 0, closed, whole: true }
     }
 
     pub(super) fn segment<S: Store + ?Sized>(&mut self, store: &S, name: &str, number: u32) {
         if number != self.last_segment + 1 {
             let missing = segment_name(self.last_segment + 1);
-            self.find_at(
-                name,
-                Fault::Missing,
-                format!("{missing} is missing before this segment"),
-            );
+            self.find_at(name, Fault::Missing, format!("{missing} is missing before this segment"));
         }
         self.last_segment = number;
-        let segment = store
-            .open(name)
-            .and_then(|(bytes, _)| self.lines(Lines::new(bytes), name, number));
+        let segment = store.open(name).and_then(|(bytes, _)| self.lines(Lines::new(bytes), name, number));
         if let Err(e) = segment {
             self.find_at(name, Fault::Unreadable, e.to_string());
         }
     }
 
-    fn lines(
-        &mut self,
-        mut lines: Lines<impl std::io::Read>,
-        name: &str,
-        number: u32,
-    ) -> std::io::Result<()> {
+    fn lines(&mut self, mut lines: Lines<impl std::io::Read>, name: &str, number: u32) -> std::io::Result<()> {
         let (mut line, mut good, faults) = (0, 0, self.report.faults);
         loop {
             line += 1;
@@ -83,21 +60,13 @@ impl<'a> Chain<'a> {
                 Some(Piece::Line(bytes)) => Ok(bytes),
             };
             let parsed = read.map(Envelope::parse);
-            let at = At {
-                file: name,
-                line,
-                offset: lines.offset(),
-                first: good == 0 && !damaged,
-                number,
-            };
+            let at = At { file: name, line, offset: lines.offset(), first: good == 0 && !damaged, number };
             let fine = match parsed {
                 Err(what) => self.bad(&at, None, Fault::Form, what),
                 Ok(Ok(record)) => self.record(&at, record),
                 // What a crash leaves has no right hash, and is told once, when the end of the segment is known.
                 Ok(Err(e @ (LineError::Frame | LineError::Hash))) => self.suspect(&at, &e),
-                Ok(Err(e @ LineError::Version(_))) => {
-                    self.bad(&at, None, Fault::Version, e.to_string())
-                }
+                Ok(Err(e @ LineError::Version(_))) => self.bad(&at, None, Fault::Version, e.to_string()),
                 Ok(Err(e @ LineError::Form(_))) => self.bad(&at, None, Fault::Form, e.to_string()),
             };
             if fine && !damaged {
@@ -114,35 +83,16 @@ impl<'a> Chain<'a> {
     /// A record that is consistent in itself: is it the next one?
     fn record(&mut self, at: &At<'_>, record: Envelope) -> bool {
         self.report.records += 1;
-        let run = self
-            .report
-            .run
-            .get_or_insert_with(|| record.run.clone())
-            .clone();
+        let run = self.report.run.get_or_insert_with(|| record.run.clone()).clone();
         let misplaced = if record.run != run {
             Some((Fault::Foreign, format!("of run {}, not {run}", record.run)))
         } else if record.seq < self.next_seq {
-            Some((
-                Fault::Duplicate,
-                format!(
-                    "number {} again, {} was expected",
-                    record.seq, self.next_seq
-                ),
-            ))
+            Some((Fault::Duplicate, format!("number {} again, {} was expected", record.seq, self.next_seq)))
         } else if record.seq > self.next_seq {
             let gone = record.seq - self.next_seq;
-            Some((
-                Fault::Missing,
-                format!(
-                    "{gone} missing before it: number {}, not {}",
-                    record.seq, self.next_seq
-                ),
-            ))
+            Some((Fault::Missing, format!("{gone} missing before it: number {}, not {}", record.seq, self.next_seq)))
         } else if record.prev != self.head {
-            Some((
-                Fault::Link,
-                "does not hold the hash of the record before it".to_owned(),
-            ))
+            Some((Fault::Link, "does not hold the hash of the record before it".to_owned()))
         } else {
             None
         };
@@ -153,8 +103,7 @@ impl<'a> Chain<'a> {
         // A record after bytes that are none: those were not the end of a crash.
         let after_damage = self.whole && !self.report.suspects.is_empty();
         self.whole &= !after_damage;
-        self.report
-            .extend_span(at.file, at.offset, &record, linked && !after_damage);
+        self.report.extend_span(at.file, at.offset, &record, linked && !after_damage);
         (self.next_seq, self.head) = (record.seq.saturating_add(1), record.hash.clone());
         let declared = linked && self.declaration(at, &record);
         if self.whole && declared {
@@ -163,14 +112,7 @@ impl<'a> Chain<'a> {
                 // Legal in the chain, so the segment is not damaged by it.
                 let (seq, offset, line) = (Some(record.seq), at.offset, at.line);
                 let file = at.file.to_owned();
-                self.find(Finding {
-                    file,
-                    line,
-                    offset,
-                    seq,
-                    fault: Fault::Transition,
-                    what: why,
-                });
+                self.find(Finding { file, line, offset, seq, fault: Fault::Transition, what: why });
             }
         }
         linked && declared
@@ -180,29 +122,19 @@ impl<'a> Chain<'a> {
     fn declaration(&mut self, at: &At<'_>, record: &Envelope) -> bool {
         let opens = record.kind == SEGMENT_OPENED;
         if opens != (at.first && at.number > 1) {
-            let what = if opens {
-                "opens a segment in the middle of one"
-            } else {
-                "the segment does not say what it follows"
-            };
+            let what =
+                if opens { "opens a segment in the middle of one" } else { "the segment does not say what it follows" };
             return self.bad(at, Some(record.seq), Fault::Declaration, what.to_owned());
         }
         if !opens {
             return true;
         }
         let closed = std::mem::take(&mut self.closed);
-        let before = record
-            .payload
-            .get("before")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let before = record.payload.get("before").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let declared = closed.split_last().is_some_and(|(last, earlier)| {
             last.is_declared_by(&record.payload)
                 && earlier.len() == before.len()
-                && earlier
-                    .iter()
-                    .zip(before)
-                    .all(|(closed, said)| closed.is_declared_by(said))
+                && earlier.iter().zip(before).all(|(closed, said)| closed.is_declared_by(said))
         });
         if !declared {
             let what = "what it says of the segment before it is not what stands there".to_owned();
@@ -242,72 +174,30 @@ impl<'a> Chain<'a> {
             suspects.into_iter().for_each(|finding| self.find(finding));
             if cut {
                 let (file, offset) = (name.to_owned(), damage.offset);
-                let (seq, what) = (
-                    Some(self.next_seq),
-                    "ends in bytes that no crash leaves behind".to_owned(),
-                );
-                self.find(Finding {
-                    file,
-                    line: lines,
-                    offset,
-                    seq,
-                    fault: Fault::Form,
-                    what,
-                });
+                let (seq, what) = (Some(self.next_seq), "ends in bytes that no crash leaves behind".to_owned());
+                self.find(Finding { file, line: lines, offset, seq, fault: Fault::Form, what });
             }
         }
         let good_len = damage.as_ref().map_or(len, |d| d.offset);
-        let (torn_len, torn_sha256) = damage
-            .as_ref()
-            .map_or((0, None), |d| (d.len, Some(d.sha256.clone())));
+        let (torn_len, torn_sha256) = damage.as_ref().map_or((0, None), |d| (d.len, Some(d.sha256.clone())));
         // Records of a segment stand for those closed before it, once its first one has declared them.
-        self.closed.push(Closed {
-            file: name.to_owned(),
-            good_len,
-            torn_len,
-            torn_sha256: torn_sha256.clone(),
-        });
+        self.closed.push(Closed { file: name.to_owned(), good_len, torn_len, torn_sha256: torn_sha256.clone() });
         let tail = match torn_sha256 {
             None => Tail::Whole,
             Some(_) if !torn => Tail::Broken,
-            Some(sha256) => Tail::Torn {
-                offset: good_len,
-                len: torn_len,
-                sha256,
-                declared: false,
-            },
+            Some(sha256) => Tail::Torn { offset: good_len, len: torn_len, sha256, declared: false },
         };
-        self.report.segments.push(SegmentReport {
-            file: name.to_owned(),
-            number,
-            bytes: len,
-            records: good,
-            tail,
-        });
+        self.report.segments.push(SegmentReport { file: name.to_owned(), number, bytes: len, records: good, tail });
     }
 
     fn bad(&mut self, at: &At<'_>, seq: Option<u64>, fault: Fault, what: String) -> bool {
         let seq = seq.or_else(|| self.whole.then_some(self.next_seq));
-        self.find(Finding {
-            file: at.file.to_owned(),
-            line: at.line,
-            offset: at.offset,
-            seq,
-            fault,
-            what,
-        });
+        self.find(Finding { file: at.file.to_owned(), line: at.line, offset: at.offset, seq, fault, what });
         false
     }
 
     fn find_at(&mut self, file: &str, fault: Fault, what: String) {
-        self.find(Finding {
-            file: file.to_owned(),
-            line: 0,
-            offset: 0,
-            seq: None,
-            fault,
-            what,
-        });
+        self.find(Finding { file: file.to_owned(), line: 0, offset: 0, seq: None, fault, what });
     }
 
     pub(super) fn find(&mut self, finding: Finding) {
@@ -318,20 +208,7 @@ impl<'a> Chain<'a> {
 
     pub(super) fn end(mut self) -> Walk {
         self.report.conclude(self.options);
-        let Self {
-            report,
-            next_seq,
-            head,
-            last_segment,
-            closed,
-            ..
-        } = self;
-        Walk {
-            report,
-            next_seq,
-            head,
-            last_segment,
-            closed,
-        }
+        let Self { report, next_seq, head, last_segment, closed, .. } = self;
+        Walk { report, next_seq, head, last_segment, closed }
     }
 }

@@ -6,82 +6,35 @@ use std::fmt;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let run = self
-            .run
-            .as_deref()
-            .map_or(Shown::new("unknown"), Shown::new);
+        let run = self.run.as_deref().map_or(Shown::new("unknown"), Shown::new);
         let segments = self.segments.len();
-        write!(
-            f,
-            "run {run}  {} records in {segments} segment{}",
-            self.records,
-            if segments == 1 { "" } else { "s" }
-        )?;
+        write!(f, "run {run}  {} records in {segments} segment{}", self.records, if segments == 1 { "" } else { "s" })?;
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, ", {first:.0} .. {last:.0}")?;
         }
-        let transition = self
-            .findings
-            .iter()
-            .any(|finding| finding.fault == Fault::Transition);
-        let broken = self
-            .findings
-            .iter()
-            .any(|finding| finding.fault != Fault::Transition);
+        let transition = self.findings.iter().any(|finding| finding.fault == Fault::Transition);
+        let broken = self.findings.iter().any(|finding| finding.fault != Fault::Transition);
         let word = |bad| if bad { "BROKEN" } else { "OK" };
-        write!(
-            f,
-            "\nchain       {:<7} {}/{}",
-            word(broken),
-            self.chained,
-            self.records
-        )?;
-        write!(
-            f,
-            "\ntransitions {:<7}",
-            if transition { "ILLEGAL" } else { "OK" }
-        )?;
+        write!(f, "\nchain       {:<7} {}/{}", word(broken), self.chained, self.records)?;
+        write!(f, "\ntransitions {:<7}", if transition { "ILLEGAL" } else { "OK" })?;
         for segment in &self.segments {
-            let Tail::Torn {
-                offset,
-                len,
-                declared,
-                ..
-            } = segment.tail
-            else {
+            let Tail::Torn { offset, len, declared, .. } = segment.tail else {
                 continue;
             };
-            write!(
-                f,
-                "\nsegment {:<3} TORN    tail {len} bytes at offset {offset}, ",
-                segment.number
-            )?;
+            write!(f, "\nsegment {:<3} TORN    tail {len} bytes at offset {offset}, ", segment.number)?;
             f.write_str(match declared {
                 true => "declared by the next segment: process death, no acknowledged record lost",
                 false => "declared by none: process death, or bytes cut off",
             })?;
         }
         for (i, finding) in self.findings.iter().enumerate() {
-            write!(
-                f,
-                "\n{:<11} {finding}",
-                if i == 0 { "first bad" } else { "also" }
-            )?;
+            write!(f, "\n{:<11} {finding}", if i == 0 { "first bad" } else { "also" })?;
         }
         if self.faults > self.findings.len() as u64 {
-            write!(
-                f,
-                "\nalso        {} more",
-                self.faults - self.findings.len() as u64
-            )?;
+            write!(f, "\nalso        {} more", self.faults - self.findings.len() as u64)?;
         }
         for span in self.spans.iter().skip(usize::from(self.chained > 0)) {
-            let Span {
-                file,
-                offset,
-                from,
-                to,
-            } = span;
+            let Span { file, offset, from, to } = span;
             write!(
                 f,
                 "\nconsistent  records {from}..{to} at {} offset {offset}, in themselves only",
@@ -95,20 +48,12 @@ impl fmt::Display for Report {
             };
             write!(f, "\nanchor      CONTRADICTED: {anchor} {why}")?;
         }
-        let holding = self
-            .anchors
-            .iter()
-            .filter(|(_, a)| *a == Anchored::Holds)
-            .count();
+        let holding = self.anchors.iter().filter(|(_, a)| *a == Anchored::Holds).count();
         write!(f, "\nanchors     {holding}/{} hold; ", self.anchors.len())?;
         match (self.unprotected, self.chained.checked_sub(self.unprotected)) {
             (0, _) => f.write_str("every record is protected")?,
             (n, None | Some(0)) => write!(f, "none of the {n} records is protected by an anchor")?,
-            (n, Some(from)) => write!(
-                f,
-                "records {from}..{} ({n}) are NOT protected by one",
-                self.chained - 1
-            )?,
+            (n, Some(from)) => write!(f, "records {from}..{} ({n}) are NOT protected by one", self.chained - 1)?,
         }
         let verdict = match (self.verdict, self.exit_code()) {
             (Verdict::Whole, 0) => "whole",

@@ -26,21 +26,15 @@ impl std::str::FromStr for Anchor {
 
     /// `seq:head`, the head as 64 hexadecimal or 43 base64 characters, or a line of the incident channel.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{}` is not an anchor; it looks like 412:<64 hexadecimal characters>",
-                Shown::new(text)
-            )
-        };
+        let wrong =
+            || format!("`{}` is not an anchor; it looks like 412:<64 hexadecimal characters>", Shown::new(text));
         let anchor = text.split_whitespace().next_back().ok_or_else(wrong)?;
         let (seq, head) = anchor.split_once(':').ok_or_else(wrong)?;
         let seq = seq.parse().map_err(|_| wrong())?;
         let head = if is_hex64(head.as_bytes()) {
             head.to_owned()
         } else {
-            let bytes = STANDARD_NO_PAD
-                .decode(head.trim_end_matches('='))
-                .map_err(|_| wrong())?;
+            let bytes = STANDARD_NO_PAD.decode(head.trim_end_matches('=')).map_err(|_| wrong())?;
             if bytes.len() == 32 {
                 hex(&bytes)
             } else {
@@ -187,11 +181,7 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new(options: &Options) -> Self {
-        let mut anchors: Vec<_> = options
-            .anchors
-            .iter()
-            .map(|a| (a.clone(), Anchored::Beyond))
-            .collect();
+        let mut anchors: Vec<_> = options.anchors.iter().map(|a| (a.clone(), Anchored::Beyond)).collect();
         anchors.sort_by_key(|(anchor, _)| anchor.seq);
         Self {
             verdict: Verdict::Whole,
@@ -216,20 +206,13 @@ impl Report {
     /// 0 when the log is whole, 9 when it is torn, broken or contradicts an anchor, or when an anchor is required and
     /// missing.
     pub fn exit_code(&self) -> u8 {
-        let suspect =
-            self.verdict != Verdict::Whole || (self.require_anchor && self.unprotected > 0);
-        if suspect {
-            Kind::AuditBroken.exit_code()
-        } else {
-            0
-        }
+        let suspect = self.verdict != Verdict::Whole || (self.require_anchor && self.unprotected > 0);
+        if suspect { Kind::AuditBroken.exit_code() } else { 0 }
     }
 
     /// The first bad record in a sentence, or that there is none.
     pub fn first_fault(&self) -> String {
-        self.findings
-            .first()
-            .map_or_else(|| "nothing bad was found".to_owned(), Finding::to_string)
+        self.findings.first().map_or_else(|| "nothing bad was found".to_owned(), Finding::to_string)
     }
 
     pub(super) fn find(&mut self, finding: Finding) {
@@ -245,18 +228,9 @@ impl Report {
         self.first.get_or_insert(record.ts);
         self.last = Some(record.ts);
         self.head.clone_from(&record.hash);
-        let from = self
-            .anchors
-            .partition_point(|(anchor, _)| anchor.seq < record.seq);
-        for (anchor, anchored) in self.anchors[from..]
-            .iter_mut()
-            .take_while(|(anchor, _)| anchor.seq == record.seq)
-        {
-            *anchored = if anchor.head == record.hash {
-                Anchored::Holds
-            } else {
-                Anchored::Contradicts
-            };
+        let from = self.anchors.partition_point(|(anchor, _)| anchor.seq < record.seq);
+        for (anchor, anchored) in self.anchors[from..].iter_mut().take_while(|(anchor, _)| anchor.seq == record.seq) {
+            *anchored = if anchor.head == record.hash { Anchored::Holds } else { Anchored::Contradicts };
         }
     }
 
@@ -264,12 +238,7 @@ impl Report {
         if !linked || self.spans.is_empty() {
             self.spans_full = self.spans.len() == MAX_LISTED;
             if !self.spans_full {
-                self.spans.push(Span {
-                    file: file.to_owned(),
-                    offset,
-                    from: record.seq,
-                    to: record.seq,
-                });
+                self.spans.push(Span { file: file.to_owned(), offset, from: record.seq, to: record.seq });
             }
         } else if let Some(span) = self.spans.last_mut().filter(|_| !self.spans_full) {
             span.to = record.seq;
@@ -278,11 +247,7 @@ impl Report {
 
     /// The next segment declared how these ended.
     pub(super) fn settle_tails(&mut self, closed: &[super::Closed]) {
-        for segment in self
-            .segments
-            .iter_mut()
-            .filter(|s| closed.iter().any(|c| c.file == s.file))
-        {
+        for segment in self.segments.iter_mut().filter(|s| closed.iter().any(|c| c.file == s.file)) {
             if let Tail::Torn { declared, .. } = &mut segment.tail {
                 *declared = true;
             }
@@ -291,39 +256,15 @@ impl Report {
 
     pub(super) fn conclude(&mut self, options: &Options) {
         if self.records == 0 && self.faults == 0 {
-            let file = self
-                .segments
-                .first()
-                .map_or_else(|| "the run directory".to_owned(), |s| s.file.clone());
+            let file = self.segments.first().map_or_else(|| "the run directory".to_owned(), |s| s.file.clone());
             let what = "holds no record".to_owned();
-            self.find(Finding {
-                file,
-                line: 0,
-                offset: 0,
-                seq: None,
-                fault: Fault::Empty,
-                what,
-            });
+            self.find(Finding { file, line: 0, offset: 0, seq: None, fault: Fault::Empty, what });
         }
-        self.findings
-            .sort_by(|a, b| (&a.file, a.offset).cmp(&(&b.file, b.offset)));
-        let holds = self
-            .anchors
-            .iter()
-            .filter(|(_, a)| *a == Anchored::Holds)
-            .map(|(anchor, _)| anchor.seq + 1)
-            .max();
+        self.findings.sort_by(|a, b| (&a.file, a.offset).cmp(&(&b.file, b.offset)));
+        let holds = self.anchors.iter().filter(|(_, a)| *a == Anchored::Holds).map(|(anchor, _)| anchor.seq + 1).max();
         self.unprotected = self.chained.saturating_sub(holds.unwrap_or(0));
         self.require_anchor = options.require_anchor;
-        let torn = |s: &SegmentReport| {
-            matches!(
-                s.tail,
-                Tail::Torn {
-                    declared: false,
-                    ..
-                }
-            )
-        };
+        let torn = |s: &SegmentReport| matches!(s.tail, Tail::Torn { declared: false, .. });
         self.verdict = if self.faults > 0 {
             Verdict::Broken
         } else if self.anchors.iter().any(|(_, a)| *a != Anchored::Holds) {

@@ -53,11 +53,7 @@ pub async fn ask(check: &GroupCheck, connection: &Connection, access: &Access) -
             let words = group.to_string();
             match lag {
                 Some(lag) if fits => lag,
-                Some(lag) => Finding {
-                    words: Some(words),
-                    verdict: Some(Verdict::Fail),
-                    ..lag
-                },
+                Some(lag) => Finding { words: Some(words), verdict: Some(Verdict::Fail), ..lag },
                 None => Finding {
                     value: Some(Value::String(group.state.state.clone())),
                     words: Some(words),
@@ -72,16 +68,8 @@ pub async fn ask(check: &GroupCheck, connection: &Connection, access: &Access) -
 impl Group {
     /// Its members, each in words.
     pub fn members(&self) -> Vec<String> {
-        let simulated = if self.simulated {
-            format!(" ({SIMULATED})")
-        } else {
-            String::new()
-        };
-        self.state
-            .members
-            .iter()
-            .map(|member| format!("{}{simulated}", member_words(member)))
-            .collect()
+        let simulated = if self.simulated { format!(" ({SIMULATED})") } else { String::new() };
+        self.state.members.iter().map(|member| format!("{}{simulated}", member_words(member))).collect()
     }
 }
 
@@ -107,11 +95,7 @@ impl fmt::Display for Group {
                 }
             }
         }
-        if self.simulated {
-            write!(f, " ({SIMULATED})")
-        } else {
-            Ok(())
-        }
+        if self.simulated { write!(f, " ({SIMULATED})") } else { Ok(()) }
     }
 }
 
@@ -129,10 +113,7 @@ fn member_words(member: &Member) -> String {
 pub async fn describe(group: &str, connection: &Connection, access: &Access) -> Result<Group> {
     let failure = match connection.describe_group(group).await? {
         Some(state) => {
-            return Ok(Group {
-                state,
-                simulated: false,
-            });
+            return Ok(Group { state, simulated: false });
         }
         None => connection.cannot_describe(group),
     };
@@ -144,40 +125,21 @@ pub async fn describe(group: &str, connection: &Connection, access: &Access) -> 
         return Err(failure);
     }
     let path = Path::new(sandbox).join("groups.json");
-    let text = tokio::fs::read(&path).await.map_err(|e| {
-        failure.clone().cause(format!(
-            "the sandbox's {} cannot be read: {e}",
-            path.display()
-        ))
-    })?;
+    let text = tokio::fs::read(&path)
+        .await
+        .map_err(|e| failure.clone().cause(format!("the sandbox's {} cannot be read: {e}", path.display())))?;
     let groups: BTreeMap<String, Simulated> = serde_json::from_slice(&text).map_err(|e| {
-        failure.clone().cause(format!(
-            "the sandbox's {} is not what it should be: {e}",
-            path.display()
-        ))
+        failure.clone().cause(format!("the sandbox's {} is not what it should be: {e}", path.display()))
     })?;
-    let found = groups
-        .into_iter()
-        .find(|(name, _)| name == group)
-        .map(|(_, found)| found);
+    let found = groups.into_iter().find(|(name, _)| name == group).map(|(_, found)| found);
     let state = match found {
         Some(found) => GroupState {
             state: found.state,
-            members: found
-                .members
-                .into_iter()
-                .map(SimulatedMember::into_member)
-                .collect(),
+            members: found.members.into_iter().map(SimulatedMember::into_member).collect(),
         },
-        None => GroupState {
-            state: "dead".to_owned(),
-            members: Vec::new(),
-        },
+        None => GroupState { state: "dead".to_owned(), members: Vec::new() },
     };
-    Ok(Group {
-        state,
-        simulated: true,
-    })
+    Ok(Group { state, simulated: true })
 }
 
 #[derive(Deserialize)]
@@ -197,10 +159,7 @@ enum SimulatedMember {
 impl SimulatedMember {
     fn into_member(self) -> Member {
         match self {
-            Self::Name(client_id) => Member {
-                client_id,
-                host: String::new(),
-            },
+            Self::Name(client_id) => Member { client_id, host: String::new() },
             Self::Member(member) => member,
         }
     }
@@ -236,12 +195,7 @@ async fn lag(group: &str, topic: &str, connection: &Connection) -> Result<Findin
         words.push(format!("partition {} is {} behind", worst.0, worst.1));
     }
     if lost > 0 {
-        words.push(format!(
-            "{lost} offsets were deleted before the group read them"
-        ));
+        words.push(format!("{lost} offsets were deleted before the group read them"));
     }
-    Ok(Finding::value(
-        lag,
-        (!words.is_empty()).then(|| words.join("; ")),
-    ))
+    Ok(Finding::value(lag, (!words.is_empty()).then(|| words.join("; "))))
 }

@@ -21,8 +21,7 @@ pub fn readers(
         .filter(|(_, service)| !service.gone)
         .filter_map(|(name, service)| {
             let now = redeclared.get(name).and_then(|topics| topics.get(topic));
-            now.or_else(|| service.reads.get(topic))
-                .map(|reads| (name.clone(), reads.clone()))
+            now.or_else(|| service.reads.get(topic)).map(|reads| (name.clone(), reads.clone()))
         })
         .collect()
 }
@@ -35,11 +34,7 @@ pub async fn ask(
     limits: Limits,
     services: &BTreeMap<String, Reads>,
 ) -> (Finding, Option<(ShapeTable, Readable)>) {
-    let table = match shapes::scan(connection, topic, since, limits, |_| {
-        ControlFlow::Continue(())
-    })
-    .await
-    {
+    let table = match shapes::scan(connection, topic, since, limits, |_| ControlFlow::Continue(())).await {
         Ok(table) => table,
         Err(failure) => return (Finding::failed(&failure), None),
     };
@@ -62,18 +57,11 @@ fn shape_words(table: &ShapeTable, readable: &Readable) -> String {
     let mut words: Vec<String> = (services.iter())
         .map(|(service, (records, missing))| {
             let missing = missing.iter().copied().collect::<Vec<_>>().join(", ");
-            format!(
-                "{service} cannot read {records} of {}: without {missing}",
-                table.records
-            )
+            format!("{service} cannot read {records} of {}: without {missing}", table.records)
         })
         .collect();
     if words.is_empty() {
-        words.push(format!(
-            "{} records in {} shapes",
-            table.records,
-            table.shapes.len()
-        ));
+        words.push(format!("{} records in {} shapes", table.records, table.shapes.len()));
     }
     if table.undecodable > 0 {
         words.push(format!("{} are not JSON", table.undecodable));

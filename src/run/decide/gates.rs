@@ -7,21 +7,14 @@ use crate::run::decide::Refusal;
 use crate::run::gate::{self, elapsed, reason_is_enough};
 use crate::run::next::{self, Blocked, Readings, blocked, hold_words, level_of, reads_only};
 use crate::run::record::{
-    Act, CloseReason, Environment, Evidence, GateAnswered, GateShown, HoldReason, Intent, Offer,
-    Record, exact,
+    Act, CloseReason, Environment, Evidence, GateAnswered, GateShown, HoldReason, Intent, Offer, Record, exact,
 };
 use crate::run::state::{SECOND_PERSON, State, Status, VERIFY};
 use crate::runbook::{Action, CheckRef, Level, Runbook, Step};
 
 pub(super) fn refuse_blocked(why: &[Blocked]) -> Refusal {
-    let because = why
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    let soft = why
-        .iter()
-        .all(|b| matches!(b, Blocked::Need { hard: false, .. }));
+    let because = why.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let soft = why.iter().all(|b| matches!(b, Blocked::Need { hard: false, .. }));
     match soft {
         true => but(because, "o: pass over it, with a reason that is recorded"),
         false => no(because),
@@ -37,26 +30,17 @@ pub(super) fn standing(
     readings: &Readings,
 ) -> Vec<Blocked> {
     let mut why = blocked(runbook, state, step, undoing, readings);
-    why.retain(
-        |b| !matches!(b, Blocked::Need { check, hard, .. } if passed(state, step, check, *hard)),
-    );
+    why.retain(|b| !matches!(b, Blocked::Need { check, hard, .. } if passed(state, step, check, *hard)));
     why
 }
 
 /// Whether this need is passed over at the coming gate, by name.
 fn passed(state: &State, step: &Step, check: &CheckRef, hard: bool) -> bool {
-    state
-        .steps
-        .get(&step.id)
-        .is_some_and(|s| s.passed.contains(&need_word(check, hard)))
+    state.steps.get(&step.id).is_some_and(|s| s.passed.contains(&need_word(check, hard)))
 }
 
 fn need_word(check: &CheckRef, hard: bool) -> String {
-    if hard {
-        format!("hard need {check}")
-    } else {
-        format!("need {check}")
-    }
+    if hard { format!("hard need {check}") } else { format!("need {check}") }
 }
 
 pub(super) fn show(
@@ -68,11 +52,7 @@ pub(super) fn show(
     facts: &Facts<'_>,
 ) -> Decided {
     let undoing = offer.undoes.as_deref() == Some(step.id.as_str());
-    let least = if undoing {
-        next::undo_level(step)
-    } else {
-        level_of(runbook, step)
-    };
+    let least = if undoing { next::undo_level(step) } else { level_of(runbook, step) };
     if offer.level < least {
         return Err(no("the offer is below the level of its action"));
     }
@@ -80,9 +60,7 @@ pub(super) fn show(
         return Err(no("an action that changes nothing has no gate"));
     }
     if offer.token.trim().is_empty() {
-        return Err(no(
-            "the offer names nothing to type: Enter alone never confirms",
-        ));
+        return Err(no("the offer names nothing to type: Enter alone never confirms"));
     }
     match (&step.action, offer.undoes.as_deref()) {
         (Action::UndoOf { step: undone }, Some(named)) if undone == named => {
@@ -95,9 +73,7 @@ pub(super) fn show(
             }
         }
         (Action::UndoOf { step: undone }, _) if !undoing => {
-            return Err(no(format!(
-                "the offer does not say that it undoes {undone}"
-            )));
+            return Err(no(format!("the offer does not say that it undoes {undone}")));
         }
         (_, Some(other)) if !undoing => {
             return Err(no(format!("{} does not undo {other}", step.id)));
@@ -115,11 +91,7 @@ pub(super) fn show(
     let mut offer = offer.clone();
     offer.binds.iter_mut().for_each(exact);
     let (att, offer_digest) = (offer.att, gate::offer_digest(&offer));
-    let shown = GateShown {
-        offer,
-        offer_digest,
-        evidence: evidence.clone(),
-    };
+    let shown = GateShown { offer, offer_digest, evidence: evidence.clone() };
     Ok(vec![at(&step.id, att, Record::GateShown(shown))])
 }
 
@@ -131,21 +103,12 @@ pub(super) fn undo_allowed(runbook: &Runbook, state: &State, step: &Step) -> Res
         .filter(|other| other.after.iter().any(|after| after.step == step.id))
         .find(|other| state.status(&other.id).stands() && !reads_only(&other.action));
     match built_on {
-        Some(other) => Err(but(
-            format!("{} builds on it and stands", other.id),
-            format!("undo {} first", other.id),
-        )),
+        Some(other) => Err(but(format!("{} builds on it and stands", other.id), format!("undo {} first", other.id))),
         None => Ok(()),
     }
 }
 
-pub(super) fn begin(
-    runbook: &Runbook,
-    state: &State,
-    step: &Step,
-    on: Option<String>,
-    facts: &Facts<'_>,
-) -> Decided {
+pub(super) fn begin(runbook: &Runbook, state: &State, step: &Step, on: Option<String>, facts: &Facts<'_>) -> Decided {
     if level_of(runbook, step) != Level::None {
         return Err(no(format!("{} needs a gate", step.id)));
     }
@@ -154,13 +117,8 @@ pub(super) fn begin(
         return Err(refuse_blocked(&why));
     }
     let att = state.steps.get(&step.id).map_or(0, |s| s.att) + 1;
-    let intent = Intent {
-        action: step.action.word().to_owned(),
-        offer_digest: None,
-        undoes: None,
-        transactional: false,
-        on,
-    };
+    let intent =
+        Intent { action: step.action.word().to_owned(), offer_digest: None, undoes: None, transactional: false, on };
     Ok(vec![at(&step.id, att, Record::Intent(intent))])
 }
 
@@ -180,61 +138,33 @@ pub(super) fn answer_gate(
 ) -> Decided {
     let open = state.gate.as_ref().ok_or_else(|| no("no gate is open"))?;
     let offer = &open.shown.offer;
-    let step = runbook
-        .steps
-        .get(&open.step)
-        .ok_or_else(|| no("the runbook has no such step"))?;
+    let step = runbook.steps.get(&open.step).ok_or_else(|| no("the runbook has no such step"))?;
     if answer.from_file
-        && (offer.environment != Environment::Rehearsal
-            || state.environment() != Environment::Rehearsal)
+        && (offer.environment != Environment::Rehearsal || state.environment() != Environment::Rehearsal)
     {
-        return Err(no(
-            "answers from a file are for rehearsals: this target is not declared one",
-        ));
+        return Err(no("answers from a file are for rehearsals: this target is not declared one"));
     }
     if !answer.from_file && elapsed(&open.at, facts.now) < gate::ARM {
         return Err(no("the gate has only just been shown: read it"));
     }
-    let close = |reason, detail| {
-        Ok(vec![at(
-            &open.step,
-            open.att,
-            Record::GateClosed { reason, detail },
-        )])
-    };
+    let close = |reason, detail| Ok(vec![at(&open.step, open.att, Record::GateClosed { reason, detail })]);
     let undoing = offer.undoes.as_ref() == Some(&step.id);
     let undo = undoing || matches!(step.action, Action::UndoOf { .. });
     if let Some(hold) = next::held_by(state, step, undo).next() {
-        return close(
-            CloseReason::Changed,
-            format!("the run is held: {}", hold_words(hold)),
-        );
+        return close(CloseReason::Changed, format!("the run is held: {}", hold_words(hold)));
     }
     let mut judged = Vec::new();
-    for need in step
-        .needs
-        .iter()
-        .filter(|need| !undoing && !passed(state, step, &need.check, need.hard))
-    {
+    for need in step.needs.iter().filter(|need| !undoing && !passed(state, step, &need.check, need.hard)) {
         let Some(checked) = facts.readings.get(&need.check) else {
-            return close(
-                CloseReason::Red,
-                format!("{} has not been asked", need.check),
-            );
+            return close(CloseReason::Red, format!("{} has not been asked", need.check));
         };
-        judged.push((
-            checked,
-            gate::freshness(check_of(runbook, &need.check), checked),
-        ));
+        judged.push((checked, gate::freshness(check_of(runbook, &need.check), checked)));
     }
     if let Some((reason, detail)) = gate::must_close(&judged, &open.at, facts.now) {
         return close(reason, detail);
     }
     if answer.typed.trim() != offer.token {
-        return Err(but(
-            format!("that is not {}", offer.token),
-            "type it exactly, or Esc",
-        ));
+        return Err(but(format!("that is not {}", offer.token), "type it exactly, or Esc"));
     }
     if offer.level == Level::Irreversible && open.approved_by.is_none() && open.broken.is_none() {
         return Err(but(
@@ -261,16 +191,10 @@ pub(super) fn answer_gate(
         transactional,
         on: offer.target.as_ref().map(|target| target.name.clone()),
     };
-    Ok(vec![
-        at(&open.step, open.att, Record::GateAnswered(answered)),
-        at(&open.step, open.att, Record::Intent(intent)),
-    ])
+    Ok(vec![at(&open.step, open.att, Record::GateAnswered(answered)), at(&open.step, open.att, Record::Intent(intent))])
 }
 
-pub(super) fn check_of<'a>(
-    runbook: &'a Runbook,
-    check: &CheckRef,
-) -> Option<&'a crate::runbook::Check> {
+pub(super) fn check_of<'a>(runbook: &'a Runbook, check: &CheckRef) -> Option<&'a crate::runbook::Check> {
     match check {
         CheckRef::Check(name) => runbook.checks.get(name),
         CheckRef::ServiceGone(_) => None,
@@ -278,82 +202,40 @@ pub(super) fn check_of<'a>(
 }
 
 /// At an irreversible gate: in place of a second person. Without a gate: past the hard needs of the next step.
-pub(super) fn break_glass(
-    runbook: &Runbook,
-    state: &State,
-    reason: &str,
-    facts: &Facts<'_>,
-) -> Decided {
+pub(super) fn break_glass(runbook: &Runbook, state: &State, reason: &str, facts: &Facts<'_>) -> Decided {
     if !reason_is_enough(reason) {
-        return Err(no(format!(
-            "the reason needs {} characters or more",
-            gate::REASON_LEAST
-        )));
+        return Err(no(format!("the reason needs {} characters or more", gate::REASON_LEAST)));
     }
     let reason = reason.trim().to_owned();
     if let Some(open) = &state.gate {
         if open.shown.offer.level != Level::Irreversible {
             return Err(no("this gate needs no second person"));
         }
-        return Ok(vec![at(
-            &open.step,
-            open.att,
-            Record::Override {
-                what: SECOND_PERSON.into(),
-                reason,
-            },
-        )]);
+        return Ok(vec![at(&open.step, open.att, Record::Override { what: SECOND_PERSON.into(), reason })]);
     }
     match next::next_step(runbook, state, facts.readings) {
-        Some((step, _)) => pass_needs(
-            step,
-            &standing(runbook, state, step, false, facts.readings),
-            &reason,
-        ),
+        Some((step, _)) => pass_needs(step, &standing(runbook, state, step, false, facts.readings), &reason),
         None => Err(no("no gate is open")),
     }
 }
 
 /// Past soft needs, each by name; of a step that is not verified: go forward all the same.
-pub(super) fn pass_over(
-    runbook: &Runbook,
-    state: &State,
-    step: &Step,
-    reason: &str,
-    facts: &Facts<'_>,
-) -> Decided {
+pub(super) fn pass_over(runbook: &Runbook, state: &State, step: &Step, reason: &str, facts: &Facts<'_>) -> Decided {
     if !reason_is_enough(reason) {
-        return Err(no(format!(
-            "the reason needs {} characters or more",
-            gate::REASON_LEAST
-        )));
+        return Err(no(format!("the reason needs {} characters or more", gate::REASON_LEAST)));
     }
     let reason = reason.trim().to_owned();
     if state.status(&step.id) == Status::Unverified {
-        let hold = HoldReason::Step {
-            step: step.id.clone(),
-        };
-        let mut drafts = vec![of(
-            &step.id,
-            Record::Override {
-                what: VERIFY.into(),
-                reason,
-            },
-        )];
+        let hold = HoldReason::Step { step: step.id.clone() };
+        let mut drafts = vec![of(&step.id, Record::Override { what: VERIFY.into(), reason })];
         if state.holds.contains(&hold) {
             drafts.push(run(Record::HoldLifted { reason: hold }));
         }
         return Ok(drafts);
     }
     let why = standing(runbook, state, step, false, facts.readings);
-    if let Some(Blocked::Need { check, .. }) = why
-        .iter()
-        .find(|b| matches!(b, Blocked::Need { hard: true, .. }))
-    {
-        return Err(but(
-            format!("{check} is a hard need"),
-            "only break-glass passes it",
-        ));
+    if let Some(Blocked::Need { check, .. }) = why.iter().find(|b| matches!(b, Blocked::Need { hard: true, .. })) {
+        return Err(but(format!("{check} is a hard need"), "only break-glass passes it"));
     }
     pass_needs(step, &why, &reason)
 }
@@ -365,13 +247,7 @@ fn pass_needs(step: &Step, why: &[Blocked], reason: &str) -> Decided {
             return Err(no(block.to_string()));
         };
         let what = need_word(check, *hard);
-        drafts.push(of(
-            &step.id,
-            Record::Override {
-                what,
-                reason: reason.to_owned(),
-            },
-        ));
+        drafts.push(of(&step.id, Record::Override { what, reason: reason.to_owned() }));
     }
     if drafts.is_empty() {
         return Err(no("nothing stands in its way"));
@@ -399,15 +275,8 @@ pub(super) fn act_input(state: &State, act: &Act, token: &str, typed: &str) -> D
     }
     let (act, token, typed) = (act.clone(), token.to_owned(), typed.to_owned());
     Ok(vec![
-        run(Record::ActShown {
-            act: act.clone(),
-            token,
-        }),
-        run(Record::ActAnswered {
-            act: act.clone(),
-            yes: true,
-            typed,
-        }),
+        run(Record::ActShown { act: act.clone(), token }),
+        run(Record::ActAnswered { act: act.clone(), yes: true, typed }),
         run(Record::ActIntent { act }),
     ])
 }

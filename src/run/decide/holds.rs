@@ -18,10 +18,7 @@ pub(super) fn enter(runbook: &Runbook, state: &State, done: &[String]) -> Decide
         return Err(no("the entry point was accepted already"));
     }
     let Some(survey) = &state.survey else {
-        return Err(but(
-            "the survey has not ended",
-            "contain steps may begin meanwhile",
-        ));
+        return Err(but("the survey has not ended", "contain steps may begin meanwhile"));
     };
     for id in done {
         let found = survey.steps.get(id).map(|found| found.position);
@@ -29,20 +26,10 @@ pub(super) fn enter(runbook: &Runbook, state: &State, done: &[String]) -> Decide
             return Err(no(format!("the survey did not find {id} done")));
         }
     }
-    let mut drafts = vec![run(Record::Entered {
-        done: done.to_vec(),
-    })];
-    let green = |check: &CheckRef| {
-        survey
-            .checks
-            .iter()
-            .any(|c| &c.check == check && c.verdict == Verdict::Pass)
-    };
+    let mut drafts = vec![run(Record::Entered { done: done.to_vec() })];
+    let green = |check: &CheckRef| survey.checks.iter().any(|c| &c.check == check && c.verdict == Verdict::Pass);
     for guard in runbook.guards.iter().filter(|guard| guard.from.is_none()) {
-        let record = Record::GuardBound {
-            check: guard.check.clone(),
-            until: guard.until.clone(),
-        };
+        let record = Record::GuardBound { check: guard.check.clone(), until: guard.until.clone() };
         drafts.push(run(record));
     }
     // What a contain step proved guards from now on, whoever did it.
@@ -53,26 +40,13 @@ pub(super) fn enter(runbook: &Runbook, state: &State, done: &[String]) -> Decide
 }
 
 /// The guards that `step` binds: what a contain step proved, and what the runbook names; of these the `green` ones.
-pub(super) fn bind(
-    runbook: &Runbook,
-    state: &State,
-    step: &Step,
-    green: impl Fn(&CheckRef) -> bool,
-) -> Vec<Draft> {
+pub(super) fn bind(runbook: &Runbook, state: &State, step: &Step, green: impl Fn(&CheckRef) -> bool) -> Vec<Draft> {
     let from_here = |guard: &&Guard| guard.from.as_deref() == Some(step.id.as_str());
-    let mut bound: Vec<_> = runbook
-        .guards
-        .iter()
-        .filter(from_here)
-        .map(|guard| (guard.check.clone(), guard.until.clone()))
-        .collect();
+    let mut bound: Vec<_> =
+        runbook.guards.iter().filter(from_here).map(|guard| (guard.check.clone(), guard.until.clone())).collect();
     if step.phase == Phase::Contain && !matches!(step.action, Action::UndoOf { .. }) {
         let undo = |other: &&Step| matches!(&other.action, Action::UndoOf { step: undone } if undone == &step.id);
-        let until = runbook
-            .steps
-            .values()
-            .find(undo)
-            .map(|other| other.id.clone());
+        let until = runbook.steps.values().find(undo).map(|other| other.id.clone());
         for check in &step.verify {
             if !bound.iter().any(|(named, _)| named == check) {
                 bound.push((check.clone(), until.clone()));
@@ -83,61 +57,37 @@ pub(super) fn bind(
     bound.retain(|(check, until)| {
         green(check)
             && !until.as_ref().is_some_and(|id| state.behind(id))
-            && !state.guards.get(check).is_some_and(|guard| {
-                guard
-                    .bound
-                    .iter()
-                    .any(|b| b.step.as_ref() == Some(&step.id) && &b.until == until)
-            })
+            && !state
+                .guards
+                .get(check)
+                .is_some_and(|guard| guard.bound.iter().any(|b| b.step.as_ref() == Some(&step.id) && &b.until == until))
     });
     bound.dedup();
-    bound
-        .into_iter()
-        .map(|(check, until)| of(&step.id, Record::GuardBound { check, until }))
-        .collect()
+    bound.into_iter().map(|(check, until)| of(&step.id, Record::GuardBound { check, until })).collect()
 }
 
 /// An undo that had no effect leaves the containment standing, and what guards it.
 pub(super) fn bind_again(runbook: &Runbook, state: &State, result: OutcomeResult) -> Vec<Draft> {
-    let undone = state
-        .open
-        .as_ref()
-        .and_then(|open| open.intent.undoes.as_ref());
-    match undone
-        .and_then(|id| runbook.steps.get(id))
-        .filter(|_| result == OutcomeResult::NotApplied)
-    {
+    let undone = state.open.as_ref().and_then(|open| open.intent.undoes.as_ref());
+    match undone.and_then(|id| runbook.steps.get(id)).filter(|_| result == OutcomeResult::NotApplied) {
         Some(step) => bind(runbook, state, step, |_| true),
         None => Vec::new(),
     }
 }
 
 /// A guard that is not green any more breaks once; the hold stays until it is lifted.
-pub(super) fn guard(
-    state: &State,
-    check: &CheckRef,
-    verdict: &Verdict,
-    value: Option<&Value>,
-) -> Vec<Draft> {
+pub(super) fn guard(state: &State, check: &CheckRef, verdict: &Verdict, value: Option<&Value>) -> Vec<Draft> {
     let Some(guard) = state.guards.get(check) else {
         return Vec::new();
     };
     if verdict == &Verdict::Pass || guard.broken.is_some() {
         return Vec::new();
     }
-    let reason = HoldReason::Guard {
-        check: check.clone(),
-    };
-    let mut drafts = vec![run(Record::GuardBroken {
-        check: check.clone(),
-        verdict: verdict.clone(),
-        value: value.cloned(),
-    })];
+    let reason = HoldReason::Guard { check: check.clone() };
+    let mut drafts =
+        vec![run(Record::GuardBroken { check: check.clone(), verdict: verdict.clone(), value: value.cloned() })];
     if !state.holds.contains(&reason) {
-        drafts.push(run(Record::Held {
-            reason,
-            detail: format!("{check} is {}", verdict.word()),
-        }));
+        drafts.push(run(Record::Held { reason, detail: format!("{check} is {}", verdict.word()) }));
     }
     drafts
 }
@@ -151,10 +101,7 @@ pub(super) fn lift(runbook: &Runbook, state: &State, facts: &Facts<'_>) -> Decid
     for reason in &state.holds {
         let why = match reason {
             HoldReason::Guard { check } => not_green(runbook, check, facts),
-            HoldReason::Target { name } => state
-                .lost
-                .get(name)
-                .map(|why| format!("{name} does not answer: {why}")),
+            HoldReason::Target { name } => state.lost.get(name).map(|why| format!("{name} does not answer: {why}")),
             HoldReason::Claim { target } if !state.claims.contains_key(target) => {
                 Some(format!("another run holds {target}"))
             }
@@ -165,9 +112,7 @@ pub(super) fn lift(runbook: &Runbook, state: &State, facts: &Facts<'_>) -> Decid
         };
         match why {
             Some(why) => stays.push(why),
-            None => drafts.push(run(Record::HoldLifted {
-                reason: reason.clone(),
-            })),
+            None => drafts.push(run(Record::HoldLifted { reason: reason.clone() })),
         }
     }
     if drafts.is_empty() {
@@ -184,21 +129,12 @@ fn not_green(runbook: &Runbook, check: &CheckRef, facts: &Facts<'_>) -> Option<S
     let fresh = freshness(check_of(runbook, check), checked);
     match &checked.verdict {
         Verdict::Pass if elapsed(&checked.at, facts.now) <= fresh => None,
-        Verdict::Pass => Some(format!(
-            "the answer of guard {check} is older than {} s",
-            fresh.as_secs()
-        )),
+        Verdict::Pass => Some(format!("the answer of guard {check} is older than {} s", fresh.as_secs())),
         verdict => Some(format!("guard {check} is {}", verdict.word())),
     }
 }
 
-pub(super) fn finish(
-    runbook: &Runbook,
-    state: &State,
-    end: End,
-    open: &[OpenItem],
-    facts: &Facts<'_>,
-) -> Decided {
+pub(super) fn finish(runbook: &Runbook, state: &State, end: End, open: &[OpenItem], facts: &Facts<'_>) -> Decided {
     if let Some(intent) = &state.open {
         return Err(no(format!("{} is open", intent.step)));
     }
@@ -212,29 +148,17 @@ pub(super) fn finish(
                 "lift the hold, or close as degraded",
             ));
         }
-        if let Some(step) = runbook
-            .steps
-            .values()
-            .find(|step| !state.status(&step.id).finished())
-        {
+        if let Some(step) = runbook.steps.values().find(|step| !state.status(&step.id).finished()) {
             return Err(but(
                 format!("{} is {}", step.id, state.status(&step.id).word()),
                 "close as degraded, with owners",
             ));
         }
-        let red = runbook
-            .checks
-            .keys()
-            .map(|name| CheckRef::Check(name.clone()))
-            .find(|check| {
-                facts.readings.get(check).map(|c| &c.verdict) != Some(&Verdict::Pass)
-                    && !next::contained(state, check)
-            });
+        let red = runbook.checks.keys().map(|name| CheckRef::Check(name.clone())).find(|check| {
+            facts.readings.get(check).map(|c| &c.verdict) != Some(&Verdict::Pass) && !next::contained(state, check)
+        });
         if let Some(check) = red {
-            return Err(but(
-                format!("{check} is not green"),
-                "wait for it, or close as degraded, with owners",
-            ));
+            return Err(but(format!("{check} is not green"), "wait for it, or close as degraded, with owners"));
         }
         let unowned = runbook
             .steps
@@ -243,25 +167,14 @@ pub(super) fn finish(
             .flat_map(|step| &step.leaves)
             .find(|left| !open.iter().any(|item| item.what == left.what));
         if let Some(left) = unowned {
-            return Err(no(format!(
-                "{} is still temporary: it needs an owner and a date",
-                left.what
-            )));
+            return Err(no(format!("{} is still temporary: it needs an owner and a date", left.what)));
         }
     }
     if end == End::Degraded && open.is_empty() {
-        return Err(no(
-            "a degraded end names what is open, with an owner and a date",
-        ));
+        return Err(no("a degraded end names what is open, with an owner and a date"));
     }
-    if let Some(item) = open
-        .iter()
-        .find(|item| item.owner.trim().is_empty() || item.by.trim().is_empty())
-    {
+    if let Some(item) = open.iter().find(|item| item.owner.trim().is_empty() || item.by.trim().is_empty()) {
         return Err(no(format!("{} needs an owner and a date", item.what)));
     }
-    Ok(vec![run(Record::RunFinished {
-        end,
-        open: open.to_vec(),
-    })])
+    Ok(vec![run(Record::RunFinished { end, open: open.to_vec() })])
 }

@@ -19,18 +19,15 @@ type Step<'a> = Result<&'a mut StepState, String>;
 impl State {
     fn step_mut(&mut self, event: &Event) -> Step<'_> {
         let id = event.step.as_ref().ok_or("it names no step")?;
-        self.steps
-            .get_mut(id)
-            .ok_or_else(|| format!("the runbook has no step {id}"))
+        self.steps.get_mut(id).ok_or_else(|| format!("the runbook has no step {id}"))
     }
 
     pub(in crate::run) fn is_open(&self, step: &str, att: u32) -> Result<(), String> {
         match &self.open {
             None => Err("no intent is open".into()),
-            Some(open) if open.step != step || open.att != att => Err(format!(
-                "the open intent is {} attempt {}",
-                open.step, open.att
-            )),
+            Some(open) if open.step != step || open.att != att => {
+                Err(format!("the open intent is {} attempt {}", open.step, open.att))
+            }
             Some(open) if open.unknown => Err("its outcome is unknown: settle it first".into()),
             Some(_) => Ok(()),
         }
@@ -39,10 +36,7 @@ impl State {
     fn open_for(&mut self, event: &Event) -> Result<&mut OpenIntent, String> {
         let open = self.open.as_mut().ok_or("no intent is open")?;
         if event.step.as_deref() != Some(open.step.as_str()) || event.att != Some(open.att) {
-            return Err(format!(
-                "the open intent is {} attempt {}",
-                open.step, open.att
-            ));
+            return Err(format!("the open intent is {} attempt {}", open.step, open.att));
         }
         Ok(open)
     }
@@ -50,10 +44,7 @@ impl State {
     fn gate_for(&mut self, event: &Event) -> Result<&mut OpenGate, String> {
         let gate = self.gate.as_mut().ok_or("no gate is open")?;
         if event.step.as_deref() != Some(gate.step.as_str()) || event.att != Some(gate.att) {
-            return Err(format!(
-                "the open gate is {} attempt {}",
-                gate.step, gate.att
-            ));
+            return Err(format!("the open gate is {} attempt {}", gate.step, gate.att));
         }
         Ok(gate)
     }
@@ -62,11 +53,7 @@ impl State {
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), String> {
         match &event.record {
             Record::RunStarted(started) => {
-                self.steps = started
-                    .steps
-                    .iter()
-                    .map(|id| (id.clone(), StepState::new()))
-                    .collect();
+                self.steps = started.steps.iter().map(|id| (id.clone(), StepState::new())).collect();
                 self.started = Some((started.clone(), event.at.logged()));
             }
             Record::VarSet { name, value } => {
@@ -91,11 +78,7 @@ impl State {
                 self.frozen.insert(frozen.item.to_string(), frozen.clone());
             }
             Record::Entered { done } => self.enter(done)?,
-            Record::Decided {
-                option,
-                reason,
-                row,
-            } => {
+            Record::Decided { option, reason, row } => {
                 if row.is_none() && self.open.is_some() {
                     return Err("an intent is open".into());
                 }
@@ -120,14 +103,9 @@ impl State {
             Record::NotNeeded { because } => self.close_step(event, Status::NotNeeded, because)?,
             Record::Skipped { reason, .. } => self.close_step(event, Status::Skipped, reason)?,
             Record::Jumped { to, .. } => {
-                self.steps
-                    .get(to)
-                    .ok_or_else(|| format!("the runbook has no step {to}"))?;
+                self.steps.get(to).ok_or_else(|| format!("the runbook has no step {to}"))?;
             }
-            Record::Note { .. }
-            | Record::Refused { .. }
-            | Record::Amended { .. }
-            | Record::Deviation { .. } => {}
+            Record::Note { .. } | Record::Refused { .. } | Record::Amended { .. } | Record::Deviation { .. } => {}
             Record::GateShown(shown) => self.show_gate(event, shown)?,
             Record::GateClosed { .. } => {
                 self.gate_for(event)?;
@@ -161,9 +139,7 @@ impl State {
             }
             Record::ItemDone(item) => {
                 self.open_for(event)?;
-                self.step_mut(event)?
-                    .items
-                    .insert(item.key.clone(), item.clone());
+                self.step_mut(event)?.items.insert(item.key.clone(), item.clone());
             }
             Record::Outcome(outcome) => {
                 if self.open_for(event)?.unknown {
@@ -186,17 +162,10 @@ impl State {
                 if self.act.is_some() {
                     return Err("another act is open".into());
                 }
-                self.act_gate = Some(ActGate {
-                    act: act.clone(),
-                    token: token.clone(),
-                    answered: false,
-                });
+                self.act_gate = Some(ActGate { act: act.clone(), token: token.clone(), answered: false });
             }
             Record::ActAnswered { act, yes, typed } => {
-                let gate = self
-                    .act_gate
-                    .as_mut()
-                    .filter(|gate| &gate.act == act && !gate.answered);
+                let gate = self.act_gate.as_mut().filter(|gate| &gate.act == act && !gate.answered);
                 let gate = gate.ok_or("no such act was shown")?;
                 if !yes {
                     self.act_gate = None;
@@ -210,11 +179,7 @@ impl State {
                 if self.act.is_some() {
                     return Err("another act is open".into());
                 }
-                if !self
-                    .act_gate
-                    .as_ref()
-                    .is_some_and(|gate| gate.answered && &gate.act == act)
-                {
+                if !self.act_gate.as_ref().is_some_and(|gate| gate.answered && &gate.act == act) {
                     return Err("this act has no recorded answer".into());
                 }
                 self.act_gate = None;
@@ -243,17 +208,9 @@ impl State {
             Record::Settled(settled) => self.settle(event, settled)?,
             Record::GuardBound { check, until } => {
                 let (step, until) = (event.step.clone(), until.clone());
-                let new = GuardState {
-                    step: step.clone(),
-                    bound: Vec::new(),
-                    broken: None,
-                };
+                let new = GuardState { step: step.clone(), bound: Vec::new(), broken: None };
                 let guard = self.guards.entry(check.clone()).or_insert(new);
-                if guard
-                    .bound
-                    .iter()
-                    .any(|bound| bound.step == step && bound.until == until)
-                {
+                if guard.bound.iter().any(|bound| bound.step == step && bound.until == until) {
                     return Err("it is bound already".into());
                 }
                 guard.bound.push(Bound { step, until });
@@ -328,10 +285,7 @@ impl State {
 
     fn close_step(&mut self, event: &Event, status: Status, reason: &str) -> Result<(), String> {
         let step = self.step_mut(event)?;
-        if !matches!(
-            step.standing(),
-            Status::Waiting | Status::Enabled | Status::Failed
-        ) {
+        if !matches!(step.standing(), Status::Waiting | Status::Enabled | Status::Failed) {
             return Err(format!("the step is {}", step.status.word()));
         }
         step.rest(status, event);
@@ -355,17 +309,11 @@ impl State {
         let undoes = shown.offer.undoes.clone();
         let own_undo = undoes.as_deref() == event.step.as_deref();
         if let Some(other) = undoes.as_deref().filter(|_| !own_undo) {
-            self.steps
-                .get(other)
-                .ok_or_else(|| format!("the runbook has no step {other}"))?;
+            self.steps.get(other).ok_or_else(|| format!("the runbook has no step {other}"))?;
         }
         let step = self.step_mut(event)?;
         let standing = step.standing();
-        let ready = if own_undo {
-            standing.stands()
-        } else {
-            standing.open_to_attempt()
-        };
+        let ready = if own_undo { standing.stands() } else { standing.open_to_attempt() };
         if !ready {
             return Err(format!("the step is {}", step.status.word()));
         }
@@ -399,10 +347,7 @@ impl State {
             if answer.typed.trim() != offer.token {
                 return Err("what was typed is not its token".into());
             }
-            if offer.level == Level::Irreversible
-                && gate.approved_by.is_none()
-                && gate.broken.is_none()
-            {
+            if offer.level == Level::Irreversible && gate.approved_by.is_none() && gate.broken.is_none() {
                 return Err("nobody approved it and no glass was broken".into());
             }
             if elapsed(&gate.at, &event.at) > TOKEN_VALID {
@@ -412,11 +357,7 @@ impl State {
         self.gate = None;
         let step = self.step_mut(event)?;
         step.since = Some(event.at.logged());
-        step.status = if answer.yes {
-            Status::Answered
-        } else {
-            step.resting
-        };
+        step.status = if answer.yes { Status::Answered } else { step.resting };
         if !answer.yes {
             step.passed.clear();
         }
@@ -436,8 +377,7 @@ impl State {
                 }
             }
         }
-        self.overrides
-            .push((event.step.clone(), what.to_owned(), reason.to_owned()));
+        self.overrides.push((event.step.clone(), what.to_owned(), reason.to_owned()));
         Ok(())
     }
 
@@ -450,13 +390,7 @@ impl State {
         }
         // The other holds stop some steps only: what a step is stands in the runbook, so `decide` judges those.
         let stops_all = |hold: &HoldReason| {
-            matches!(
-                hold,
-                HoldReason::Operator
-                    | HoldReason::Terminal
-                    | HoldReason::Signal
-                    | HoldReason::Suspended
-            )
+            matches!(hold, HoldReason::Operator | HoldReason::Terminal | HoldReason::Signal | HoldReason::Suspended)
         };
         if self.holds.iter().any(stops_all) {
             return Err("the run is held".into());
@@ -464,23 +398,15 @@ impl State {
         let step = self.step_mut(event)?;
         match &intent.offer_digest {
             Some(digest) => {
-                let shown = step
-                    .shown
-                    .as_ref()
-                    .filter(|shown| &shown.offer_digest == digest);
+                let shown = step.shown.as_ref().filter(|shown| &shown.offer_digest == digest);
                 if step.status != Status::Answered || event.att != Some(step.att) {
                     return Err("this offer has no recorded answer".into());
                 }
-                if shown.is_none_or(|shown| {
-                    shown.offer.undoes != intent.undoes || shown.offer.action != intent.action
-                }) {
+                if shown.is_none_or(|shown| shown.offer.undoes != intent.undoes || shown.offer.action != intent.action)
+                {
                     return Err("the offer is of another action".into());
                 }
-                if step
-                    .since
-                    .as_ref()
-                    .is_none_or(|at| elapsed(at, &event.at) > TOKEN_VALID)
-                {
+                if step.since.as_ref().is_none_or(|at| elapsed(at, &event.at) > TOKEN_VALID) {
                     return Err("its answer is too old".into());
                 }
             }
@@ -521,15 +447,10 @@ impl State {
             guard.bound.retain(|bound| !ends(bound));
             guard.step = guard.bound.first().and_then(|bound| bound.step.clone());
         }
-        let ended: Vec<_> = self
-            .guards
-            .extract_if(.., |_, guard| guard.bound.is_empty())
-            .map(|(check, _)| check)
-            .collect();
+        let ended: Vec<_> =
+            self.guards.extract_if(.., |_, guard| guard.bound.is_empty()).map(|(check, _)| check).collect();
         for check in ended {
-            self.holds.remove(&HoldReason::Guard {
-                check: check.clone(),
-            });
+            self.holds.remove(&HoldReason::Guard { check: check.clone() });
             self.released.insert(check);
         }
     }
@@ -554,9 +475,7 @@ impl State {
             }
             OutcomeResult::Unknown => step.status = Status::Unknown,
             // An undo without effect leaves standing what stood.
-            OutcomeResult::NotApplied
-                if step.resting.stands() || step.resting == Status::Undone =>
-            {
+            OutcomeResult::NotApplied if step.resting.stands() || step.resting == Status::Undone => {
                 step.status = step.resting;
             }
             OutcomeResult::NotApplied => step.rest(Status::Failed, event),
@@ -588,19 +507,13 @@ impl State {
         // By other hands, with evidence.
         let step = self.step_mut(event)?;
         if settled.result != OutcomeResult::Applied || !step.standing().open_to_attempt() {
-            return Err(format!(
-                "no intent is open and the step is {}",
-                step.status.word()
-            ));
+            return Err(format!("no intent is open and the step is {}", step.status.word()));
         }
         step.rest(Status::Elsewhere, event);
         step.reason = Some(settled.reason.clone());
         if let Some(undone) = &settled.undoes {
             self.release_guards(event.step.as_deref(), Some(undone));
-            self.steps
-                .get_mut(undone)
-                .ok_or("the runbook has no such step")?
-                .rest(Status::Undone, event);
+            self.steps.get_mut(undone).ok_or("the runbook has no such step")?.rest(Status::Undone, event);
         }
         Ok(())
     }

@@ -16,14 +16,10 @@ pub fn matches(never: &Never, action: &Action, dialect: Option<Dialect>) -> bool
             argv.len() <= words.len() && argv.iter().zip(words).all(|(a, w)| *a == w.source)
         }
         (_, Action::Ddl(forms)) => {
-            statements(forms.forms().into_iter().flatten(), dialect, |d, text| {
-                sql_matches(matched, d, text)
-            })
+            statements(forms.forms().into_iter().flatten(), dialect, |d, text| sql_matches(matched, d, text))
         }
         (_, Action::Change(change)) => {
-            statements(change.sql.forms().into_iter(), dialect, |d, text| {
-                sql_matches(matched, d, text)
-            })
+            statements(change.sql.forms().into_iter(), dialect, |d, text| sql_matches(matched, d, text))
         }
         _ => false,
     }
@@ -38,22 +34,11 @@ pub fn sql_matches(matched: &NeverMatch, dialect: Dialect, text: &str) -> bool {
             };
             let kind = found.kind.replace(['…', ' '], "").to_lowercase();
             let wanted = statement.replace([' ', '…'], "").to_lowercase();
-            kind.contains(&wanted)
-                && object
-                    .as_ref()
-                    .is_none_or(|name| found.objects.iter().any(|o| is(o, name)))
+            kind.contains(&wanted) && object.as_ref().is_none_or(|name| found.objects.iter().any(|o| is(o, name)))
         }
-        NeverMatch::Change { object } => {
-            sql::tables_and_columns(dialect, text).is_ok_and(|touched| {
-                touched
-                    .writes
-                    .iter()
-                    .any(|table| table.eq_ignore_ascii_case(object))
-            })
-        }
-        NeverMatch::Offsets { .. } | NeverMatch::Publish { .. } | NeverMatch::Command { .. } => {
-            false
-        }
+        NeverMatch::Change { object } => sql::tables_and_columns(dialect, text)
+            .is_ok_and(|touched| touched.writes.iter().any(|table| table.eq_ignore_ascii_case(object))),
+        NeverMatch::Offsets { .. } | NeverMatch::Publish { .. } | NeverMatch::Command { .. } => false,
     }
 }
 

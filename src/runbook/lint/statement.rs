@@ -21,35 +21,24 @@ impl Wrong {
         let text = refused.to_string();
         // The reason ends where the advice begins, as everywhere in these messages.
         let split = match &refused {
-            Refused::NotARead { kind, class } => Some((
-                format!("{kind} is not a read: it {class}"),
-                "give it a step of its own".to_owned(),
-            )),
-            Refused::Unparsable { .. } => text
-                .split_once(". Correct")
-                .map(|(message, help)| (message.to_owned(), format!("correct{help}"))),
+            Refused::NotARead { kind, class } => {
+                Some((format!("{kind} is not a read: it {class}"), "give it a step of its own".to_owned()))
+            }
+            Refused::Unparsable { .. } => {
+                text.split_once(". Correct").map(|(message, help)| (message.to_owned(), format!("correct{help}")))
+            }
             Refused::SideEffect { .. } => None,
-            _ => text
-                .split_once(": ")
-                .map(|(message, help)| (message.to_owned(), help.to_owned())),
+            _ => text.split_once(": ").map(|(message, help)| (message.to_owned(), help.to_owned())),
         };
         let (message, help) = match split {
             Some((message, help)) => (message, Some(help)),
             None => (text, None),
         };
-        Self {
-            message,
-            help,
-            refused: Some(refused),
-        }
+        Self { message, help, refused: Some(refused) }
     }
 
     fn new(message: String, help: &str) -> Self {
-        Self {
-            message,
-            help: Some(help.to_owned()),
-            refused: None,
-        }
+        Self { message, help: Some(help.to_owned()), refused: None }
     }
 }
 
@@ -70,9 +59,7 @@ impl Role {
             Self::Probe if matches!(class, Class::Read | Class::Write) => {}
             Self::Probe => {
                 return Err(Wrong::new(
-                    format!(
-                        "{kind} {class}: a probe reads and writes rows, as the code does that it stands for"
-                    ),
+                    format!("{kind} {class}: a probe reads and writes rows, as the code does that it stands for"),
                     "make it a step with `ddl`",
                 ));
             }
@@ -83,10 +70,7 @@ impl Role {
                     Class::Read => "make it a check with `query`",
                     _ => "leave settings to the target",
                 };
-                return Err(Wrong::new(
-                    format!("{kind} under `ddl` is no DDL: it {class}"),
-                    help,
-                ));
+                return Err(Wrong::new(format!("{kind} under `ddl` is no DDL: it {class}"), help));
             }
             Self::Change if class == Class::Write => {}
             Self::Change => {
@@ -97,15 +81,13 @@ impl Role {
                     }
                     _ => "a `change` is an INSERT, UPDATE or DELETE",
                 };
-                return Err(Wrong::new(
-                    format!("{kind} under `change` does not change rows: it {class}"),
-                    help,
-                ));
+                return Err(Wrong::new(format!("{kind} under `change` does not change rows: it {class}"), help));
             }
         }
         if self == Self::Ddl && concurrently_if_not_exists(dialect, text) {
             return Err(Wrong::new(
-                "CONCURRENTLY with IF NOT EXISTS takes the invalid index of a failed attempt for the real one".to_owned(),
+                "CONCURRENTLY with IF NOT EXISTS takes the invalid index of a failed attempt for the real one"
+                    .to_owned(),
                 "remove IF NOT EXISTS; drop the invalid index first",
             ));
         }
@@ -113,28 +95,17 @@ impl Role {
     }
 
     /// What is legal and yet worth a second look.
-    pub fn remarks(
-        self,
-        dialect: Dialect,
-        text: &str,
-        statement: &Statement,
-    ) -> Vec<(String, &'static str)> {
+    pub fn remarks(self, dialect: Dialect, text: &str, statement: &Statement) -> Vec<(String, &'static str)> {
         let mut remarks = Vec::new();
         if self == Self::Change && sql::is_relative_update(dialect, text).unwrap_or(false) {
             remarks.push((
-                format!(
-                    "{} computes a new value from the old one: twice is not once",
-                    statement.kind
-                ),
+                format!("{} computes a new value from the old one: twice is not once", statement.kind),
                 "write the value itself, or join a frozen set that holds it",
             ));
         }
         if matches!(self, Self::Ddl | Self::Change) && !statement.calls.is_empty() {
             remarks.push((
-                format!(
-                    "nothing is known of what {} does",
-                    statement.calls.join(", ")
-                ),
+                format!("nothing is known of what {} does", statement.calls.join(", ")),
                 "say in `why` what it does",
             ));
         }
@@ -145,18 +116,8 @@ impl Role {
 fn concurrently_if_not_exists(dialect: Dialect, text: &str) -> bool {
     let code: String = sql::zones(dialect, text)
         .into_iter()
-        .map(|(range, zone)| {
-            if zone == Zone::Code {
-                &text[range]
-            } else {
-                " "
-            }
-        })
+        .map(|(range, zone)| if zone == Zone::Code { &text[range] } else { " " })
         .collect();
-    let words = code
-        .split_whitespace()
-        .map(str::to_lowercase)
-        .collect::<Vec<_>>()
-        .join(" ");
+    let words = code.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
     words.contains("concurrently if not exists")
 }

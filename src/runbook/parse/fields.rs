@@ -44,10 +44,7 @@ pub fn kind(value: &Value) -> &'static str {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a str) -> Self {
-        Self {
-            source,
-            found: RefCell::new(Vec::new()),
-        }
+        Self { source, found: RefCell::new(Vec::new()) }
     }
 
     pub fn say(&self, diagnostic: Diagnostic) {
@@ -58,12 +55,7 @@ impl<'a> Reader<'a> {
         self.say(Diagnostic::error(span.clone(), message));
     }
 
-    pub fn error_help(
-        &self,
-        span: &Range<usize>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub fn error_help(&self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         self.say(Diagnostic::error(span.clone(), message).help(help));
     }
 
@@ -86,13 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `x` is not one of `names`.
-    pub fn undefined<'s>(
-        &self,
-        span: &Range<usize>,
-        what: &str,
-        name: &str,
-        names: impl IntoIterator<Item = &'s str>,
-    ) {
+    pub fn undefined<'s>(&self, span: &Range<usize>, what: &str, name: &str, names: impl IntoIterator<Item = &'s str>) {
         let names: Vec<&str> = names.into_iter().collect();
         let diagnostic = Diagnostic::error(span.clone(), format!("there is no {what} `{name}`"));
         let diagnostic = match nearest(name, &names) {
@@ -182,10 +168,7 @@ impl<'a> Reader<'a> {
         };
         let found = number.filter(|n| range.contains(n));
         if found.is_none() {
-            self.wrong(
-                node,
-                &format!("a whole number from {} to {}", range.start(), range.end()),
-            );
+            self.wrong(node, &format!("a whole number from {} to {}", range.start(), range.end()));
         }
         found
     }
@@ -195,22 +178,16 @@ impl<'a> Reader<'a> {
             self.wrong(node, "a duration such as `30s`");
             return None;
         };
-        expect::duration(text)
-            .map_err(|e| self.error(&node.span, e))
-            .ok()
+        expect::duration(text).map_err(|e| self.error(&node.span, e)).ok()
     }
 
     /// One word of a fixed few.
     pub fn word<T: Copy>(&self, node: &Node, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(node)?;
-        let found = words
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let names: Vec<&str> = words.iter().map(|w| w.0).collect();
-            let diagnostic =
-                Diagnostic::error(node.span.clone(), format!("`{text}` is not known here"));
+            let diagnostic = Diagnostic::error(node.span.clone(), format!("`{text}` is not known here"));
             self.say(match nearest(&text, &names) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help(format!("one of {}", listed(&names))),
@@ -223,9 +200,7 @@ impl<'a> Reader<'a> {
     pub fn is_name(&self, name: &str, span: &Range<usize>) -> bool {
         let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
             && name.len() <= 48
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if !good && !name.is_empty() {
             let shown: String = name.chars().take(40).collect();
             self.error_help(
@@ -260,19 +235,12 @@ impl<'a> Reader<'a> {
 
     pub fn place(&self, span: &Range<usize>) -> Place {
         let (line, column) = line_column(self.source, span.start);
-        Place {
-            start: span.start,
-            end: span.end,
-            line,
-            column,
-        }
+        Place { start: span.start, end: span.end, line, column }
     }
 
     pub fn template(&self, node: &Node) -> Option<Template> {
         let text = self.text(node)?;
-        Template::parse(&text)
-            .map_err(|e| self.template_error(node, &e))
-            .ok()
+        Template::parse(&text).map_err(|e| self.template_error(node, &e)).ok()
     }
 
     /// A literal block or a quoted text.
@@ -306,18 +274,11 @@ impl<'a> Reader<'a> {
             self.error(&node.span, "there is no statement here");
             return None;
         }
-        SqlText::parse(text, self.place(&node.span))
-            .map_err(|e| self.template_error(node, &e))
-            .ok()
+        SqlText::parse(text, self.place(&node.span)).map_err(|e| self.template_error(node, &e)).ok()
     }
 
     fn template_error(&self, node: &Node, error: &TemplateError) {
-        let at = locate(
-            self.source,
-            &node.span,
-            &text_of(node)[..error.offset],
-            error.len,
-        );
+        let at = locate(self.source, &node.span, &text_of(node)[..error.offset], error.len);
         self.error_help(&at, error.message.clone(), "`{{ name }}` takes one name");
     }
 }
@@ -340,8 +301,7 @@ impl<'n> Fields<'n, '_> {
     pub fn need(&self, key: &'static str) -> Option<&'n Node> {
         let node = self.get(key);
         if node.is_none() {
-            self.reader
-                .error(&self.head(), format!("`{key}` is missing"));
+            self.reader.error(&self.head(), format!("`{key}` is missing"));
         }
         node
     }
@@ -360,8 +320,7 @@ impl<'n> Fields<'n, '_> {
         self.later.borrow_mut().extend(keys);
         for key in keys {
             if let Some(entry) = self.entries.iter().find(|e| e.key == *key) {
-                self.reader
-                    .error(&entry.key_span, format!("`{key}` is not supported yet"));
+                self.reader.error(&entry.key_span, format!("`{key}` is not supported yet"));
                 any = true;
             }
         }
@@ -377,8 +336,7 @@ impl<'n> Fields<'n, '_> {
             if key.is_empty() || key == "<<" || asked.contains(&key) || later.contains(&key) {
                 continue;
             }
-            let diagnostic =
-                Diagnostic::error(entry.key_span.clone(), format!("unknown key `{key}`"));
+            let diagnostic = Diagnostic::error(entry.key_span.clone(), format!("unknown key `{key}`"));
             self.reader.say(match nearest(key, &asked) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help(format!("known here: {}", listed(&asked))),

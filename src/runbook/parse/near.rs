@@ -6,23 +6,10 @@ use std::ops::Range;
 pub fn looks_typed(text: &str) -> bool {
     let number = text.trim_start_matches(['-', '+', '.']);
     number.starts_with(|c: char| c.is_ascii_digit())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c))
         || matches!(
             text.to_ascii_lowercase().as_str(),
-            "yes"
-                | "no"
-                | "on"
-                | "off"
-                | "y"
-                | "n"
-                | "true"
-                | "false"
-                | "null"
-                | ".nan"
-                | ".inf"
-                | "-.inf"
+            "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" | "null" | ".nan" | ".inf" | "-.inf"
         )
 }
 
@@ -47,9 +34,7 @@ pub fn locate(source: &str, scalar: &Range<usize>, before: &str, len: usize) -> 
         Some(scalar.start + offset + indent + column)
     };
     match found {
-        Some(start) if start + len <= scalar.end && source.is_char_boundary(start) => {
-            start..start + len
-        }
+        Some(start) if start + len <= scalar.end && source.is_char_boundary(start) => start..start + len,
         _ => scalar.clone(),
     }
 }
@@ -77,12 +62,7 @@ pub fn listed(names: &[&str]) -> String {
 pub fn nearest<'s>(name: &str, names: &[&'s str]) -> Option<&'s str> {
     names
         .iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
-                *candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
         .filter(|(distance, candidate)| {
             let shorter = candidate.len().min(name.len());
             *distance <= (shorter / 3).max(1) && *distance < shorter

@@ -58,17 +58,8 @@ pub struct Tree {
 }
 
 enum Open {
-    Seq {
-        start: usize,
-        flow: bool,
-        items: Vec<Node>,
-    },
-    Map {
-        start: usize,
-        flow: bool,
-        entries: Vec<Entry>,
-        key: Option<(String, Range<usize>)>,
-    },
+    Seq { start: usize, flow: bool, items: Vec<Node> },
+    Map { start: usize, flow: bool, entries: Vec<Entry>, key: Option<(String, Range<usize>)> },
 }
 
 struct Builder<'a> {
@@ -88,13 +79,7 @@ pub fn build(source: &str) -> Tree {
     options.block_nesting_limit = MAX_DEPTH + 1;
     let body = source.strip_prefix('\u{feff}').unwrap_or(source);
     let shift = source.len() - body.len();
-    let mut builder = Builder {
-        source,
-        open: Vec::new(),
-        nodes: 0,
-        aliases: 0,
-        tree: Tree::default(),
-    };
+    let mut builder = Builder { source, open: Vec::new(), nodes: 0, aliases: 0, tree: Tree::default() };
     let mut documents = 0;
     for item in Parser::new_from_str_with_options(body, options) {
         match item {
@@ -103,11 +88,7 @@ pub fn build(source: &str) -> Tree {
                 if matches!(event, Event::DocumentStart(..)) {
                     documents += 1;
                     if documents > 1 {
-                        builder.error(
-                            span,
-                            "a second document begins here",
-                            "a runbook is one document: remove `---`",
-                        );
+                        builder.error(span, "a second document begins here", "a runbook is one document: remove `---`");
                         break;
                     }
                 }
@@ -119,10 +100,7 @@ pub fn build(source: &str) -> Tree {
             Err(error) => {
                 let at = (error.marker().byte_offset().unwrap_or(0) + shift).min(source.len());
                 let (message, help) = said(source, at, &error.info());
-                let end = source[at..]
-                    .chars()
-                    .next()
-                    .map_or(at, |c| at + c.len_utf8());
+                let end = source[at..].chars().next().map_or(at, |c| at + c.len_utf8());
                 let mut diagnostic = Diagnostic::error(at..end, message);
                 diagnostic.help = help;
                 builder.tree.diagnostics.push(diagnostic);
@@ -132,16 +110,9 @@ pub fn build(source: &str) -> Tree {
         }
     }
     let mut tree = builder.tree;
-    let empty = matches!(
-        &tree.root,
-        None | Some(Node {
-            value: Value::Null,
-            ..
-        })
-    );
+    let empty = matches!(&tree.root, None | Some(Node { value: Value::Null, .. }));
     if empty && tree.diagnostics.is_empty() {
-        tree.diagnostics
-            .push(Diagnostic::error(None, "is empty").help("a runbook begins with `backout: 1`"));
+        tree.diagnostics.push(Diagnostic::error(None, "is empty").help("a runbook begins with `backout: 1`"));
         tree.root = None;
     }
     tree
@@ -153,22 +124,13 @@ fn said(source: &str, at: usize, info: &str) -> (String, Option<String>) {
     let indent = &line[..line.len() - line.trim_start().len()];
     let message = format!("not YAML: {info}");
     if indent.contains('\t') {
-        return (
-            message,
-            Some("indent with spaces, never with tabs".to_owned()),
-        );
+        return (message, Some("indent with spaces, never with tabs".to_owned()));
     }
     if line.contains(": {{") || line.contains("- {{") {
-        return (
-            message,
-            Some("a value that begins with `{{` is quoted: \"{{ name }}\"".to_owned()),
-        );
+        return (message, Some("a value that begins with `{{` is quoted: \"{{ name }}\"".to_owned()));
     }
     if info.contains("nesting") || info.contains("recursion") {
-        return (
-            message,
-            Some(format!("a runbook is at most {MAX_DEPTH} deep")),
-        );
+        return (message, Some(format!("a runbook is at most {MAX_DEPTH} deep")));
     }
     (message, None)
 }
@@ -181,18 +143,14 @@ fn bytes(span: &Span, shift: usize, len: usize) -> Range<usize> {
 
 impl Builder<'_> {
     fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: &str) {
-        self.tree
-            .diagnostics
-            .push(Diagnostic::error(span, message).help(help));
+        self.tree.diagnostics.push(Diagnostic::error(span, message).help(help));
     }
 
     /// Whether to go on.
     fn take(&mut self, event: Event<'_>, span: Range<usize>) -> bool {
         let (tagged, anchor) = match &event {
             Event::Scalar(_, _, anchor, tag) => (tag.is_some(), *anchor),
-            Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) => {
-                (tag.is_some(), *anchor)
-            }
+            Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) => (tag.is_some(), *anchor),
             _ => (false, 0),
         };
         if tagged {
@@ -209,18 +167,11 @@ impl Builder<'_> {
                 "write the value out where it is used",
             );
         }
-        if matches!(
-            event,
-            Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..)
-        ) {
+        if matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..)) {
             self.nodes += 1;
         }
         if self.nodes > MAX_NODES {
-            self.error(
-                span,
-                format!("more than {MAX_NODES} values"),
-                "split the runbook",
-            );
+            self.error(span, format!("more than {MAX_NODES} values"), "split the runbook");
             return false;
         }
         match event {
@@ -236,16 +187,11 @@ impl Builder<'_> {
                         "write the value out: a runbook is read from top to bottom",
                     );
                 }
-                self.put(Node {
-                    span,
-                    value: Value::Null,
-                });
+                self.put(Node { span, value: Value::Null });
             }
-            Event::SequenceStart(style, ..) => self.open.push(Open::Seq {
-                start: span.start,
-                flow: style == StructureStyle::Flow,
-                items: Vec::new(),
-            }),
+            Event::SequenceStart(style, ..) => {
+                self.open.push(Open::Seq { start: span.start, flow: style == StructureStyle::Flow, items: Vec::new() })
+            }
             Event::MappingStart(style, ..) => {
                 self.open.push(Open::Map {
                     start: span.start,
@@ -260,23 +206,12 @@ impl Builder<'_> {
                         // A block ends where its last value does; the event stands at what follows.
                         let last = items.last().map(|n| n.span.end);
                         let end = last.filter(|_| !flow).unwrap_or(span.end);
-                        Node {
-                            span: start..end.max(start),
-                            value: Value::Seq(items),
-                        }
+                        Node { span: start..end.max(start), value: Value::Seq(items) }
                     }
-                    Some(Open::Map {
-                        start,
-                        flow,
-                        entries,
-                        ..
-                    }) => {
+                    Some(Open::Map { start, flow, entries, .. }) => {
                         let last = entries.last().map(|e| e.node.span.end);
                         let end = last.filter(|_| !flow).unwrap_or(span.end);
-                        Node {
-                            span: start..end.max(start),
-                            value: Value::Map(entries),
-                        }
+                        Node { span: start..end.max(start), value: Value::Map(entries) }
                     }
                     None => return false,
                 };
@@ -285,11 +220,7 @@ impl Builder<'_> {
             _ => {}
         }
         if self.open.len() > MAX_DEPTH {
-            self.error(
-                self.here(),
-                format!("deeper than {MAX_DEPTH}"),
-                "a runbook is flat",
-            );
+            self.error(self.here(), format!("deeper than {MAX_DEPTH}"), "a runbook is flat");
             return false;
         }
         true
@@ -323,14 +254,7 @@ impl Builder<'_> {
             self.tree.diagnostics.push(super::unseen(c, span.clone()));
         }
         let span = span.start..span.start + self.source[span.clone()].trim_end().len();
-        Node {
-            value: if style == Style::Plain {
-                plain(text)
-            } else {
-                Value::Text(text.to_owned(), style)
-            },
-            span,
-        }
+        Node { value: if style == Style::Plain { plain(text) } else { Value::Text(text.to_owned(), style) }, span }
     }
 
     fn put(&mut self, node: Node) {
@@ -341,11 +265,7 @@ impl Builder<'_> {
             }
             Some(Open::Seq { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, .. }) => match key.take() {
-                Some((key, key_span)) => entries.push(Entry {
-                    key,
-                    key_span,
-                    node,
-                }),
+                Some((key, key_span)) => entries.push(Entry { key, key_span, node }),
                 None => {
                     let name = match node.value {
                         Value::Text(text, _) => text,
@@ -354,11 +274,8 @@ impl Builder<'_> {
                         Value::Null => "null".to_owned(),
                         Value::Seq(_) | Value::Map(_) => {
                             wrong.push(
-                                Diagnostic::error(
-                                    node.span.clone(),
-                                    "a key is a word, not a list or a map",
-                                )
-                                .help("a value that begins with `{{` is quoted: \"{{ name }}\""),
+                                Diagnostic::error(node.span.clone(), "a key is a word, not a list or a map")
+                                    .help("a value that begins with `{{` is quoted: \"{{ name }}\""),
                             );
                             String::new()
                         }
@@ -368,18 +285,11 @@ impl Builder<'_> {
                             Diagnostic::error(node.span.clone(), "a merge key (`<<`) stands here")
                                 .help("write the fields out: a runbook is read from top to bottom"),
                         );
-                    } else if let Some(first) =
-                        entries.iter().find(|e| e.key == name && !name.is_empty())
-                    {
+                    } else if let Some(first) = entries.iter().find(|e| e.key == name && !name.is_empty()) {
                         let line = self.source[..first.key_span.start].matches('\n').count() + 1;
                         wrong.push(
-                            Diagnostic::error(
-                                node.span.clone(),
-                                format!("`{name}` stands here a second time"),
-                            )
-                            .help(format!(
-                                "it is in line {line} already: remove one of the two"
-                            )),
+                            Diagnostic::error(node.span.clone(), format!("`{name}` stands here a second time"))
+                                .help(format!("it is in line {line} already: remove one of the two")),
                         );
                     }
                     *key = Some((name, node.span));

@@ -13,39 +13,17 @@ use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::parse::{fields::Fields, near::listed};
 use crate::runbook::template::Template;
 use crate::runbook::{
-    Action, Change, Decide, FreezeItem, Manual, PerDialect, Publish, SetRef, SqlText, TargetKind,
-    VarKind,
+    Action, Change, Decide, FreezeItem, Manual, PerDialect, Publish, SetRef, SqlText, TargetKind, VarKind,
 };
 
-const WORDS: [&str; 11] = [
-    "freeze",
-    "ddl",
-    "change",
-    "reconcile",
-    "publish",
-    "session",
-    "command",
-    "http",
-    "manual",
-    "decide",
-    "undo_of",
-];
+const WORDS: [&str; 11] =
+    ["freeze", "ddl", "change", "reconcile", "publish", "session", "command", "http", "manual", "decide", "undo_of"];
 
-const LATER: [&str; 6] = [
-    "restore",
-    "offsets",
-    "replay",
-    "tombstones",
-    "topic",
-    "registry",
-];
+const LATER: [&str; 6] = ["restore", "offsets", "replay", "tombstones", "topic", "registry"];
 
 /// The one action and its place; `None`, and the reason was said.
 pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Option<(Action, Range<usize>)> {
-    let found: Vec<_> = WORDS
-        .iter()
-        .filter_map(|w| f.entry(w).map(|e| (*w, e)))
-        .collect();
+    let found: Vec<_> = WORDS.iter().filter_map(|w| f.entry(w).map(|e| (*w, e))).collect();
     let later = f.not_yet(&LATER);
     match found.as_slice() {
         [(word, entry)] if !later => {
@@ -55,21 +33,14 @@ pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Option<(Acti
         [] => {
             if !later {
                 let help = format!("one of {}", listed(&WORDS));
-                cx.r.error_help(
-                    &f.head(),
-                    "a step does exactly one thing, and this does nothing",
-                    help,
-                );
+                cx.r.error_help(&f.head(), "a step does exactly one thing, and this does nothing", help);
             }
             None
         }
         [.., (_, last)] => {
             let words: Vec<_> = found.iter().map(|f| f.0).collect();
             if found.len() > 1 {
-                let message = format!(
-                    "a step does exactly one thing, and this does {}",
-                    listed(&words)
-                );
+                let message = format!("a step does exactly one thing, and this does {}", listed(&words));
                 cx.r.error_help(&last.key_span, message, "make it two steps");
             }
             None
@@ -81,39 +52,21 @@ pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Option<(Acti
 pub fn undo(cx: &Cx, node: &Node, each: bool) -> Option<Action> {
     let f = cx.r.fields(node)?;
     let words = ["ddl", "change", "command", "http", "manual"];
-    let found: Vec<_> = words
-        .iter()
-        .filter_map(|w| f.entry(w).map(|e| (*w, e)))
-        .collect();
+    let found: Vec<_> = words.iter().filter_map(|w| f.entry(w).map(|e| (*w, e))).collect();
     let head = f.head();
     f.finish();
     match found.as_slice() {
         [(word, entry)] => action(cx, word, &entry.node, each, None, true),
         _ => {
-            cx.r.error_help(
-                &head,
-                "an undo does exactly one thing",
-                format!("one of {}", listed(&words)),
-            );
+            cx.r.error_help(&head, "an undo does exactly one thing", format!("one of {}", listed(&words)));
             None
         }
     }
 }
 
-fn action(
-    cx: &Cx,
-    word: &str,
-    node: &Node,
-    each: bool,
-    title: Option<&str>,
-    undo: bool,
-) -> Option<Action> {
+fn action(cx: &Cx, word: &str, node: &Node, each: bool, title: Option<&str>, undo: bool) -> Option<Action> {
     let r = &cx.r;
-    let allow = Allow {
-        item: each,
-        stage: undo,
-        ..Allow::default()
-    };
+    let allow = Allow { item: each, stage: undo, ..Allow::default() };
     Some(match word {
         "freeze" => Action::Freeze(r.list(node).iter().filter_map(|n| freeze(cx, n)).collect()),
         "ddl" => Action::Ddl(ddl(cx, node)?),
@@ -135,44 +88,32 @@ fn action(
             f.finish();
             Action::Session { end: end? }
         }
-        "command" => Action::Command {
-            argv: checks::argv(cx, node, allow)?,
-        },
+        "command" => Action::Command { argv: checks::argv(cx, node, allow)? },
         "http" => Action::Http(checks::http(cx, node, allow)?),
         "manual" => Action::Manual(manual(cx, node, allow, title)?),
         "decide" => Action::Decide(decide(cx, node)?),
-        _ => Action::UndoOf {
-            step: cx.known(node, "step", cx.names.steps.keys())?,
-        },
+        _ => Action::UndoOf { step: cx.known(node, "step", cx.names.steps.keys())? },
     })
 }
 
 fn freeze(cx: &Cx, node: &Node) -> Option<FreezeItem> {
     let text = cx.r.text(node)?;
-    let of =
-        |name: &str, wanted: &str, fits: fn(TargetKind) -> bool| match cx.names.targets.get(name) {
-            Some(kind) if kind.is_none_or(fits) => Some(name.to_owned()),
-            Some(_) => {
-                cx.r.error(&node.span, format!("`{name}` is not {wanted}"));
-                None
-            }
-            None => {
-                cx.r.undefined(
-                    &node.span,
-                    "target",
-                    name,
-                    cx.names.targets.keys().map(String::as_str),
-                );
-                None
-            }
-        };
+    let of = |name: &str, wanted: &str, fits: fn(TargetKind) -> bool| match cx.names.targets.get(name) {
+        Some(kind) if kind.is_none_or(fits) => Some(name.to_owned()),
+        Some(_) => {
+            cx.r.error(&node.span, format!("`{name}` is not {wanted}"));
+            None
+        }
+        None => {
+            cx.r.undefined(&node.span, "target", name, cx.names.targets.keys().map(String::as_str));
+            None
+        }
+    };
     if let Some(name) = text.strip_prefix("offsets of ") {
-        return of(name, "a kafka target", |k| k == TargetKind::Kafka)
-            .map(|target| FreezeItem::Offsets { target });
+        return of(name, "a kafka target", |k| k == TargetKind::Kafka).map(|target| FreezeItem::Offsets { target });
     }
     if let Some(name) = text.strip_prefix("catalog of ") {
-        return of(name, "a database", super::takes_sql)
-            .map(|target| FreezeItem::Catalog { target });
+        return of(name, "a database", super::takes_sql).map(|target| FreezeItem::Catalog { target });
     }
     if cx.names.readings.contains_key(&text) {
         cx.used("reading", &text);
@@ -182,22 +123,13 @@ fn freeze(cx: &Cx, node: &Node) -> Option<FreezeItem> {
         cx.used("set", &text);
         return Some(FreezeItem::Set(text));
     }
-    let known: Vec<&str> = cx
-        .names
-        .readings
-        .keys()
-        .chain(cx.names.sets.keys())
-        .map(String::as_str)
-        .collect();
+    let known: Vec<&str> = cx.names.readings.keys().chain(cx.names.sets.keys()).map(String::as_str).collect();
     cx.r.undefined(&node.span, "reading or set", &text, known);
     None
 }
 
 fn ddl(cx: &Cx, node: &Node) -> Option<PerDialect<Vec<SqlText>>> {
-    let allow = Allow {
-        ddl: true,
-        ..Allow::default()
-    };
+    let allow = Allow { ddl: true, ..Allow::default() };
     per_dialect(cx, node, &|cx, n| {
         let statements = cx.r.some(n);
         let read: Vec<_> = statements.iter().filter_map(|n| cx.sql(n, allow)).collect();
@@ -211,10 +143,7 @@ fn ddl(cx: &Cx, node: &Node) -> Option<PerDialect<Vec<SqlText>>> {
 fn change(cx: &Cx, node: &Node) -> Option<Change> {
     let r = &cx.r;
     let sql = |n: &Node, set: bool| {
-        let allow = Allow {
-            set,
-            ..Allow::default()
-        };
+        let allow = Allow { set, ..Allow::default() };
         per_dialect(cx, n, &|cx, n| cx.sql(n, allow))
     };
     let dialects = ["postgres", "mysql", "sqlite"];
@@ -223,11 +152,7 @@ fn change(cx: &Cx, node: &Node) -> Option<Change> {
         _ => true,
     };
     if bare {
-        return Some(Change {
-            set: None,
-            sql: sql(node, false)?,
-            rows: None,
-        });
+        return Some(Change { set: None, sql: sql(node, false)?, rows: None });
     }
     let f = r.fields(node)?;
     let set = f.get("set").map(|n| cx.set_ref(n));
@@ -244,11 +169,7 @@ fn change(cx: &Cx, node: &Node) -> Option<Change> {
             "join with `{{ set }}`: it is the table of the frozen rows",
         );
     }
-    Some(Change {
-        set: set.flatten(),
-        sql: text,
-        rows,
-    })
+    Some(Change { set: set.flatten(), sql: text, rows })
 }
 
 /// A number, a comparison, or `{ same_as }`.
@@ -260,58 +181,36 @@ fn rows(cx: &Cx, node: &Node) -> Option<Expect> {
         _ => false,
     };
     if !good {
-        cx.r.error_help(
-            &node.span,
-            "`rows` is a number of rows",
-            "as in 340, \"<= 340\" or { same_as: NAME }",
-        );
+        cx.r.error_help(&node.span, "`rows` is a number of rows", "as in 340, \"<= 340\" or { same_as: NAME }");
     }
     good.then_some(expect)
 }
 
 fn publish(cx: &Cx, node: &Node) -> Option<Publish> {
     let r = &cx.r;
-    let allow = Allow {
-        item: true,
-        ..Allow::default()
-    };
+    let allow = Allow { item: true, ..Allow::default() };
     let f = r.fields(node)?;
     let topic = f.need("topic").and_then(|n| r.text(n));
     let from = f.need("from").and_then(|n| cx.set_ref(n));
     let key = f.need("key").and_then(|n| r.text(n));
     let value = f.need("value").and_then(|n| json(cx, n, allow));
-    let headers = f
-        .get("headers")
-        .map(|n| checks::headers(cx, n, allow))
-        .unwrap_or_default();
+    let headers = f.get("headers").map(|n| checks::headers(cx, n, allow)).unwrap_or_default();
     f.not_yet(&["schema_id", "partition"]);
     f.finish();
-    Some(Publish {
-        topic: topic?,
-        from: from?,
-        key: key?,
-        value: value?,
-        headers,
-    })
+    Some(Publish { topic: topic?, from: from?, key: key?, value: value?, headers })
 }
 
 /// A value with templates in its texts.
 fn json(cx: &Cx, node: &Node, allow: Allow) -> Option<Json> {
     match &node.value {
         Value::Null => Some(Json::Null),
-        Value::Seq(items) => items
-            .iter()
-            .map(|n| json(cx, n, allow))
-            .collect::<Option<_>>()
-            .map(Json::Array),
+        Value::Seq(items) => items.iter().map(|n| json(cx, n, allow)).collect::<Option<_>>().map(Json::Array),
         Value::Map(entries) => entries
             .iter()
             .map(|e| Some((e.key.clone(), json(cx, &e.node, allow)?)))
             .collect::<Option<_>>()
             .map(Json::Object),
-        Value::Text(text, _) if text.contains("{{") => {
-            cx.template(node, allow).map(|t| Json::String(t.source))
-        }
+        Value::Text(text, _) if text.contains("{{") => cx.template(node, allow).map(|t| Json::String(t.source)),
         _ => cx.r.literal(node),
     }
 }
@@ -319,11 +218,7 @@ fn json(cx: &Cx, node: &Node, allow: Allow) -> Option<Json> {
 fn manual(cx: &Cx, node: &Node, allow: Allow, title: Option<&str>) -> Option<Manual> {
     let r = &cx.r;
     if matches!(node.value, Value::Text(..)) {
-        return Some(Manual {
-            what: cx.template(node, allow)?,
-            by: None,
-            ask: IndexMap::new(),
-        });
+        return Some(Manual { what: cx.template(node, allow)?, by: None, ask: IndexMap::new() });
     }
     let f = r.fields(node)?;
     let what = f.get("what").map(|n| cx.template(n, allow));
@@ -340,28 +235,17 @@ fn manual(cx: &Cx, node: &Node, allow: Allow, title: Option<&str>) -> Option<Man
     let within = f.entry("within");
     f.finish();
     if let Some(within) = within {
-        r.error_help(
-            &within.key_span,
-            "`within` stands beside `manual`, not in it",
-            "move it one level up",
-        );
+        r.error_help(&within.key_span, "`within` stands beside `manual`, not in it", "move it one level up");
     }
     let what = match (what, title) {
         (Some(what), _) => what,
         (None, Some(title)) => Template::parse(title).ok(),
         (None, None) => {
-            r.error(
-                &head,
-                "`what` is missing: say what is to be done, here or in `title`",
-            );
+            r.error(&head, "`what` is missing: say what is to be done, here or in `title`");
             None
         }
     };
-    Some(Manual {
-        what: what?,
-        by,
-        ask,
-    })
+    Some(Manual { what: what?, by, ask })
 }
 
 fn decide(cx: &Cx, node: &Node) -> Option<Decide> {
@@ -369,28 +253,16 @@ fn decide(cx: &Cx, node: &Node) -> Option<Decide> {
     let f = r.fields(node)?;
     let ask = f.need("ask").and_then(|n| r.text(n));
     let list = f.need("options");
-    let options: Vec<String> = list
-        .map(|n| r.list(n))
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|n| r.text(n))
-        .collect();
+    let options: Vec<String> = list.map(|n| r.list(n)).unwrap_or_default().iter().filter_map(|n| r.text(n)).collect();
     let within = f.entry("within");
     f.finish();
     if let Some(within) = within {
-        r.error_help(
-            &within.key_span,
-            "`within` stands beside `decide`, not in it",
-            "move it one level up",
-        );
+        r.error_help(&within.key_span, "`within` stands beside `decide`, not in it", "move it one level up");
     }
     if let Some(list) = list {
         for (i, option) in options.iter().enumerate() {
             if options[..i].contains(option) {
-                r.error(
-                    &list.span,
-                    format!("the option `{option}` stands here twice"),
-                );
+                r.error(&list.span, format!("the option `{option}` stands here twice"));
             }
         }
         if options.len() < 2 {

@@ -14,106 +14,44 @@ pub fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
     let dotted = |key: &'static str| {
         let n = f.get(key)?;
         let text = r.text(n)?;
-        let split = text
-            .rsplit_once('.')
-            .map(|(t, c)| (t.to_owned(), c.to_owned()));
+        let split = text.rsplit_once('.').map(|(t, c)| (t.to_owned(), c.to_owned()));
         if split.is_none() {
-            r.error_help(
-                &n.span,
-                format!("`{text}` does not say which table"),
-                format!("write `{key}: table.name`"),
-            );
+            r.error_help(&n.span, format!("`{text}` does not say which table"), format!("write `{key}: table.name`"));
         }
         split
     };
-    let (present, later) = (
-        !f.get("absent").and_then(|n| r.bool(n)).unwrap_or(false),
-        f.not_yet(&["grant", "like", "except"]),
-    );
-    let (type_name, value, not_null) = (
-        text("type"),
-        text("value"),
-        f.get("not_null").and_then(|n| r.bool(n)),
-    );
-    let asked = [
-        "table",
-        "column",
-        "enum",
-        "index",
-        "constraint",
-        "trigger",
-        "view",
-        "function",
-    ];
+    let (present, later) =
+        (!f.get("absent").and_then(|n| r.bool(n)).unwrap_or(false), f.not_yet(&["grant", "like", "except"]));
+    let (type_name, value, not_null) = (text("type"), text("value"), f.get("not_null").and_then(|n| r.bool(n)));
+    let asked = ["table", "column", "enum", "index", "constraint", "trigger", "view", "function"];
     let count = asked.iter().filter(|k| f.get(k).is_some()).count();
     let mut fact = None;
     if let Some((table, column)) = dotted("column") {
         fact = Some(match (type_name, not_null) {
-            (Some(type_name), _) => Fact::ColumnType {
-                table,
-                column,
-                type_name,
-                is: present,
-            },
-            (None, Some(not_null)) => Fact::NotNull {
-                table,
-                column,
-                not_null: not_null == present,
-            },
-            (None, None) => Fact::Column {
-                table,
-                column,
-                present,
-            },
+            (Some(type_name), _) => Fact::ColumnType { table, column, type_name, is: present },
+            (None, Some(not_null)) => Fact::NotNull { table, column, not_null: not_null == present },
+            (None, None) => Fact::Column { table, column, present },
         });
     }
     if let Some((table, name)) = dotted("constraint") {
-        fact = Some(Fact::Constraint {
-            table,
-            name,
-            present,
-        });
+        fact = Some(Fact::Constraint { table, name, present });
     }
     if let Some((table, name)) = dotted("trigger") {
-        fact = Some(Fact::Trigger {
-            table,
-            name,
-            present,
-        });
+        fact = Some(Fact::Trigger { table, name, present });
     }
     fact = fact
         .or_else(|| text("table").map(|name| Fact::Table { name, present }))
-        .or_else(|| {
-            text("index").map(|name| Fact::Index {
-                name,
-                valid: present,
-                present,
-            })
-        })
+        .or_else(|| text("index").map(|name| Fact::Index { name, valid: present, present }))
         .or_else(|| text("view").map(|name| Fact::View { name, present }))
         .or_else(|| text("function").map(|name| Fact::Function { name, present }));
     if let Some(type_name) = text("enum") {
         match value {
-            Some(value) => {
-                fact = Some(Fact::EnumValue {
-                    type_name,
-                    value,
-                    present,
-                })
-            }
-            None => r.error_help(
-                &f.head(),
-                "`value` is missing",
-                "write `{ enum: TYPE, value: LABEL }`",
-            ),
+            Some(value) => fact = Some(Fact::EnumValue { type_name, value, present }),
+            None => r.error_help(&f.head(), "`value` is missing", "write `{ enum: TYPE, value: LABEL }`"),
         }
     }
     if count != 1 && !later {
-        r.error_help(
-            &f.head(),
-            "a fact is of exactly one kind",
-            format!("one of {}", listed(&asked)),
-        );
+        r.error_help(&f.head(), "a fact is of exactly one kind", format!("one of {}", listed(&asked)));
     }
     f.finish();
     fact.filter(|_| count == 1)
@@ -131,10 +69,7 @@ pub fn expect(cx: &Cx, node: &Node) -> Option<Expect> {
                     Value::Number(text) => text.clone(),
                     _ => r.text(n)?,
                 };
-                let good = text.len() == 5
-                    && text
-                        .chars()
-                        .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+                let good = text.len() == 5 && text.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
                 if !good {
                     r.error_help(
                         &n.span,
@@ -159,9 +94,7 @@ pub fn expect(cx: &Cx, node: &Node) -> Option<Expect> {
             if *style == Style::Plain && text != "readable" {
                 r.literal(node)?;
             }
-            Expect::from_text(text)
-                .map_err(|e| r.error(&node.span, e))
-                .ok()
+            Expect::from_text(text).map_err(|e| r.error(&node.span, e)).ok()
         }
         _ => r.literal(node).map(Expect::Literal),
     }
@@ -178,11 +111,7 @@ fn same_as(cx: &Cx, node: &Node) -> Option<String> {
         cx.used("set", &name);
         return Some(name);
     }
-    let known: Vec<&str> = readings
-        .keys()
-        .chain(sets.keys())
-        .map(String::as_str)
-        .collect();
+    let known: Vec<&str> = readings.keys().chain(sets.keys()).map(String::as_str).collect();
     cx.r.undefined(&node.span, "reading or set", &name, known);
     None
 }

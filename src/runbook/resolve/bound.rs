@@ -33,11 +33,7 @@ impl Cx<'_> {
     }
 
     pub fn templates(&self, node: &Node, allow: Allow) -> Vec<Template> {
-        self.r
-            .list(node)
-            .iter()
-            .filter_map(|n| self.template(n, allow))
-            .collect()
+        self.r.list(node).iter().filter_map(|n| self.template(n, allow)).collect()
     }
 
     pub fn sql(&self, node: &Node, allow: Allow) -> Option<SqlText> {
@@ -49,11 +45,7 @@ impl Cx<'_> {
                 SqlPiece::SetTable if !allow.set => {
                     wrong = true;
                     let help = "it stands in the `sql` of a `change` that has a `set`";
-                    self.r.error_help(
-                        &self.find(node, "{{"),
-                        "`{{ set }}` has no meaning here",
-                        help,
-                    );
+                    self.r.error_help(&self.find(node, "{{"), "`{{ set }}` has no meaning here", help);
                 }
                 SqlPiece::SetTable => {}
                 SqlPiece::Ident(name) if !allow.ddl => {
@@ -64,8 +56,7 @@ impl Cx<'_> {
                 SqlPiece::Bind(name) if allow.ddl => {
                     wrong = true;
                     let message = format!("DDL takes no parameters, so no `{{{{ {name} }}}}`");
-                    let help =
-                        format!("an identifier is `{{{{ ident {name} }}}}`; write a value out");
+                    let help = format!("an identifier is `{{{{ ident {name} }}}}`; write a value out");
                     self.r.error_help(&self.find(node, name), message, help);
                 }
                 SqlPiece::Ident(name) | SqlPiece::Bind(name) => self.name(node, name, allow),
@@ -81,14 +72,9 @@ impl Cx<'_> {
             "item" => {
                 if !allow.item {
                     let help = "it stands under `each`, and in `publish`";
-                    self.r
-                        .error_help(&at(), format!("`{name}` has no meaning here"), help);
+                    self.r.error_help(&at(), format!("`{name}` has no meaning here"), help);
                 } else if name == "item" {
-                    self.r.error_help(
-                        &at(),
-                        "`item` alone is a whole row",
-                        "name a field of it: `item.id`",
-                    );
+                    self.r.error_help(&at(), "`item` alone is a whole row", "name a field of it: `item.id`");
                 }
             }
             "probe" => {
@@ -99,18 +85,13 @@ impl Cx<'_> {
                         "a probe has `probe.key` and nothing else",
                     );
                 } else if !allow.probe {
-                    self.r.error_help(
-                        &at(),
-                        "`probe.key` has no meaning here",
-                        "it stands in a `probe`",
-                    );
+                    self.r.error_help(&at(), "`probe.key` has no meaning here", "it stands in a `probe`");
                 }
             }
             "stage" if name == "stage" => {
                 if !allow.stage {
                     let help = "it stands in the `undo` of a step whose `undo_of` has `stages`";
-                    self.r
-                        .error_help(&at(), "`stage` has no meaning here", help);
+                    self.r.error_help(&at(), "`stage` has no meaning here", help);
                 }
             }
             _ => {
@@ -136,9 +117,7 @@ impl Cx<'_> {
         let braces = super::super::template::braces(text);
         let found = braces.into_iter().find(|at| {
             let inside = text[at.clone()].trim_matches(['{', '}']).trim();
-            inside == name
-                || inside.split_whitespace().last() == Some(name)
-                || (name == "{{" && inside == "set")
+            inside == name || inside.split_whitespace().last() == Some(name) || (name == "{{" && inside == "set")
         });
         match found {
             Some(at) => locate(self.r.source, &node.span, &text[..at.start], at.len()),
@@ -150,8 +129,7 @@ impl Cx<'_> {
     fn no_environment(&self, node: &Node, text: &str) {
         if text.contains("${") {
             let help = "make it a variable and write `{{ name }}`; secrets belong to the program that is called";
-            self.r
-                .error_help(&node.span, "`${NAME}` stands under `targets` only", help);
+            self.r.error_help(&node.span, "`${NAME}` stands under `targets` only", help);
         }
     }
 }

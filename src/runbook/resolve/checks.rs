@@ -11,29 +11,17 @@ use super::parts::{per_dialect, sql_target};
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::parse::{fields::Fields, near::listed};
 use crate::runbook::template::SqlText;
-use crate::runbook::{
-    Check, CheckKind, GroupCheck, Guard, HttpRequest, Layer, Phase, SetRef, TargetKind,
-};
+use crate::runbook::{Check, CheckKind, GroupCheck, Guard, HttpRequest, Layer, Phase, SetRef, TargetKind};
 use crate::sql::Fact;
 
-const KINDS: [&str; 10] = [
-    "query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http",
-    "command",
-];
+const KINDS: [&str; 10] =
+    ["query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http", "command"];
 
-pub const LAYERS: [(&str, Layer); 4] = [
-    ("schema", Layer::Schema),
-    ("data", Layer::Data),
-    ("events", Layer::Events),
-    ("service", Layer::Service),
-];
+pub const LAYERS: [(&str, Layer); 4] =
+    [("schema", Layer::Schema), ("data", Layer::Data), ("events", Layer::Events), ("service", Layer::Service)];
 
-pub const PHASES: [(&str, Phase); 4] = [
-    ("contain", Phase::Contain),
-    ("repair", Phase::Repair),
-    ("release", Phase::Release),
-    ("close", Phase::Close),
-];
+pub const PHASES: [(&str, Phase); 4] =
+    [("contain", Phase::Contain), ("repair", Phase::Repair), ("release", Phase::Release), ("close", Phase::Close)];
 
 pub fn all(cx: &Cx, node: &Node, readings: bool) -> IndexMap<String, Check> {
     let what = if readings { "reading" } else { "check" };
@@ -53,10 +41,7 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
     let layer = f.get("layer").and_then(|n| r.word(n, &LAYERS));
     let title = f.get("title").and_then(|n| r.text(n));
     let on_node = f.get("on");
-    let found: Vec<_> = KINDS
-        .iter()
-        .filter_map(|k| f.entry(k).map(|e| (*k, &e.node)))
-        .collect();
+    let found: Vec<_> = KINDS.iter().filter_map(|k| f.entry(k).map(|e| (*k, &e.node))).collect();
     let later = f.not_yet(&["explain", "registry", "records"]);
     let expect = f.get("expect").map(|n| (n, expect(cx, n)));
     let hold = f.get("for").and_then(|n| r.duration(n));
@@ -89,11 +74,7 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
         || matches!(&kind, CheckKind::Group(g) if g.state.is_none());
     match (&expect, reading) {
         (Some((n, _)), true) => {
-            r.error_help(
-                &n.span,
-                "a reading expects nothing",
-                "move it under `checks`, or remove `expect`",
-            );
+            r.error_help(&n.span, "a reading expects nothing", "move it under `checks`, or remove `expect`");
         }
         (None, false) if needs_expect => {
             r.error_help(
@@ -129,10 +110,7 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
 
 /// The target of a check, where its kind needs one.
 fn on(cx: &Cx, word: &str, on: Option<&Node>, head: &std::ops::Range<usize>) -> Option<String> {
-    let needs = matches!(
-        word,
-        "query" | "probe" | "schema" | "sessions" | "group" | "shapes"
-    );
+    let needs = matches!(word, "query" | "probe" | "schema" | "sessions" | "group" | "shapes");
     match on {
         Some(n) => match word {
             "query" | "probe" | "schema" | "sessions" => sql_target(cx, n),
@@ -164,9 +142,7 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
                 return None;
             }
         },
-        "reading" => CheckKind::Reading {
-            reading: cx.known(body, "reading", cx.names.readings.keys())?,
-        },
+        "reading" => CheckKind::Reading { reading: cx.known(body, "reading", cx.names.readings.keys())? },
         "probe" => CheckKind::Probe {
             statements: per_dialect(cx, body, &|cx, n| statements(cx, n))?,
             role: role.and_then(|n| r.text(n)),
@@ -178,21 +154,14 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
             }
             CheckKind::Schema(facts)
         }
-        "sessions" => CheckKind::Sessions {
-            matching: r.text(body)?,
-        },
+        "sessions" => CheckKind::Sessions { matching: r.text(body)? },
         "group" => CheckKind::Group(group(cx, body)?),
         "shapes" => {
             let f = r.fields(body)?;
             let topic = f.need("topic").and_then(|n| r.text(n));
-            let since = f
-                .get("since")
-                .and_then(|n| cx.template(n, Allow::default()));
+            let since = f.get("since").and_then(|n| cx.template(n, Allow::default()));
             f.finish();
-            CheckKind::Shapes {
-                topic: topic?,
-                since,
-            }
+            CheckKind::Shapes { topic: topic?, since }
         }
         "http" => {
             let request = http(cx, body, Allow::default())?;
@@ -206,22 +175,13 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
             }
             CheckKind::Http(request)
         }
-        _ => CheckKind::Command {
-            argv: argv(cx, body, Allow::default())?,
-        },
+        _ => CheckKind::Command { argv: argv(cx, body, Allow::default())? },
     })
 }
 
 fn statements(cx: &Cx, node: &Node) -> Option<Vec<SqlText>> {
-    let allow = Allow {
-        probe: true,
-        ..Allow::default()
-    };
-    let all: Vec<_> =
-        cx.r.some(node)
-            .iter()
-            .filter_map(|n| cx.sql(n, allow))
-            .collect();
+    let allow = Allow { probe: true, ..Allow::default() };
+    let all: Vec<_> = cx.r.some(node).iter().filter_map(|n| cx.sql(n, allow)).collect();
     (!all.is_empty()).then_some(all)
 }
 
@@ -247,52 +207,23 @@ pub fn http(cx: &Cx, node: &Node, allow: Allow) -> Option<HttpRequest> {
     let r = &cx.r;
     if let Value::Text(..) = node.value {
         let url = cx.template(node, allow)?;
-        return Some(HttpRequest {
-            method: "GET".to_owned(),
-            url,
-            headers: IndexMap::new(),
-            body: None,
-            status: None,
-        });
+        return Some(HttpRequest { method: "GET".to_owned(), url, headers: IndexMap::new(), body: None, status: None });
     }
     let f = r.fields(node)?;
-    let methods = [
-        ("GET", "GET"),
-        ("HEAD", "HEAD"),
-        ("POST", "POST"),
-        ("PUT", "PUT"),
-        ("PATCH", "PATCH"),
-        ("DELETE", "DELETE"),
-    ];
-    let method = f
-        .get("method")
-        .and_then(|n| r.word(n, &methods))
-        .unwrap_or("GET");
+    let methods =
+        [("GET", "GET"), ("HEAD", "HEAD"), ("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("DELETE", "DELETE")];
+    let method = f.get("method").and_then(|n| r.word(n, &methods)).unwrap_or("GET");
     let url = f.need("url").and_then(|n| cx.template(n, allow));
-    let headers = f
-        .get("headers")
-        .map(|n| headers(cx, n, allow))
-        .unwrap_or_default();
+    let headers = f.get("headers").map(|n| headers(cx, n, allow)).unwrap_or_default();
     let body = f.get("body").and_then(|n| cx.template(n, allow));
-    let status = f
-        .get("status")
-        .and_then(|n| r.whole(n, 100..=599))
-        .and_then(|n| u16::try_from(n).ok());
+    let status = f.get("status").and_then(|n| r.whole(n, 100..=599)).and_then(|n| u16::try_from(n).ok());
     f.finish();
-    Some(HttpRequest {
-        method: method.to_owned(),
-        url: url?,
-        headers,
-        body,
-        status,
-    })
+    Some(HttpRequest { method: method.to_owned(), url: url?, headers, body, status })
 }
 
 pub fn headers(cx: &Cx, node: &Node, allow: Allow) -> IndexMap<String, crate::runbook::Template> {
     let entries = cx.r.entries(node).iter();
-    entries
-        .filter_map(|e| Some((e.key.clone(), cx.template(&e.node, allow)?)))
-        .collect()
+    entries.filter_map(|e| Some((e.key.clone(), cx.template(&e.node, allow)?))).collect()
 }
 
 fn group(cx: &Cx, node: &Node) -> Option<GroupCheck> {
@@ -300,50 +231,26 @@ fn group(cx: &Cx, node: &Node) -> Option<GroupCheck> {
     let f = r.fields(node)?;
     let name = f.need("name").and_then(|n| r.text(n));
     let lag = f.get("lag").and_then(|n| r.text(n));
-    let states = [
-        "empty",
-        "stable",
-        "dead",
-        "preparing_rebalance",
-        "completing_rebalance",
-    ]
-    .map(|s| (s, s));
-    let state = f
-        .get("state")
-        .and_then(|n| r.word(n, &states))
-        .map(str::to_owned);
+    let states = ["empty", "stable", "dead", "preparing_rebalance", "completing_rebalance"].map(|s| (s, s));
+    let state = f.get("state").and_then(|n| r.word(n, &states)).map(str::to_owned);
     let later = f.not_yet(&["offsets"]);
     if lag.is_some() == state.is_some() && !later {
-        r.error(
-            &f.head(),
-            "a group is asked for exactly one of `lag` and `state`",
-        );
+        r.error(&f.head(), "a group is asked for exactly one of `lag` and `state`");
     }
     f.finish();
-    Some(GroupCheck {
-        group: name?,
-        lag,
-        state,
-    })
+    Some(GroupCheck { group: name?, lag, state })
 }
 
 pub fn guards(cx: &Cx, node: &Node) -> Vec<Guard> {
     let mut guards = Vec::new();
     for item in cx.r.list(node) {
         if !matches!(item.value, Value::Map(_)) {
-            guards.extend(cx.check_ref(item, false).map(|(check, _)| Guard {
-                check,
-                from: None,
-                until: None,
-            }));
+            guards.extend(cx.check_ref(item, false).map(|(check, _)| Guard { check, from: None, until: None }));
             continue;
         }
         let Some(f) = cx.r.fields(item) else { continue };
         let check = f.need("check").and_then(|n| cx.check_ref(n, false));
-        let step = |f: &Fields, key| {
-            f.get(key)
-                .and_then(|n| cx.known(n, "step", cx.names.steps.keys()))
-        };
+        let step = |f: &Fields, key| f.get(key).and_then(|n| cx.known(n, "step", cx.names.steps.keys()));
         let (from, until) = (step(&f, "from"), step(&f, "until"));
         f.finish();
         guards.extend(check.map(|(check, _)| Guard { check, from, until }));

@@ -11,11 +11,7 @@ use super::steps::Draft;
 use super::{Cx, warn};
 use crate::runbook::{Action, After, FreezeItem, Guard, Layer, Phase, SetRef, Step, TargetKind};
 
-pub fn close(
-    cx: &Cx,
-    mut drafts: IndexMap<String, Draft>,
-    guards: &mut Vec<Guard>,
-) -> IndexMap<String, Step> {
+pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guard>) -> IndexMap<String, Step> {
     order(cx, &mut drafts);
     for draft in drafts.values() {
         undo_of(cx, draft, &drafts);
@@ -24,36 +20,20 @@ pub fn close(
     whens(cx, &mut drafts);
     layers(cx, &mut drafts);
     contained(cx, &drafts, guards);
-    drafts
-        .into_iter()
-        .map(|(id, draft)| (id, draft.step))
-        .collect()
+    drafts.into_iter().map(|(id, draft)| (id, draft.step)).collect()
 }
 
 fn order(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
-    let phases: HashMap<String, Phase> = drafts
-        .iter()
-        .map(|(id, d)| (id.clone(), d.step.phase))
-        .collect();
+    let phases: HashMap<String, Phase> = drafts.iter().map(|(id, d)| (id.clone(), d.step.phase)).collect();
     let mut last: HashMap<Phase, String> = HashMap::new();
     for (id, draft) in drafts.iter_mut() {
         let phase = draft.step.phase;
         draft.step.after = match &draft.after {
-            None => last
-                .get(&phase)
-                .map(|step| After {
-                    step: step.clone(),
-                    hard: false,
-                })
-                .into_iter()
-                .collect(),
+            None => last.get(&phase).map(|step| After { step: step.clone(), hard: false }).into_iter().collect(),
             Some(written) => {
                 for (after, span) in written {
                     if phases.get(&after.step).is_some_and(|p| *p > phase) {
-                        let message = format!(
-                            "`{}` is in a later phase, so this step would wait for ever",
-                            after.step
-                        );
+                        let message = format!("`{}` is in a later phase, so this step would wait for ever", after.step);
                         cx.r.error(span, message);
                     }
                 }
@@ -62,35 +42,15 @@ fn order(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
         };
         last.insert(phase, id.clone());
     }
-    let edges: HashMap<&str, Vec<&str>> = drafts
-        .iter()
-        .map(|(id, d)| {
-            (
-                id.as_str(),
-                d.step.after.iter().map(|a| a.step.as_str()).collect(),
-            )
-        })
-        .collect();
+    let edges: HashMap<&str, Vec<&str>> =
+        drafts.iter().map(|(id, d)| (id.as_str(), d.step.after.iter().map(|a| a.step.as_str()).collect())).collect();
     let mut done = HashSet::new();
     for (id, draft) in drafts.iter() {
         if let Some(cycle) = cycle(id, &edges, &mut done) {
-            let way = cycle
-                .iter()
-                .map(|s| format!("`{s}`"))
-                .collect::<Vec<_>>()
-                .join(" after ");
-            let span = draft
-                .after
-                .iter()
-                .flatten()
-                .map(|a| a.1.clone())
-                .next()
-                .unwrap_or_else(|| draft.id_span.clone());
-            cx.r.error_help(
-                &span,
-                format!("the steps wait for each other: {way}"),
-                "one of them must not wait",
-            );
+            let way = cycle.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" after ");
+            let span =
+                draft.after.iter().flatten().map(|a| a.1.clone()).next().unwrap_or_else(|| draft.id_span.clone());
+            cx.r.error_help(&span, format!("the steps wait for each other: {way}"), "one of them must not wait");
         }
     }
 }
@@ -132,15 +92,11 @@ fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
         return;
     };
     let span = &draft.action_span;
-    let (Some(here), Some(there)) = (drafts.get_index_of(&draft.step.id), drafts.get_full(step))
-    else {
+    let (Some(here), Some(there)) = (drafts.get_index_of(&draft.step.id), drafts.get_full(step)) else {
         return;
     };
     if there.0 >= here {
-        cx.r.error(
-            span,
-            format!("`{step}` stands later, so there is nothing to undo"),
-        );
+        cx.r.error(span, format!("`{step}` stands later, so there is nothing to undo"));
         return;
     }
     let undone = &there.2.step;
@@ -149,15 +105,11 @@ fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
         _ => undone.undo.is_some(),
     };
     if !able {
-        let message = format!(
-            "`{step}` cannot be undone: its `{}` has no `undo`",
-            undone.action.word()
-        );
+        let message = format!("`{step}` cannot be undone: its `{}` has no `undo`", undone.action.word());
         cx.r.error_help(span, message, format!("give `{step}` an `undo`"));
     }
     if uses_stage(undone) && !draft.has_stages {
-        let message =
-            format!("the undo of `{step}` uses `{{{{ stage }}}}`, and this step has no `stages`");
+        let message = format!("the undo of `{step}` uses `{{{{ stage }}}}`, and this step has no `stages`");
         cx.r.error(span, message);
     }
 }
@@ -188,10 +140,7 @@ fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
                         Some(d) if !matches!(d.step.action, Action::Change(_)) => {
                             cx.r.error(
                                 &draft.action_span,
-                                format!(
-                                    "`{name}` changes no rows: it is a `{}`",
-                                    d.step.action.word()
-                                ),
+                                format!("`{name}` changes no rows: it is a `{}`", d.step.action.word()),
                             );
                         }
                         Some(_) if drafts.get_index_of(name) >= drafts.get_index_of(&step.id) => {
@@ -206,17 +155,11 @@ fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
             }
             SetRef::Class { set, .. } => {
                 let before = drafts.values().take_while(|d| d.step.id != step.id);
-                let decided = before
-                    .filter(|d| matches!(&d.step.action, Action::Reconcile { set: s } if s == set))
-                    .count();
+                let decided =
+                    before.filter(|d| matches!(&d.step.action, Action::Reconcile { set: s } if s == set)).count();
                 if decided == 0 {
-                    let message =
-                        format!("the rows of `{set}` are not put into classes before this step");
-                    cx.r.error_help(
-                        &draft.action_span,
-                        message,
-                        format!("a step with `reconcile: {set}` comes first"),
-                    );
+                    let message = format!("the rows of `{set}` are not put into classes before this step");
+                    cx.r.error_help(&draft.action_span, message, format!("a step with `reconcile: {set}` comes first"));
                 }
             }
             SetRef::Set(set) => {
@@ -232,9 +175,7 @@ fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
                         cx,
                         &draft.action_span,
                         message,
-                        &format!(
-                            "add `{set}` to a `freeze` before it, or they are found when it begins"
-                        ),
+                        &format!("add `{set}` to a `freeze` before it, or they are found when it begins"),
                     );
                 }
             }
@@ -254,21 +195,14 @@ fn whens(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
     for (here, draft) in drafts.values_mut().enumerate() {
         for (step, option, span) in &draft.when {
             match options.get(step) {
-                None if places.contains(step) => {
-                    cx.r.error(span, format!("`{step}` decides nothing"))
-                }
+                None if places.contains(step) => cx.r.error(span, format!("`{step}` decides nothing")),
                 None => {}
                 Some(options) if !options.contains(option) => {
                     let what = format!("option of `{step}` called");
                     cx.r.undefined(span, &what, option, options.iter().map(String::as_str));
                 }
                 Some(_) if places.iter().position(|p| p == step) >= Some(here) => {
-                    cx.r.error(
-                        span,
-                        format!(
-                            "`{step}` stands later, so it is not decided when this step comes up"
-                        ),
-                    );
+                    cx.r.error(span, format!("`{step}` stands later, so it is not decided when this step comes up"));
                 }
                 Some(_) => draft.step.when.push((step.clone(), option.clone())),
             }
@@ -280,10 +214,7 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
     let mut known: HashMap<String, Layer> = HashMap::new();
     for (id, draft) in drafts.iter_mut() {
         let kafka = |target: &Option<String>| {
-            target
-                .as_ref()
-                .and_then(|t| cx.names.targets.get(t))
-                .is_some_and(|k| *k == Some(TargetKind::Kafka))
+            target.as_ref().and_then(|t| cx.names.targets.get(t)).is_some_and(|k| *k == Some(TargetKind::Kafka))
         };
         let layer = draft.layer.unwrap_or_else(|| match &draft.step.action {
             Action::Ddl(_) => Layer::Schema,
@@ -301,19 +232,12 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
 /// What a contain step proves stays proved until the step that releases it.
 fn contained(cx: &Cx, drafts: &IndexMap<String, Draft>, guards: &mut Vec<Guard>) {
     for (id, draft) in drafts {
-        if draft.step.phase != Phase::Contain || matches!(draft.step.action, Action::UndoOf { .. })
-        {
+        if draft.step.phase != Phase::Contain || matches!(draft.step.action, Action::UndoOf { .. }) {
             continue;
         }
-        let until = drafts
-            .values()
-            .find(|d| matches!(&d.step.action, Action::UndoOf { step } if step == id));
+        let until = drafts.values().find(|d| matches!(&d.step.action, Action::UndoOf { step } if step == id));
         for check in &draft.step.verify {
-            let guard = Guard {
-                check: check.clone(),
-                from: Some(id.clone()),
-                until: until.map(|d| d.step.id.clone()),
-            };
+            let guard = Guard { check: check.clone(), from: Some(id.clone()), until: until.map(|d| d.step.id.clone()) };
             if !guards.contains(&guard) {
                 guards.push(guard);
             }
@@ -325,9 +249,7 @@ fn contained(cx: &Cx, drafts: &IndexMap<String, Draft>, guards: &mut Vec<Guard>)
                 cx,
                 &draft.id_span,
                 message,
-                &format!(
-                    "add a step with `undo_of: {id}` in the phase `release`, or say in `leaves` what stays"
-                ),
+                &format!("add a step with `undo_of: {id}` in the phase `release`, or say in `leaves` what stays"),
             );
         }
     }

@@ -48,10 +48,7 @@ fn entries(node: Option<&Node>) -> &[Entry] {
 }
 
 fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
-    entries(Some(node))
-        .iter()
-        .find(|e| e.key == key)
-        .map(|e| &e.node)
+    entries(Some(node)).iter().find(|e| e.key == key).map(|e| &e.node)
 }
 
 fn word(node: Option<&Node>) -> Option<&str> {
@@ -66,42 +63,24 @@ impl Names {
         let mut names = Self::default();
         let section = |key| entries(child(root, key));
         for e in section("targets") {
-            let kind = TARGET_KINDS
-                .iter()
-                .find(|(word, _)| child(&e.node, word).is_some())
-                .map(|k| k.1);
+            let kind = TARGET_KINDS.iter().find(|(word, _)| child(&e.node, word).is_some()).map(|k| k.1);
             if kind == Some(TargetKind::Records) && child(&e.node, "key").is_some() {
                 names.sets.insert(e.key.clone(), None);
             }
             names.targets.insert(e.key.clone(), kind);
         }
         for e in section("services") {
-            let gone = matches!(
-                child(&e.node, "gone"),
-                Some(Node {
-                    value: Value::Bool(true),
-                    ..
-                })
-            );
+            let gone = matches!(child(&e.node, "gone"), Some(Node { value: Value::Bool(true), .. }));
             names.services.insert(e.key.clone(), gone);
         }
         for e in section("vars") {
             let kind = word(child(&e.node, "type"));
-            names.vars.insert(
-                e.key.clone(),
-                VAR_KINDS
-                    .iter()
-                    .find(|(w, _)| Some(*w) == kind)
-                    .map(|k| k.1),
-            );
+            names.vars.insert(e.key.clone(), VAR_KINDS.iter().find(|(w, _)| Some(*w) == kind).map(|k| k.1));
         }
         for e in section("sets") {
             let classes = child(&e.node, "classes").map(|classes| {
-                let mut all: Vec<String> = entries(Some(classes))
-                    .iter()
-                    .map(|c| c.key.clone())
-                    .filter(|k| k != "else")
-                    .collect();
+                let mut all: Vec<String> =
+                    entries(Some(classes)).iter().map(|c| c.key.clone()).filter(|k| k != "else").collect();
                 if let Some(rest) = word(child(classes, "else"))
                     && rest != "ask"
                     && !all.iter().any(|c| c == rest)
@@ -111,29 +90,14 @@ impl Names {
                 all
             });
             if names.sets.insert(e.key.clone(), classes).is_some() {
-                r.error(
-                    &e.key_span,
-                    format!(
-                        "a `records` target is named `{}`, too, and is a set by itself",
-                        e.key
-                    ),
-                );
+                r.error(&e.key_span, format!("a `records` target is named `{}`, too, and is a set by itself", e.key));
             }
         }
-        names.readings = section("readings")
-            .iter()
-            .map(|e| (e.key.clone(), ()))
-            .collect();
-        names.checks = section("checks")
-            .iter()
-            .map(|e| (e.key.clone(), ()))
-            .collect();
+        names.readings = section("readings").iter().map(|e| (e.key.clone(), ())).collect();
+        names.checks = section("checks").iter().map(|e| (e.key.clone(), ())).collect();
         names.steps(root, r);
         for key in ["targets", "services", "vars", "sets", "readings", "checks"] {
-            one_case(
-                section(key).iter().map(|e| (e.key.as_str(), &e.key_span)),
-                r,
-            );
+            one_case(section(key).iter().map(|e| (e.key.as_str(), &e.key_span)), r);
             for e in section(key) {
                 r.is_name(&e.key, &e.key_span);
             }
@@ -142,26 +106,17 @@ impl Names {
     }
 
     fn steps(&mut self, root: &Node, r: &Reader) {
-        let Some(Node {
-            value: Value::Seq(steps),
-            ..
-        }) = child(root, "steps")
-        else {
+        let Some(Node { value: Value::Seq(steps), .. }) = child(root, "steps") else {
             return;
         };
         let mut seen: HashMap<&str, usize> = HashMap::new();
-        let ids: Vec<_> = steps
-            .iter()
-            .filter_map(|s| child(s, "id").map(|n| (word(Some(n)).unwrap_or(""), &n.span)))
-            .collect();
+        let ids: Vec<_> =
+            steps.iter().filter_map(|s| child(s, "id").map(|n| (word(Some(n)).unwrap_or(""), &n.span))).collect();
         for (id, span) in &ids {
             let line = r.place(span).line;
             match seen.get(id) {
                 Some(first) if !id.is_empty() => {
-                    r.error(
-                        span,
-                        format!("the step `{id}` stands in line {first} already"),
-                    );
+                    r.error(span, format!("the step `{id}` stands in line {first} already"));
                 }
                 _ => {
                     seen.insert(id, line);
@@ -179,10 +134,7 @@ fn one_case<'s>(names: impl Iterator<Item = (&'s str, &'s std::ops::Range<usize>
     for (name, span) in names {
         match seen.get(&name.to_lowercase()) {
             Some(first) if *first != name => {
-                r.error(
-                    span,
-                    format!("`{name}` differs from `{first}` in case only"),
-                );
+                r.error(span, format!("`{name}` differs from `{first}` in case only"));
             }
             _ => {
                 seen.insert(name.to_lowercase(), name);
@@ -193,12 +145,7 @@ fn one_case<'s>(names: impl Iterator<Item = (&'s str, &'s std::ops::Range<usize>
 
 impl Cx<'_> {
     /// A name out of `names`, or the reason why not.
-    pub fn known<'s>(
-        &self,
-        node: &Node,
-        what: &str,
-        names: impl IntoIterator<Item = &'s String>,
-    ) -> Option<String> {
+    pub fn known<'s>(&self, node: &Node, what: &str, names: impl IntoIterator<Item = &'s String>) -> Option<String> {
         let text = self.r.text(node)?;
         let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
         if names.contains(&text.as_str()) {
@@ -210,23 +157,12 @@ impl Cx<'_> {
     }
 
     /// A target of one of some kinds.
-    pub fn target(
-        &self,
-        node: &Node,
-        wanted: &str,
-        fits: fn(TargetKind) -> bool,
-    ) -> Option<String> {
+    pub fn target(&self, node: &Node, wanted: &str, fits: fn(TargetKind) -> bool) -> Option<String> {
         let name = self.known(node, "target", self.names.targets.keys())?;
         match self.names.targets.get(&name) {
             Some(Some(kind)) if !fits(*kind) => {
-                let word = TARGET_KINDS
-                    .iter()
-                    .find(|k| k.1 == *kind)
-                    .map_or("other", |k| k.0);
-                self.r.error(
-                    &node.span,
-                    format!("`{name}` is a {word} target, and this needs {wanted}"),
-                );
+                let word = TARGET_KINDS.iter().find(|k| k.1 == *kind).map_or("other", |k| k.0);
+                self.r.error(&node.span, format!("`{name}` is a {word} target, and this needs {wanted}"));
                 None
             }
             _ => Some(name),
@@ -240,8 +176,7 @@ impl Cx<'_> {
         if let Some(list) = text.strip_prefix("changed by ") {
             let names: Vec<String> = list.split(',').map(|s| s.trim().to_owned()).collect();
             if let Some(name) = names.iter().find(|n| !steps.contains_key(*n)) {
-                self.r
-                    .undefined(&node.span, "step", name, steps.keys().map(String::as_str));
+                self.r.undefined(&node.span, "step", name, steps.keys().map(String::as_str));
                 return None;
             }
             return Some(SetRef::ChangedBy { steps: names });
@@ -251,37 +186,21 @@ impl Cx<'_> {
             None => (text, None),
         };
         let Some(classes) = self.names.sets.get(&set) else {
-            self.r.undefined(
-                &node.span,
-                "set",
-                &set,
-                self.names.sets.keys().map(String::as_str),
-            );
+            self.r.undefined(&node.span, "set", &set, self.names.sets.keys().map(String::as_str));
             return None;
         };
         self.used("set", &set);
         match (class, classes) {
             (None, _) => Some(SetRef::Set(set)),
-            (Some(class), Some(classes)) if classes.contains(&class) => {
-                Some(SetRef::Class { set, class })
-            }
+            (Some(class), Some(classes)) if classes.contains(&class) => Some(SetRef::Class { set, class }),
             (Some(class), Some(classes)) => {
                 let what = format!("class of `{set}` called");
-                self.r.undefined(
-                    &node.span,
-                    &what,
-                    &class,
-                    classes.iter().map(String::as_str),
-                );
+                self.r.undefined(&node.span, &what, &class, classes.iter().map(String::as_str));
                 None
             }
             (Some(class), None) => {
                 let help = "only a compared set has classes";
-                self.r.error_help(
-                    &node.span,
-                    format!("the set `{set}` has no classes, so no `{class}`"),
-                    help,
-                );
+                self.r.error_help(&node.span, format!("the set `{set}` has no classes, so no `{class}`"), help);
                 None
             }
         }
@@ -290,27 +209,13 @@ impl Cx<'_> {
     /// A check by name, or `{ check }`, or `{ service, gone: true }`; with `hard` where that may stand.
     pub fn check_ref(&self, node: &Node, hard: bool) -> Option<(CheckRef, bool)> {
         if !matches!(node.value, Value::Map(_)) {
-            return Some((
-                CheckRef::Check(self.known(node, "check", self.names.checks.keys())?),
-                false,
-            ));
+            return Some((CheckRef::Check(self.known(node, "check", self.names.checks.keys())?), false));
         }
         let fields = self.r.fields(node)?;
-        let check = fields
-            .get("check")
-            .map(|n| self.known(n, "check", self.names.checks.keys()));
-        let service = fields
-            .get("service")
-            .map(|n| self.known(n, "service", self.names.services.keys()));
+        let check = fields.get("check").map(|n| self.known(n, "check", self.names.checks.keys()));
+        let service = fields.get("service").map(|n| self.known(n, "service", self.names.services.keys()));
         let gone = fields.get("gone").map(|n| self.r.bool(n));
-        let hard = if hard {
-            fields
-                .get("hard")
-                .and_then(|n| self.r.bool(n))
-                .unwrap_or(false)
-        } else {
-            false
-        };
+        let hard = if hard { fields.get("hard").and_then(|n| self.r.bool(n)).unwrap_or(false) } else { false };
         let head = fields.head();
         fields.finish();
         match (check, service) {
@@ -318,15 +223,13 @@ impl Cx<'_> {
             (None, Some(service)) => {
                 if gone != Some(Some(true)) {
                     let message = "a service can only be asked for being gone";
-                    self.r
-                        .error_help(&head, message, "write `{ service: NAME, gone: true }`");
+                    self.r.error_help(&head, message, "write `{ service: NAME, gone: true }`");
                     return None;
                 }
                 Some((CheckRef::ServiceGone(service?), hard))
             }
             _ => {
-                self.r
-                    .error(&head, "exactly one of `check` and `service` stands here");
+                self.r.error(&head, "exactly one of `check` and `service` stands here");
                 None
             }
         }

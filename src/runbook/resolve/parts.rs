@@ -10,56 +10,36 @@ use crate::runbook::parse::near::listed;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::vars::read_value;
 use crate::runbook::{
-    Migration, Never, NeverMatch, PerDialect, Reads, Scoped, Service, Target, TargetKind, Var,
-    VarKind,
+    Migration, Never, NeverMatch, PerDialect, Reads, Scoped, Service, Target, TargetKind, Var, VarKind,
 };
 
 pub fn migration(cx: &Cx, node: &Node) -> Option<Migration> {
     let fields = cx.r.fields(node)?;
     let files = |key| {
         fields.get(key).map(|n| {
-            per_dialect(cx, n, &|cx, n| {
-                Some(
-                    cx.r.list(n)
-                        .iter()
-                        .filter_map(|file| path(cx, file))
-                        .collect::<Vec<_>>(),
-                )
-            })
-            .unwrap_or_default()
+            per_dialect(cx, n, &|cx, n| Some(cx.r.list(n).iter().filter_map(|file| path(cx, file)).collect::<Vec<_>>()))
+                .unwrap_or_default()
         })
     };
     let (up, down) = (files("up"), files("down"));
     fields.finish();
-    Some(Migration {
-        up: up.unwrap_or_default(),
-        down: down.unwrap_or_default(),
-    })
+    Some(Migration { up: up.unwrap_or_default(), down: down.unwrap_or_default() })
 }
 
 /// A file beside the runbook or below it: nothing outside is read, whatever the runbook says.
 fn path(cx: &Cx, node: &Node) -> Option<PathBuf> {
     let text = cx.r.text(node)?;
     let relative = Path::new(&text);
-    let inside = relative
-        .components()
-        .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    let inside = relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside {
         let help = "name a file beside the runbook or in a folder below it";
-        cx.r.error_help(
-            &node.span,
-            format!("`{text}` leads out of the runbook's folder"),
-            help,
-        );
+        cx.r.error_help(&node.span, format!("`{text}` leads out of the runbook's folder"), help);
         return None;
     }
     let real = cx.base.join(relative).canonicalize();
     match (real, cx.base.canonicalize()) {
         (Ok(real), Ok(base)) if !real.starts_with(&base) => {
-            cx.r.error(
-                &node.span,
-                format!("`{text}` is a link that leads out of the runbook's folder"),
-            );
+            cx.r.error(&node.span, format!("`{text}` is a link that leads out of the runbook's folder"));
             None
         }
         (Ok(real), _) if !real.is_file() => {
@@ -68,21 +48,14 @@ fn path(cx: &Cx, node: &Node) -> Option<PathBuf> {
         }
         (Ok(_), _) => Some(relative.to_owned()),
         (Err(_), _) => {
-            cx.r.error(
-                &node.span,
-                format!("there is no file `{text}` beside the runbook"),
-            );
+            cx.r.error(&node.span, format!("there is no file `{text}` beside the runbook"));
             None
         }
     }
 }
 
 /// One form, or `{ postgres: …, mysql: …, sqlite: … }`.
-pub fn per_dialect<T>(
-    cx: &Cx,
-    node: &Node,
-    read: &dyn Fn(&Cx, &Node) -> Option<T>,
-) -> Option<PerDialect<T>> {
+pub fn per_dialect<T>(cx: &Cx, node: &Node, read: &dyn Fn(&Cx, &Node) -> Option<T>) -> Option<PerDialect<T>> {
     if !matches!(node.value, Value::Map(_)) {
         return read(cx, node).map(PerDialect::Any);
     }
@@ -92,18 +65,11 @@ pub fn per_dialect<T>(
     let head = fields.head();
     fields.finish();
     if forms.iter().all(Option::is_none) {
-        cx.r.error(
-            &head,
-            "no form for any dialect: one of `postgres`, `mysql` and `sqlite`",
-        );
+        cx.r.error(&head, "no form for any dialect: one of `postgres`, `mysql` and `sqlite`");
         return None;
     }
     let [postgres, mysql, sqlite] = forms.map(Option::flatten);
-    Some(PerDialect::Each {
-        postgres,
-        mysql,
-        sqlite,
-    })
+    Some(PerDialect::Each { postgres, mysql, sqlite })
 }
 
 pub fn targets(cx: &Cx, node: &Node) -> IndexMap<String, Target> {
@@ -130,10 +96,7 @@ pub fn targets(cx: &Cx, node: &Node) -> IndexMap<String, Target> {
             continue;
         };
         if matches!(kind, TargetKind::Mysql | TargetKind::Registry) {
-            cx.r.error(
-                &entry.key_span,
-                format!("`{word}` targets are not supported yet"),
-            );
+            cx.r.error(&entry.key_span, format!("`{word}` targets are not supported yet"));
         }
         if let (Some((n, _)), false) = (&key, *kind == TargetKind::Records) {
             cx.r.error(&n.span, "only a `records` target has a `key`");
@@ -143,12 +106,7 @@ pub fn targets(cx: &Cx, node: &Node) -> IndexMap<String, Target> {
         };
         check_address(cx, &entry.node.span, &address);
         cx.place(format!("target {}", e.key), &e.key_span);
-        let target = Target {
-            name: e.key.clone(),
-            kind: *kind,
-            address,
-            key: key.and_then(|k| k.1),
-        };
+        let target = Target { name: e.key.clone(), kind: *kind, address, key: key.and_then(|k| k.1) };
         targets.insert(e.key.clone(), target);
     }
     targets
@@ -172,25 +130,14 @@ fn check_address(cx: &Cx, span: &Range<usize>, address: &str) {
         rest = &rest[at + 2 + name.len()..];
     }
     // `user:secret@host`: the part between is a variable or it does not stand here.
-    let authority = address
-        .split_once("://")
-        .map_or("", |(_, rest)| rest)
-        .split('/')
-        .next()
-        .unwrap_or_default();
-    let secret = authority
-        .rsplit_once('@')
-        .and_then(|(user, _)| user.split_once(':'))
-        .map(|(_, secret)| secret);
+    let authority = address.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let secret = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, secret)| secret);
     let in_query = address.to_lowercase().contains("password=") && !address.contains("password=${");
     if secret.is_some_and(|s| !s.is_empty() && !s.starts_with("${")) || in_query {
         cx.r.say(
-            crate::runbook::diagnostic::Diagnostic::error(
-                span.clone(),
-                "a password stands in the runbook",
-            )
-            .help("take it from the environment: `${NAME}`; and change it, it was written down")
-            .secret(),
+            crate::runbook::diagnostic::Diagnostic::error(span.clone(), "a password stands in the runbook")
+                .help("take it from the environment: `${NAME}`; and change it, it was written down")
+                .secret(),
         );
     }
 }
@@ -204,33 +151,17 @@ pub fn services(cx: &Cx, node: &Node) -> IndexMap<String, Service> {
         let service = Service {
             name: e.key.clone(),
             runs: fields.get("runs").and_then(|n| cx.r.text(n)),
-            gone: fields
-                .get("gone")
-                .and_then(|n| cx.r.bool(n))
-                .unwrap_or(false),
-            sessions: fields
-                .get("sessions")
-                .map(|n| scoped(cx, n, false))
-                .unwrap_or_default(),
-            uses: fields
-                .get("uses")
-                .map(|n| scoped(cx, n, true))
-                .unwrap_or_default(),
+            gone: fields.get("gone").and_then(|n| cx.r.bool(n)).unwrap_or(false),
+            sessions: fields.get("sessions").map(|n| scoped(cx, n, false)).unwrap_or_default(),
+            uses: fields.get("uses").map(|n| scoped(cx, n, true)).unwrap_or_default(),
             group: fields.get("group").and_then(|n| cx.r.text(n)),
             owner: fields.get("owner").and_then(|n| cx.r.text(n)),
-            reads: fields
-                .get("reads")
-                .map(|n| reads(cx, n))
-                .unwrap_or_default(),
+            reads: fields.get("reads").map(|n| reads(cx, n)).unwrap_or_default(),
         };
         fields.not_yet(&["stays", "version"]);
         if service.gone && service.sessions.is_empty() && service.group.is_none() {
             let help = "give it `sessions` (a glob on the application name) or a `group`";
-            cx.r.error_help(
-                &e.key_span,
-                format!("nothing can prove that `{}` is gone", e.key),
-                help,
-            );
+            cx.r.error_help(&e.key_span, format!("nothing can prove that `{}` is gone", e.key), help);
         }
         fields.finish();
         cx.place(format!("service {}", e.key), &e.key_span);
@@ -252,20 +183,11 @@ fn scoped(cx: &Cx, node: &Node, column: bool) -> Vec<Scoped> {
         if let Some(target) = &target
             && !cx.names.targets.contains_key(target)
         {
-            cx.r.undefined(
-                &item.span,
-                "target",
-                target,
-                cx.names.targets.keys().map(String::as_str),
-            );
+            cx.r.undefined(&item.span, "target", target, cx.names.targets.keys().map(String::as_str));
             continue;
         }
         if column && !name.contains('.') {
-            cx.r.error_help(
-                &item.span,
-                format!("`{name}` is not a column"),
-                "write `table.column`",
-            );
+            cx.r.error_help(&item.span, format!("`{name}` is not a column"), "write `table.column`");
             continue;
         }
         all.push(Scoped { target, name });
@@ -280,10 +202,7 @@ pub fn reads(cx: &Cx, node: &Node) -> IndexMap<String, Reads> {
         let Some(fields) = cx.r.fields(&e.node) else {
             continue;
         };
-        let requires = fields
-            .get("requires")
-            .map(|n| cx.r.list(n))
-            .unwrap_or_default();
+        let requires = fields.get("requires").map(|n| cx.r.list(n)).unwrap_or_default();
         let requires = requires.iter().filter_map(|n| cx.r.text(n)).collect();
         fields.finish();
         reads.insert(e.key.clone(), Reads { requires });
@@ -297,19 +216,13 @@ pub fn vars(cx: &Cx, node: &Node) -> IndexMap<String, Var> {
         let Some(fields) = cx.r.fields(&e.node) else {
             continue;
         };
-        let kind = fields
-            .need("type")
-            .and_then(|n| cx.r.word::<VarKind>(n, &names::VAR_KINDS));
+        let kind = fields.need("type").and_then(|n| cx.r.word::<VarKind>(n, &names::VAR_KINDS));
         let ask = fields.get("ask").and_then(|n| cx.r.text(n));
         let default = fields.get("default").and_then(|n| {
             let text = match &n.value {
                 Value::Number(text) => Some(text.clone()),
                 Value::Bool(value) => Some(value.to_string()),
-                _ => {
-                    cx.r.literal(n)
-                        .as_ref()
-                        .map(crate::runbook::template::as_text)
-                }
+                _ => cx.r.literal(n).as_ref().map(crate::runbook::template::as_text),
             }?;
             if let Some(kind) = kind
                 && let Err(why) = read_value(kind, &text)
@@ -320,21 +233,10 @@ pub fn vars(cx: &Cx, node: &Node) -> IndexMap<String, Var> {
         });
         fields.finish();
         if ["item", "probe", "stage", "set", "ident"].contains(&e.key.as_str()) {
-            cx.r.error(
-                &e.key_span,
-                format!("`{}` has a meaning of its own in `{{{{ }}}}`", e.key),
-            );
+            cx.r.error(&e.key_span, format!("`{}` has a meaning of its own in `{{{{ }}}}`", e.key));
         }
         cx.place(format!("var {}", e.key), &e.key_span);
-        vars.insert(
-            e.key.clone(),
-            Var {
-                name: e.key.clone(),
-                kind: kind.unwrap_or(VarKind::Text),
-                ask,
-                default,
-            },
-        );
+        vars.insert(e.key.clone(), Var { name: e.key.clone(), kind: kind.unwrap_or(VarKind::Text), ask, default });
     }
     vars
 }
@@ -353,11 +255,7 @@ pub fn never(cx: &Cx, node: &Node) -> Vec<Never> {
         if let (Some(what), Some(because)) = (what, because) {
             let place = matches.as_ref().map_or(&item.span, |m| &m.0.span);
             cx.place(format!("never {i}"), place);
-            all.push(Never {
-                what,
-                because,
-                matches: matches.and_then(|m| m.1),
-            });
+            all.push(Never { what, because, matches: matches.and_then(|m| m.1) });
         }
     }
     all
@@ -374,18 +272,13 @@ fn never_match(cx: &Cx, node: &Node) -> Option<NeverMatch> {
     found.extend(text("change").map(|object| NeverMatch::Change { object }));
     found.extend(text("publish").map(|topic| NeverMatch::Publish { topic }));
     if let Some(n) = fields.get("command") {
-        found.push(NeverMatch::Command {
-            argv: cx.r.list(n).iter().filter_map(|n| cx.r.text(n)).collect(),
-        });
+        found.push(NeverMatch::Command { argv: cx.r.list(n).iter().filter_map(|n| cx.r.text(n)).collect() });
     }
     let later = fields.not_yet(&["registry"]);
     let head = fields.head();
     fields.finish();
     if found.len() != 1 && !later {
-        cx.r.error(
-            &head,
-            "exactly one of `offsets`, `ddl`, `change`, `publish` and `command` is matched",
-        );
+        cx.r.error(&head, "exactly one of `offsets`, `ddl`, `change`, `publish` and `command` is matched");
         return None;
     }
     found.pop()

@@ -10,9 +10,7 @@ use super::{Cx, parts};
 use crate::runbook::parse::fields::Fields;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::words;
-use crate::runbook::{
-    Action, After, Each, Layer, Leaves, Level, Need, Phase, Reads, Step, TargetKind,
-};
+use crate::runbook::{Action, After, Each, Layer, Leaves, Level, Need, Phase, Reads, Step, TargetKind};
 
 const LEVELS: [(&str, Level); 7] = [
     ("none", Level::None),
@@ -55,9 +53,7 @@ pub fn all(cx: &Cx, node: &Node) -> IndexMap<String, Draft> {
 fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Draft> {
     let r = &cx.r;
     let f = r.fields(node)?;
-    let id = f
-        .need("id")
-        .and_then(|n| Some((r.text(n).filter(|t| r.is_name(t, &n.span))?, n.span.clone())));
+    let id = f.need("id").and_then(|n| Some((r.text(n).filter(|t| r.is_name(t, &n.span))?, n.span.clone())));
     let phase_node = f.get("phase");
     if let Some(found) = phase_node.and_then(|n| r.word(n, &PHASES)) {
         if found < *phase {
@@ -78,43 +74,20 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
     let title = f.get("title").and_then(|n| r.text(n));
     let why = f.get("why").and_then(|n| r.text(n));
     let each = f.get("each").map(|n| (n, cx.set_ref(n)));
-    let pause = f
-        .get("pause")
-        .and_then(|n| r.duration(n))
-        .unwrap_or_default();
+    let pause = f.get("pause").and_then(|n| r.duration(n)).unwrap_or_default();
     let has_stages = f.has("stages");
-    f.not_yet(&[
-        "stages",
-        "then_watch",
-        "batch",
-        "stop_when",
-        "may_stay_open",
-        "reverses",
-        "before_image",
-        "lock",
-    ]);
+    f.not_yet(&["stages", "then_watch", "batch", "stop_when", "may_stay_open", "reverses", "before_image", "lock"]);
     let found = actions::one(cx, &f, each.is_some(), title.as_deref());
-    let undo = f
-        .get("undo")
-        .and_then(|n| actions::undo(cx, n, each.is_some()));
+    let undo = f.get("undo").and_then(|n| actions::undo(cx, n, each.is_some()));
     let after = f.get("after").map(|n| after(cx, n));
     let when = f.get("when").map(|n| when(cx, n)).unwrap_or_default();
     let level = f.get("level").and_then(|n| r.word(n, &LEVELS));
     let within = f.get("within").and_then(|n| r.duration(n));
     let needs = f.get("needs").map(|n| needs(cx, n)).unwrap_or_default();
-    let verify = f
-        .get("verify")
-        .map(|n| check_refs(cx, n))
-        .unwrap_or_default();
-    let done_when = f
-        .get("done_when")
-        .map(|n| check_refs(cx, n))
-        .unwrap_or_default();
+    let verify = f.get("verify").map(|n| check_refs(cx, n)).unwrap_or_default();
+    let done_when = f.get("done_when").map(|n| check_refs(cx, n)).unwrap_or_default();
     let leaves = f.get("leaves").map(|n| leaves(cx, n)).unwrap_or_default();
-    let redeclares = f
-        .get("redeclares")
-        .map(|n| redeclares(cx, n))
-        .unwrap_or_default();
+    let redeclares = f.get("redeclares").map(|n| redeclares(cx, n)).unwrap_or_default();
     let head = f.head();
     f.finish();
     let (id, id_span) = id?;
@@ -123,10 +96,7 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
     }
     let (action, action_span) = found?;
     if let Some((n, _)) = &each
-        && !matches!(
-            action,
-            Action::Command { .. } | Action::Http(_) | Action::Manual(_)
-        )
+        && !matches!(action, Action::Command { .. } | Action::Http(_) | Action::Manual(_))
     {
         r.error_help(
             &n.span,
@@ -139,10 +109,8 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
         Action::Publish(_) => cx.target(n, "a kafka target", |k| k == TargetKind::Kafka),
         _ => cx.known(n, "target", cx.names.targets.keys()),
     });
-    let needs_target = matches!(
-        action,
-        Action::Ddl(_) | Action::Change(_) | Action::Publish(_) | Action::Session { .. }
-    );
+    let needs_target =
+        matches!(action, Action::Ddl(_) | Action::Change(_) | Action::Publish(_) | Action::Session { .. });
     if needs_target && on.is_none() {
         let mut known = cx.names.targets.iter().filter(|(_, kind)| match action {
             Action::Publish(_) => **kind == Some(TargetKind::Kafka),
@@ -153,11 +121,7 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
             _ => "name the target".to_owned(),
         };
         if node_lacks_on(node) {
-            r.error_help(
-                &action_span,
-                format!("`on` is missing: `{}` acts on a target", action.word()),
-                help,
-            );
+            r.error_help(&action_span, format!("`on` is missing: `{}` acts on a target", action.word()), help);
         }
     }
     cx.place(format!("step {id}"), &id_span);
@@ -183,15 +147,7 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
         redeclares,
         done_when,
     };
-    Some(Draft {
-        step,
-        id_span,
-        layer,
-        after,
-        when,
-        action_span,
-        has_stages,
-    })
+    Some(Draft { step, id_span, layer, after, when, action_span, has_stages })
 }
 
 fn node_lacks_on(node: &Node) -> bool {
@@ -199,18 +155,12 @@ fn node_lacks_on(node: &Node) -> bool {
 }
 
 fn check_refs(cx: &Cx, node: &Node) -> Vec<crate::runbook::CheckRef> {
-    cx.r.list(node)
-        .iter()
-        .filter_map(|n| cx.check_ref(n, false))
-        .map(|(check, _)| check)
-        .collect()
+    cx.r.list(node).iter().filter_map(|n| cx.check_ref(n, false)).map(|(check, _)| check).collect()
 }
 
 fn needs(cx: &Cx, node: &Node) -> Vec<Need> {
     let all = cx.r.list(node).iter();
-    all.filter_map(|n| cx.check_ref(n, true))
-        .map(|(check, hard)| Need { check, hard })
-        .collect()
+    all.filter_map(|n| cx.check_ref(n, true)).map(|(check, hard)| Need { check, hard }).collect()
 }
 
 fn after(cx: &Cx, node: &Node) -> Vec<(After, Range<usize>)> {
@@ -235,18 +185,10 @@ fn when(cx: &Cx, node: &Node) -> Vec<(String, String, Range<usize>)> {
     let mut all = Vec::new();
     for e in cx.r.entries(node) {
         if !cx.names.steps.contains_key(&e.key) {
-            cx.r.undefined(
-                &e.key_span,
-                "step",
-                &e.key,
-                cx.names.steps.keys().map(String::as_str),
-            );
+            cx.r.undefined(&e.key_span, "step", &e.key, cx.names.steps.keys().map(String::as_str));
             continue;
         }
-        all.extend(
-            cx.r.text(&e.node)
-                .map(|option| (e.key.clone(), option, e.node.span.clone())),
-        );
+        all.extend(cx.r.text(&e.node).map(|option| (e.key.clone(), option, e.node.span.clone())));
     }
     all
 }
@@ -261,22 +203,14 @@ fn leaves(cx: &Cx, node: &Node) -> Vec<Leaves> {
         let remove_by = f.get("remove_by").and_then(|n| {
             let text = cx.r.text(n)?;
             if text.parse::<jiff::civil::Date>().is_err() {
-                cx.r.error_help(
-                    &n.span,
-                    format!("`{text}` is not a date"),
-                    "write it as in 2026-12-24",
-                );
+                cx.r.error_help(&n.span, format!("`{text}` is not a date"), "write it as in 2026-12-24");
                 return None;
             }
             Some(text)
         });
         f.not_yet(&["remove"]);
         f.finish();
-        all.extend(what.map(|what| Leaves {
-            what,
-            owner,
-            remove_by,
-        }));
+        all.extend(what.map(|what| Leaves { what, owner, remove_by }));
     }
     all
 }
@@ -285,21 +219,13 @@ fn redeclares(cx: &Cx, node: &Node) -> IndexMap<String, IndexMap<String, Reads>>
     let mut all = IndexMap::new();
     for e in cx.r.entries(node) {
         if !cx.names.services.contains_key(&e.key) {
-            cx.r.undefined(
-                &e.key_span,
-                "service",
-                &e.key,
-                cx.names.services.keys().map(String::as_str),
-            );
+            cx.r.undefined(&e.key_span, "service", &e.key, cx.names.services.keys().map(String::as_str));
             continue;
         }
         let Some(f) = cx.r.fields(&e.node) else {
             continue;
         };
-        let reads = f
-            .need("reads")
-            .map(|n| parts::reads(cx, n))
-            .unwrap_or_default();
+        let reads = f.need("reads").map(|n| parts::reads(cx, n)).unwrap_or_default();
         f.finish();
         all.insert(e.key.clone(), reads);
     }

@@ -11,21 +11,15 @@ pub fn defs() -> Vec<(&'static str, Value)> {
         ("check-ref", check_ref()),
         ("fact", fact()),
         ("http", http()),
-        (
-            "argv",
-            list(
-                "A program and its arguments: never a line for a shell.",
-                reference("template"),
-            ),
-        ),
+        ("argv", list("A program and its arguments: never a line for a shell.", reference("template"))),
         ("set", set()),
     ]
 }
 
 fn check() -> Value {
     let kinds = [
-        "query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http",
-        "command", "explain", "registry",
+        "query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http", "command", "explain",
+        "registry",
     ];
     let one_or_more = |def: &str, description: &str| {
         json!({
@@ -50,13 +44,7 @@ fn check() -> Value {
                 "state",
                 word(
                     "The state that it must be in.",
-                    &[
-                        "empty",
-                        "stable",
-                        "dead",
-                        "preparing_rebalance",
-                        "completing_rebalance",
-                    ],
+                    &["empty", "stable", "dead", "preparing_rebalance", "completing_rebalance"],
                 ),
             ),
             ("offsets", later("Its committed offsets.")),
@@ -65,68 +53,35 @@ fn check() -> Value {
     let shapes = object(
         "The shapes of the events in a topic's window.",
         &["topic"],
-        vec![
-            ("topic", text_field("The topic.")),
-            (
-                "since",
-                described("template", "The beginning of the window."),
-            ),
-        ],
+        vec![("topic", text_field("The topic.")), ("since", described("template", "The beginning of the window."))],
     );
     let fields = vec![
         ("layer", layer()),
-        (
-            "title",
-            text_field("What a tired person reads. Default: the name."),
-        ),
+        ("title", text_field("What a tired person reads. Default: the name.")),
         ("on", named("The target that is asked.")),
-        (
-            "query",
-            described("sql-forms", "One value from one SELECT."),
-        ),
+        ("query", described("sql-forms", "One value from one SELECT.")),
         ("count", named("A set, counted again.")),
         ("reading", named("A reading, asked again.")),
         ("probe", probe),
         ("as", text_field("`probe` only: the role that it runs as.")),
         ("schema", schema),
-        (
-            "sessions",
-            text_field("How many live sessions have an application name that this glob matches."),
-        ),
+        ("sessions", text_field("How many live sessions have an application name that this glob matches.")),
         ("group", group),
         ("shapes", shapes),
         ("http", described("http", "A GET or HEAD.")),
-        (
-            "command",
-            described(
-                "argv",
-                "Passes when it ends with 0. On production it runs on request only.",
-            ),
-        ),
+        ("command", described("argv", "Passes when it ends with 0. On production it runs on request only.")),
         ("explain", later("What the plan of a query uses.")),
         ("registry", later("What the schema registry says.")),
         ("expect", described("expect", "What the answer must be.")),
-        (
-            "for",
-            described("duration", "It must have held for this long, observed."),
-        ),
+        ("for", described("duration", "It must have held for this long, observed.")),
         ("every", described("duration", "Between two looks.")),
-        (
-            "fresh",
-            described("duration", "Older than this it is stale at a gate."),
-        ),
+        ("fresh", described("duration", "Older than this it is stale at a gate.")),
     ];
-    one_of(
-        object("A read-only question, of exactly one kind.", &[], fields),
-        &kinds,
-    )
+    one_of(object("A read-only question, of exactly one kind.", &[], fields), &kinds)
 }
 
 pub fn layer() -> Value {
-    word(
-        "What it belongs to. Default: by its kind.",
-        &["schema", "data", "events", "service"],
-    )
+    word("What it belongs to. Default: by its kind.", &["schema", "data", "events", "service"])
 }
 
 fn expect() -> Value {
@@ -147,14 +102,8 @@ fn check_ref() -> Value {
         vec![
             ("check", named("A check.")),
             ("service", named("A service.")),
-            (
-                "gone",
-                json!({ "const": true, "description": "None of the service's sessions and members is left." }),
-            ),
-            (
-                "hard",
-                flag("`needs` only: no skip and no override, only break-glass."),
-            ),
+            ("gone", json!({ "const": true, "description": "None of the service's sessions and members is left." })),
+            ("hard", flag("`needs` only: no skip and no override, only break-glass.")),
         ],
     );
     json!({ "anyOf": [{ "type": "string", "description": "A check." }, one_of(one, &["check", "service"])] })
@@ -175,42 +124,19 @@ fn fact() -> Value {
             ("constraint", text_field("`table.constraint`")),
             ("trigger", text_field("`table.trigger`")),
             ("view", text_field("A view.")),
-            (
-                "function",
-                text_field("A function with its argument types: `sync_ref()`."),
-            ),
+            ("function", text_field("A function with its argument types: `sync_ref()`.")),
             ("absent", flag("It must not be there.")),
             ("grant", later("A right.")),
             ("like", later("A fingerprint of the whole schema.")),
             ("except", later("What `like` leaves out.")),
         ],
     );
-    one_of(
-        fact,
-        &[
-            "table",
-            "column",
-            "enum",
-            "index",
-            "constraint",
-            "trigger",
-            "view",
-            "function",
-            "grant",
-            "like",
-        ],
-    )
+    one_of(fact, &["table", "column", "enum", "index", "constraint", "trigger", "view", "function", "grant", "like"])
 }
 
 fn http() -> Value {
     let fields = vec![
-        (
-            "method",
-            word(
-                "Default: GET.",
-                &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            ),
-        ),
+        ("method", word("Default: GET.", &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])),
         ("url", described("template", "Where to.")),
         (
             "headers",
@@ -258,24 +184,10 @@ fn set() -> Value {
         ("compare", compare),
         ("classes", classes),
     ];
-    for key in [
-        "topic",
-        "http",
-        "command",
-        "file",
-        "in",
-        "not_in",
-        "both",
-        "more_than",
-        "latest_per_key",
-        "since",
-        "fields",
-    ] {
+    for key in
+        ["topic", "http", "command", "file", "in", "not_in", "both", "more_than", "latest_per_key", "since", "fields"]
+    {
         fields.push((key, later("Rows from elsewhere, or two sets combined.")));
     }
-    object(
-        "Named rows, from exactly one of `query`, `records` and `compare`.",
-        &[],
-        fields,
-    )
+    object("Named rows, from exactly one of `query`, `records` and `compare`.", &[], fields)
 }

@@ -26,12 +26,7 @@ const ACTIONS: [&str; 17] = [
 ];
 
 pub fn defs() -> Vec<(&'static str, Value)> {
-    vec![
-        ("step", step()),
-        ("ddl", ddl()),
-        ("change", change()),
-        ("manual", manual()),
-    ]
+    vec![("step", step()), ("ddl", ddl()), ("change", change()), ("manual", manual())]
 }
 
 fn step() -> Value {
@@ -39,10 +34,7 @@ fn step() -> Value {
     let after = object(
         "A step that must be finished.",
         &["step"],
-        vec![
-            ("step", named("The step.")),
-            ("hard", flag("No jump over it, only break-glass.")),
-        ],
+        vec![("step", named("The step.")), ("hard", flag("No jump over it, only break-glass."))],
     );
     let leaves = object(
         "Something temporary.",
@@ -50,10 +42,7 @@ fn step() -> Value {
         vec![
             ("what", text_field("What stays behind.")),
             ("owner", text_field("Who removes it.")),
-            (
-                "remove_by",
-                json!({ "type": "string", "format": "date", "description": "Until when." }),
-            ),
+            ("remove_by", json!({ "type": "string", "format": "date", "description": "Until when." })),
             ("remove", later("How it is removed.")),
         ],
     );
@@ -63,14 +52,8 @@ fn step() -> Value {
         vec![
             ("topic", text_field("Where to.")),
             ("from", set_ref("The rows.")),
-            (
-                "key",
-                text_field("The column whose value is the record's key."),
-            ),
-            (
-                "value",
-                json!({ "description": "The event: `{{ item.FIELD }}` stands for a column of the row." }),
-            ),
+            ("key", text_field("The column whose value is the record's key.")),
+            ("value", json!({ "description": "The event: `{{ item.FIELD }}` stands for a column of the row." })),
             (
                 "headers",
                 json!({ "type": "object", "additionalProperties": reference("template"), "description": "Headers by name." }),
@@ -108,20 +91,11 @@ fn step() -> Value {
     );
     let mut fields = vec![
         ("id", named("The step's name.")),
-        (
-            "phase",
-            word(
-                "Default: that of the step before.",
-                &["contain", "repair", "release", "close"],
-            ),
-        ),
+        ("phase", word("Default: that of the step before.", &["contain", "repair", "release", "close"])),
         ("layer", layer()),
         ("on", named("The target that it acts on.")),
         ("title", text_field("One line. Default: the action.")),
-        (
-            "why",
-            text_field("Why it is done, for somebody who was woken up."),
-        ),
+        ("why", text_field("Why it is done, for somebody who was woken up.")),
         (
             "freeze",
             list(
@@ -129,58 +103,24 @@ fn step() -> Value {
                 json!({ "type": "string" }),
             ),
         ),
-        (
-            "ddl",
-            described("ddl", "One statement, or a list in one transaction."),
-        ),
-        (
-            "change",
-            described(
-                "change",
-                "An INSERT, UPDATE or DELETE, over a frozen set or by itself.",
-            ),
-        ),
-        (
-            "reconcile",
-            named("A compared set: every row is put into a class."),
-        ),
+        ("ddl", described("ddl", "One statement, or a list in one transaction.")),
+        ("change", described("change", "An INSERT, UPDATE or DELETE, over a frozen set or by itself.")),
+        ("reconcile", named("A compared set: every row is put into a class.")),
         ("publish", publish),
         (
             "session",
-            object(
-                "Ends database sessions.",
-                &["end"],
-                vec![("end", text_field("A glob on the application name."))],
-            ),
+            object("Ends database sessions.", &["end"], vec![("end", text_field("A glob on the application name."))]),
         ),
-        (
-            "command",
-            described("argv", "A program with its arguments."),
-        ),
+        ("command", described("argv", "A program with its arguments.")),
         ("http", described("http", "A request.")),
-        (
-            "manual",
-            described("manual", "Something that a person does."),
-        ),
+        ("manual", described("manual", "Something that a person does.")),
         ("decide", decide),
         ("undo_of", named("The step that is undone here.")),
-        (
-            "each",
-            set_ref("`command`, `http`, `manual`: once for each row."),
-        ),
+        ("each", set_ref("`command`, `http`, `manual`: once for each row.")),
         ("pause", described("duration", "Between two rows.")),
-        (
-            "needs",
-            list("What must hold before it.", reference("check-ref")),
-        ),
-        (
-            "verify",
-            refs("What must hold after it; of a contain step, until its release."),
-        ),
-        (
-            "undo",
-            one_of(undo, &["ddl", "change", "command", "http", "manual"]),
-        ),
+        ("needs", list("What must hold before it.", reference("check-ref"))),
+        ("verify", refs("What must hold after it; of a contain step, until its release.")),
+        ("undo", one_of(undo, &["ddl", "change", "command", "http", "manual"])),
         (
             "after",
             list(
@@ -196,57 +136,24 @@ fn step() -> Value {
             "level",
             word(
                 "Raises what the gate asks for; it cannot lower it.",
-                &[
-                    "none",
-                    "choice",
-                    "seen",
-                    "number",
-                    "object",
-                    "step",
-                    "irreversible",
-                ],
+                &["none", "choice", "seen", "number", "object", "step", "irreversible"],
             ),
         ),
-        (
-            "within",
-            described("duration", "How long to wait before asking on."),
-        ),
-        (
-            "leaves",
-            list("What is temporary, and whose it is.", leaves),
-        ),
+        ("within", described("duration", "How long to wait before asking on.")),
+        ("leaves", list("What is temporary, and whose it is.", leaves)),
         (
             "redeclares",
             json!({ "type": "object", "additionalProperties": redeclares, "description": "What services need from its done until it is undone." }),
         ),
-        (
-            "done_when",
-            refs("How it is told that it was done. Default: derived from the action."),
-        ),
+        ("done_when", refs("How it is told that it was done. Default: derived from the action.")),
     ];
     for key in &ACTIONS[11..] {
         fields.push((key, later("An action.")));
     }
-    for key in [
-        "stages",
-        "then_watch",
-        "batch",
-        "stop_when",
-        "may_stay_open",
-        "reverses",
-        "before_image",
-        "lock",
-    ] {
+    for key in ["stages", "then_watch", "batch", "stop_when", "may_stay_open", "reverses", "before_image", "lock"] {
         fields.push((key, later("How it is carried out.")));
     }
-    one_of(
-        object(
-            "One action, what must hold around it, and how it is undone.",
-            &["id"],
-            fields,
-        ),
-        &ACTIONS,
-    )
+    one_of(object("One action, what must hold around it, and how it is undone.", &["id"], fields), &ACTIONS)
 }
 
 fn set_ref(description: &str) -> Value {
@@ -261,13 +168,7 @@ pub fn reads(description: &str) -> Value {
     let topic = object(
         "What it needs of the events.",
         &[],
-        vec![(
-            "requires",
-            list(
-                "Fields without which it fails.",
-                json!({ "type": "string" }),
-            ),
-        )],
+        vec![("requires", list("Fields without which it fails.", json!({ "type": "string" })))],
     );
     json!({ "type": "object", "additionalProperties": topic, "description": description })
 }
@@ -277,11 +178,7 @@ fn ddl() -> Value {
     let each = object(
         "Statements for each dialect.",
         &[],
-        vec![
-            ("postgres", statements.clone()),
-            ("mysql", statements.clone()),
-            ("sqlite", statements.clone()),
-        ],
+        vec![("postgres", statements.clone()), ("mysql", statements.clone()), ("sqlite", statements.clone())],
     );
     json!({ "description": "Statements that change the schema. `{{ ident x }}` is a checked and quoted identifier.", "anyOf": [statements, each] })
 }
@@ -292,17 +189,8 @@ fn change() -> Value {
         &["sql"],
         vec![
             ("set", set_ref("The rows.")),
-            (
-                "sql",
-                described("sql-forms", "`{{ set }}` is the table of the frozen rows."),
-            ),
-            (
-                "rows",
-                described(
-                    "expect",
-                    "The author's bound. Default: the previewed number.",
-                ),
-            ),
+            ("sql", described("sql-forms", "`{{ set }}` is the table of the frozen rows.")),
+            ("rows", described("expect", "The author's bound. Default: the previewed number.")),
             ("batch", later("Rows at a time.")),
             ("before_image", later("Whether the rows are saved.")),
         ],
@@ -316,10 +204,7 @@ fn manual() -> Value {
         "Something that a person does.",
         &[],
         vec![
-            (
-                "what",
-                described("template", "What is to be done. Default: the step's title."),
-            ),
+            ("what", described("template", "What is to be done. Default: the step's title.")),
             ("by", text_field("Who does it.")),
             (
                 "ask",

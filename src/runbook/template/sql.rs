@@ -65,19 +65,13 @@ impl SqlText {
             pieces.push(match part {
                 Part::Text(range) => SqlPiece::Text(text[range].to_owned()),
                 Part::Braces { inside, at } => match inside.trim().strip_prefix("ident") {
-                    Some(rest) if rest.starts_with(char::is_whitespace) => {
-                        SqlPiece::Ident(one_path(rest, &at)?)
-                    }
+                    Some(rest) if rest.starts_with(char::is_whitespace) => SqlPiece::Ident(one_path(rest, &at)?),
                     _ if inside.trim() == "set" => SqlPiece::SetTable,
                     _ => SqlPiece::Bind(one_path(inside, &at)?),
                 },
             });
         }
-        Ok(Self {
-            text: text.to_owned(),
-            span,
-            pieces,
-        })
+        Ok(Self { text: text.to_owned(), span, pieces })
     }
 
     pub fn pieces(&self) -> &[SqlPiece] {
@@ -102,12 +96,7 @@ impl SqlText {
     ///
     /// # Errors
     /// A name without a value, an `ident` that is none, `{{ set }}` without a table.
-    pub fn render(
-        &self,
-        dialect: Dialect,
-        scope: &dyn Scope,
-        set_table: Option<&str>,
-    ) -> Result<RenderedSql, Missing> {
+    pub fn render(&self, dialect: Dialect, scope: &dyn Scope, set_table: Option<&str>) -> Result<RenderedSql, Missing> {
         let mut sql = String::with_capacity(self.text.len() + 16);
         let mut binds = Vec::new();
         for piece in &self.pieces {
@@ -119,21 +108,14 @@ impl SqlText {
                     match sql::quote_ident(dialect, &value) {
                         Ok(quoted) => sql.push_str(&quoted),
                         Err(_) => {
-                            return Err(Missing {
-                                name: name.clone(),
-                                why: Why::NotAnIdentifier { value },
-                            });
+                            return Err(Missing { name: name.clone(), why: Why::NotAnIdentifier { value } });
                         }
                     }
                 }
                 SqlPiece::Bind(name) => {
                     let value = scope.get(name).ok_or_else(|| Missing::unset(name))?;
                     let kind = scope.kind(name).unwrap_or_else(|| kind_of(&value));
-                    binds.push(Bind {
-                        value,
-                        kind,
-                        name: name.clone(),
-                    });
+                    binds.push(Bind { value, kind, name: name.clone() });
                     sql.push_str(&placeholder(dialect, kind, binds.len()));
                 }
             }

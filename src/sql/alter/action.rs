@@ -11,9 +11,7 @@ pub(super) fn action(mut words: Words<'_>, table: &Name) -> Action {
     let whole = words.clone();
     let known = if words.eat(&["rename", "constraint"]) {
         rename_constraint(words, &key)
-    } else if words.eat(&["rename", "column"])
-        || (!words.ahead(&["rename", "index"]) && words.eat(&["rename"]))
-    {
+    } else if words.eat(&["rename", "column"]) || (!words.ahead(&["rename", "index"]) && words.eat(&["rename"])) {
         rename_column(words, &key)
     } else if words.eat(&["add"]) {
         add(words, &key)
@@ -41,18 +39,10 @@ fn rename_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     words.eat(&["to"]).then_some(())?;
     let to = words.ident()?;
     words.done().then_some(())?;
-    let fact = |name: &Name, present| Fact::Constraint {
-        table: table.to_owned(),
-        name: name.key(),
-        present,
-    };
+    let fact = |name: &Name, present| Fact::Constraint { table: table.to_owned(), name: name.key(), present };
     Some(Action {
         objects: vec![Object::of(ObjectKind::Constraint, table, from.key())],
-        back: Some(format!(
-            "RENAME CONSTRAINT {} TO {}",
-            to.source(),
-            from.source()
-        )),
+        back: Some(format!("RENAME CONSTRAINT {} TO {}", to.source(), from.source())),
         old_code: OldCode::fine("only error messages name a constraint"),
         done: vec![fact(&to, true), fact(&from, false)],
         ..Action::new("ALTER TABLE … RENAME CONSTRAINT")
@@ -64,21 +54,13 @@ fn rename_column(mut words: Words<'_>, table: &str) -> Option<Action> {
     words.eat(&["to"]).then_some(())?;
     let to = words.ident()?;
     words.done().then_some(())?;
-    let fact = |name: &Name, present| Fact::Column {
-        table: table.to_owned(),
-        column: name.key(),
-        present,
-    };
+    let fact = |name: &Name, present| Fact::Column { table: table.to_owned(), column: name.key(), present };
     Some(Action {
         objects: vec![
             Object::of(ObjectKind::Column, table, from.key()),
             Object::of(ObjectKind::Column, table, to.key()),
         ],
-        back: Some(format!(
-            "RENAME COLUMN {} TO {}",
-            to.source(),
-            from.source()
-        )),
+        back: Some(format!("RENAME COLUMN {} TO {}", to.source(), from.source())),
         old_code: OldCode::both(format!("older code still says {table}.{}", from.key())),
         done: vec![fact(&to, true), fact(&from, false)],
         ..Action::new("ALTER TABLE … RENAME COLUMN")
@@ -86,14 +68,7 @@ fn rename_column(mut words: Words<'_>, table: &str) -> Option<Action> {
 }
 
 fn add(mut words: Words<'_>, table: &str) -> Option<Action> {
-    let constraint = [
-        "constraint",
-        "check",
-        "unique",
-        "primary",
-        "foreign",
-        "exclude",
-    ];
+    let constraint = ["constraint", "check", "unique", "primary", "foreign", "exclude"];
     let named_column = words.eat(&["column"]);
     if !named_column && constraint.iter().any(|word| words.ahead(&[word])) {
         return add_constraint(words, table);
@@ -129,50 +104,25 @@ fn add(mut words: Words<'_>, table: &str) -> Option<Action> {
         back,
         saved: Some(saved),
         old_code: if not_null && !filled {
-            OldCode::writes(format!(
-                "its inserts give no {name}, which refuses NULL and has no default"
-            ))
+            OldCode::writes(format!("its inserts give no {name}, which refuses NULL and has no default"))
         } else {
             OldCode::fine("code that names its columns does not see a new one")
         },
-        done: vec![Fact::Column {
-            table: table.to_owned(),
-            column: name,
-            present: true,
-        }],
-        ..Action::new(if not_null {
-            "ALTER TABLE … ADD COLUMN … NOT NULL"
-        } else {
-            "ALTER TABLE … ADD COLUMN"
-        })
+        done: vec![Fact::Column { table: table.to_owned(), column: name, present: true }],
+        ..Action::new(if not_null { "ALTER TABLE … ADD COLUMN … NOT NULL" } else { "ALTER TABLE … ADD COLUMN" })
     })
 }
 
 fn serial(definition: &Words<'_>) -> bool {
-    [
-        "serial",
-        "bigserial",
-        "smallserial",
-        "serial4",
-        "serial8",
-        "serial2",
-    ]
-    .iter()
-    .any(|w| definition.contains(w))
+    ["serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"].iter().any(|w| definition.contains(w))
 }
 
 fn mysql_index(words: &Words<'_>) -> bool {
-    ["index", "key", "fulltext", "spatial", "partition"]
-        .iter()
-        .any(|w| words.ahead(&[w]))
+    ["index", "key", "fulltext", "spatial", "partition"].iter().any(|w| words.ahead(&[w]))
 }
 
 fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
-    let name = if words.eat(&["constraint"]) {
-        Some(words.ident()?)
-    } else {
-        None
-    };
+    let name = if words.eat(&["constraint"]) { Some(words.ident()?) } else { None };
     let not_valid = words.later(&["not", "valid"]);
     let using_index = words.later(&["using", "index"]);
     let index = words.ahead(&["unique"]) || words.ahead(&["primary"]) || words.ahead(&["exclude"]);
@@ -193,20 +143,9 @@ fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     while !references.done() && !references.eat(&["references"]) {
         references.at += 1;
     }
-    objects.extend(
-        references
-            .name()
-            .map(|parent| Object::new(ObjectKind::Table, parent.key())),
-    );
-    let mut action = Action {
-        objects,
-        ..Action::new(kind)
-    };
-    action.lock = if foreign {
-        Lock::SHARE_ROW_EXCLUSIVE
-    } else {
-        Lock::ACCESS_EXCLUSIVE
-    };
+    objects.extend(references.name().map(|parent| Object::new(ObjectKind::Table, parent.key())));
+    let mut action = Action { objects, ..Action::new(kind) };
+    action.lock = if foreign { Lock::SHARE_ROW_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE };
     action.cost = match (not_valid || using_index, index) {
         (true, _) => Cost::CatalogOnly,
         (false, true) => Cost::IndexBuild,
@@ -215,14 +154,9 @@ fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     action.old_code = OldCode::writes("writes that the constraint refuses fail");
     match name {
         Some(name) => {
-            action.done = vec![Fact::Constraint {
-                table: table.to_owned(),
-                name: name.key(),
-                present: true,
-            }];
+            action.done = vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: true }];
             action.back = Some(format!("DROP CONSTRAINT {}", name.source()));
-            action.saved =
-                using_index.then(|| "the index, which goes with the constraint".to_owned());
+            action.saved = using_index.then(|| "the index, which goes with the constraint".to_owned());
         }
         None => action.saved = Some("the name that the server gives the constraint".to_owned()),
     }
@@ -235,22 +169,14 @@ fn drop(mut words: Words<'_>, table: &str) -> Option<Action> {
         words.eat(&["if", "exists"]);
         let name = words.ident()?;
         return Some(Action {
-            class: if cascade {
-                Class::Irreversible
-            } else {
-                Class::Ddl
-            },
+            class: if cascade { Class::Irreversible } else { Class::Ddl },
             objects: vec![Object::of(ObjectKind::Constraint, table, name.key())],
             saved: Some(format!(
                 "the definition of constraint {} (pg_get_constraintdef), and every row that breaks it since",
                 name.key()
             )),
             old_code: OldCode::fine("it may only write more than before"),
-            done: vec![Fact::Constraint {
-                table: table.to_owned(),
-                name: name.key(),
-                present: false,
-            }],
+            done: vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: false }],
             ..Action::new("ALTER TABLE … DROP CONSTRAINT")
         });
     }
@@ -269,11 +195,7 @@ fn drop(mut words: Words<'_>, table: &str) -> Option<Action> {
             "the definition and every value of {table}.{name}, with its indexes, checks, default and grants"
         )),
         old_code: OldCode::both(format!("code that uses {table}.{name} fails")),
-        done: vec![Fact::Column {
-            table: table.to_owned(),
-            column: name,
-            present: false,
-        }],
+        done: vec![Fact::Column { table: table.to_owned(), column: name, present: false }],
         ..Action::new("ALTER TABLE … DROP COLUMN")
     })
 }
@@ -285,11 +207,7 @@ fn validate(mut words: Words<'_>, table: &str) -> Option<Action> {
         lock: Lock::SHARE_UPDATE_EXCLUSIVE,
         cost: Cost::Scan,
         old_code: OldCode::fine("the constraint held for new rows before"),
-        done: vec![Fact::Validated {
-            table: table.to_owned(),
-            name: name.key(),
-            validated: true,
-        }],
+        done: vec![Fact::Validated { table: table.to_owned(), name: name.key(), validated: true }],
         ..Action::new("ALTER TABLE … VALIDATE CONSTRAINT")
     })
 }
@@ -311,10 +229,7 @@ fn other(mut words: Words<'_>) -> Option<Action> {
             });
         }
     }
-    let fine = |kind, what: &str| Action {
-        saved: Some(what.to_owned()),
-        ..Action::new(kind)
-    };
+    let fine = |kind, what: &str| Action { saved: Some(what.to_owned()), ..Action::new(kind) };
     if words.ahead(&["owner", "to"]) {
         return Some(fine("ALTER TABLE … OWNER TO", "the owner as it was"));
     }
@@ -331,10 +246,7 @@ fn other(mut words: Words<'_>) -> Option<Action> {
             ..fine("ALTER TABLE … SET", "the settings as they were")
         });
     }
-    if words.ahead(&["set", "logged"])
-        || words.ahead(&["set", "unlogged"])
-        || words.ahead(&["set", "tablespace"])
-    {
+    if words.ahead(&["set", "logged"]) || words.ahead(&["set", "unlogged"]) || words.ahead(&["set", "tablespace"]) {
         let old_code = OldCode::fine("the rows are the same");
         return Some(Action {
             cost: Cost::Rewrite,
@@ -346,10 +258,7 @@ fn other(mut words: Words<'_>) -> Option<Action> {
         return Some(Action {
             lock: Lock::SHARE_UPDATE_EXCLUSIVE,
             cost: Cost::Scan,
-            ..fine(
-                "ALTER TABLE … ATTACH PARTITION",
-                "nothing: DETACH PARTITION undoes it",
-            )
+            ..fine("ALTER TABLE … ATTACH PARTITION", "nothing: DETACH PARTITION undoes it")
         });
     }
     None

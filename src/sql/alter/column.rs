@@ -19,12 +19,7 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
             saved: Some(format!("the default that {table}.{name} had")),
             old_code: OldCode::fine("rows written without the column get the new default"),
             done: value
-                .map(|value| Fact::Default {
-                    table,
-                    column,
-                    value: Some(value),
-                    present: true,
-                })
+                .map(|value| Fact::Default { table, column, value: Some(value), present: true })
                 .into_iter()
                 .collect(),
             ..Action::new("ALTER TABLE … ALTER COLUMN … SET DEFAULT")
@@ -37,12 +32,7 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
             old_code: OldCode::writes(format!(
                 "inserts that leave out {name} write NULL, or fail where it refuses NULL"
             )),
-            done: vec![Fact::Default {
-                table,
-                column,
-                value: None,
-                present: false,
-            }],
+            done: vec![Fact::Default { table, column, value: None, present: false }],
             ..Action::new("ALTER TABLE … ALTER COLUMN … DROP DEFAULT")
         });
     }
@@ -52,11 +42,7 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
             cost: if pg { Cost::Scan } else { Cost::Unknown },
             back: Some(format!("ALTER COLUMN {source} DROP NOT NULL")),
             old_code: OldCode::writes(format!("writes of NULL to {name}, or without it, fail")),
-            done: vec![Fact::NotNull {
-                table,
-                column,
-                not_null: true,
-            }],
+            done: vec![Fact::NotNull { table, column, not_null: true }],
             ..Action::new("ALTER TABLE … ALTER COLUMN … SET NOT NULL")
         });
     }
@@ -64,15 +50,9 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
         return Some(Action {
             objects,
             back: Some(format!("ALTER COLUMN {source} SET NOT NULL")),
-            saved: Some(format!(
-                "nothing, but rows where {table}.{name} is NULL by then must be filled first"
-            )),
+            saved: Some(format!("nothing, but rows where {table}.{name} is NULL by then must be filled first")),
             old_code: OldCode::reads(format!("it may meet NULL in {name}")),
-            done: vec![Fact::NotNull {
-                table,
-                column,
-                not_null: false,
-            }],
+            done: vec![Fact::NotNull { table, column, not_null: false }],
             ..Action::new("ALTER TABLE … ALTER COLUMN … DROP NOT NULL")
         });
     }
@@ -89,21 +69,12 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
             saved: Some(format!(
                 "the type and the values of {table}.{name}: what is cut or rounded does not come back"
             )),
-            old_code: OldCode::both(format!(
-                "its type for {name} may not take or hold the new values"
-            )),
-            done: vec![Fact::ColumnType {
-                table,
-                column,
-                type_name: typename::canonical(written),
-                is: true,
-            }],
+            old_code: OldCode::both(format!("its type for {name} may not take or hold the new values")),
+            done: vec![Fact::ColumnType { table, column, type_name: typename::canonical(written), is: true }],
             ..Action::new("ALTER TABLE … ALTER COLUMN … TYPE")
         });
     }
-    if words.eat(&["set", "statistics"])
-        || words.ahead(&["set"]) && words.text(words.at, words.at + 2).ends_with('(')
-    {
+    if words.eat(&["set", "statistics"]) || words.ahead(&["set"]) && words.text(words.at, words.at + 2).ends_with('(') {
         return Some(Action {
             objects,
             lock: Lock::SHARE_UPDATE_EXCLUSIVE,
@@ -113,11 +84,7 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
         });
     }
     let kind = "ALTER TABLE … ALTER COLUMN";
-    let cost = if words.ahead(&["add"]) || words.contains("expression") {
-        Cost::Unknown
-    } else {
-        Cost::CatalogOnly
-    };
+    let cost = if words.ahead(&["add"]) || words.contains("expression") { Cost::Unknown } else { Cost::CatalogOnly };
     Some(Action {
         objects,
         cost,

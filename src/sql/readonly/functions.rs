@@ -16,10 +16,7 @@ pub(super) enum Verdict {
 
 /// What is known of a function; names with a schema of their own are unknown.
 pub(super) fn verdict(dialect: Dialect, name: &str) -> Verdict {
-    if let Some((_, class, because)) = danger(dialect)
-        .iter()
-        .find(|(pattern, ..)| matches(pattern, name))
-    {
+    if let Some((_, class, because)) = danger(dialect).iter().find(|(pattern, ..)| matches(pattern, name)) {
         return Verdict::Dangerous(*class, because);
     }
     if VOLATILE.split_whitespace().any(|known| known == name) {
@@ -30,11 +27,7 @@ pub(super) fn verdict(dialect: Dialect, name: &str) -> Verdict {
         Dialect::Mysql => MYSQL,
         Dialect::Sqlite => SQLITE,
     };
-    if COMMON
-        .split_whitespace()
-        .chain(own.split_whitespace())
-        .any(|known| known == name)
-    {
+    if COMMON.split_whitespace().chain(own.split_whitespace()).any(|known| known == name) {
         Verdict::Harmless
     } else {
         Verdict::Unknown
@@ -60,10 +53,7 @@ pub(super) fn grammar(dialect: Dialect, word: &Word) -> bool {
         Dialect::Mysql => "key index against signed unsigned binary duplicate use force ignore",
         Dialect::Sqlite => "glob regexp match indexed replace_into",
     };
-    GRAMMAR
-        .split_whitespace()
-        .chain(own.split_whitespace())
-        .any(|known| known == word.text)
+    GRAMMAR.split_whitespace().chain(own.split_whitespace()).any(|known| known == word.text)
 }
 
 const GRAMMAR: &str = "all and any array as between by case check cross cube decimal dec default distinct else escape \
@@ -82,8 +72,7 @@ const COMMON: &str = "abs json json_table json_serialize avg ceil ceiling coales
     ascii char_length character_length octet_length bit_length date time datetime timestamp year month day hour minute \
     second format convert";
 
-const VOLATILE: &str =
-    "random clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7 uuid rand randomblob";
+const VOLATILE: &str = "random clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7 uuid rand randomblob";
 
 const POSTGRES: &str = "abbrev age any_value array_agg array_append array_cat array_dims array_fill array_length \
     array_lower array_ndims array_position array_positions array_prepend array_remove array_replace array_to_json \
@@ -160,150 +149,42 @@ fn danger(dialect: Dialect) -> &'static [Danger] {
 }
 
 const POSTGRES_DANGER: [Danger; 38] = [
-    (
-        "pg_terminate_backend",
-        Class::Utility,
-        "it ends another session",
-    ),
-    (
-        "pg_cancel_backend",
-        Class::Utility,
-        "it cancels another session's statement",
-    ),
-    (
-        "pg_advisory_*",
-        Class::Utility,
-        "the lock outlives the transaction",
-    ),
-    (
-        "pg_try_advisory_*",
-        Class::Utility,
-        "the lock outlives the transaction",
-    ),
-    (
-        "pg_reload_conf",
-        Class::Utility,
-        "it reloads the server's configuration",
-    ),
-    (
-        "pg_rotate_logfile*",
-        Class::Utility,
-        "it acts on the server's files",
-    ),
+    ("pg_terminate_backend", Class::Utility, "it ends another session"),
+    ("pg_cancel_backend", Class::Utility, "it cancels another session's statement"),
+    ("pg_advisory_*", Class::Utility, "the lock outlives the transaction"),
+    ("pg_try_advisory_*", Class::Utility, "the lock outlives the transaction"),
+    ("pg_reload_conf", Class::Utility, "it reloads the server's configuration"),
+    ("pg_rotate_logfile*", Class::Utility, "it acts on the server's files"),
     ("pg_switch_wal", Class::Utility, "it writes the log"),
-    (
-        "pg_create_restore_point",
-        Class::Utility,
-        "it writes the log",
-    ),
-    (
-        "pg_logical_emit_message",
-        Class::Utility,
-        "it writes the log",
-    ),
-    (
-        "pg_logical_slot_*",
-        Class::Irreversible,
-        "it moves a replication slot",
-    ),
-    (
-        "pg_replication_*",
-        Class::Irreversible,
-        "it changes replication",
-    ),
-    (
-        "pg_drop_replication_slot",
-        Class::Irreversible,
-        "a consumer loses its place",
-    ),
-    (
-        "pg_create_*slot*",
-        Class::Utility,
-        "a slot holds back the log",
-    ),
-    (
-        "pg_create_logical_replication_slot",
-        Class::Utility,
-        "a slot holds back the log",
-    ),
-    (
-        "pg_create_physical_replication_slot",
-        Class::Utility,
-        "a slot holds back the log",
-    ),
+    ("pg_create_restore_point", Class::Utility, "it writes the log"),
+    ("pg_logical_emit_message", Class::Utility, "it writes the log"),
+    ("pg_logical_slot_*", Class::Irreversible, "it moves a replication slot"),
+    ("pg_replication_*", Class::Irreversible, "it changes replication"),
+    ("pg_drop_replication_slot", Class::Irreversible, "a consumer loses its place"),
+    ("pg_create_*slot*", Class::Utility, "a slot holds back the log"),
+    ("pg_create_logical_replication_slot", Class::Utility, "a slot holds back the log"),
+    ("pg_create_physical_replication_slot", Class::Utility, "a slot holds back the log"),
     ("pg_copy_*", Class::Utility, "a slot holds back the log"),
-    (
-        "pg_promote",
-        Class::Irreversible,
-        "it makes a standby a primary",
-    ),
-    (
-        "pg_wal_replay_*",
-        Class::Utility,
-        "it stops or starts replay",
-    ),
+    ("pg_promote", Class::Irreversible, "it makes a standby a primary"),
+    ("pg_wal_replay_*", Class::Utility, "it stops or starts replay"),
     ("pg_backup_*", Class::Utility, "it starts or stops a backup"),
     ("pg_start_backup", Class::Utility, "it starts a backup"),
     ("pg_stop_backup", Class::Utility, "it stops a backup"),
-    (
-        "pg_stat_reset*",
-        Class::Irreversible,
-        "the statistics are gone",
-    ),
-    (
-        "pg_stat_statements_reset",
-        Class::Irreversible,
-        "the statistics are gone",
-    ),
-    (
-        "pg_file_*",
-        Class::Irreversible,
-        "it writes files on the server",
-    ),
+    ("pg_stat_reset*", Class::Irreversible, "the statistics are gone"),
+    ("pg_stat_statements_reset", Class::Irreversible, "the statistics are gone"),
+    ("pg_file_*", Class::Irreversible, "it writes files on the server"),
     ("pg_read_*", Class::Utility, "it reads files on the server"),
-    (
-        "pg_ls_*",
-        Class::Utility,
-        "it reads directories on the server",
-    ),
-    (
-        "pg_import_system_collations",
-        Class::Ddl,
-        "it changes the catalog",
-    ),
+    ("pg_ls_*", Class::Utility, "it reads directories on the server"),
+    ("pg_import_system_collations", Class::Ddl, "it changes the catalog"),
     ("pg_notify", Class::Utility, "listeners act on it"),
     ("pg_sleep*", Class::Utility, "it holds a transaction open"),
-    (
-        "pg_export_snapshot",
-        Class::Utility,
-        "it writes a file on the server",
-    ),
-    (
-        "lo_*",
-        Class::Irreversible,
-        "it changes large objects or files",
-    ),
-    (
-        "dblink*",
-        Class::Irreversible,
-        "it runs SQL in another session",
-    ),
-    (
-        "query_to_xml*",
-        Class::Irreversible,
-        "it runs the SQL in its argument",
-    ),
-    (
-        "ts_stat",
-        Class::Irreversible,
-        "it runs the SQL in its argument",
-    ),
+    ("pg_export_snapshot", Class::Utility, "it writes a file on the server"),
+    ("lo_*", Class::Irreversible, "it changes large objects or files"),
+    ("dblink*", Class::Irreversible, "it runs SQL in another session"),
+    ("query_to_xml*", Class::Irreversible, "it runs the SQL in its argument"),
+    ("ts_stat", Class::Irreversible, "it runs the SQL in its argument"),
     ("nextval", Class::Write, "sequence values do not come back"),
-    (
-        "setval",
-        Class::Write,
-        "a sequence is set for everybody at once",
-    ),
+    ("setval", Class::Write, "a sequence is set for everybody at once"),
     ("set_config", Class::Session, "it changes the session"),
     ("txid_current", Class::Write, "it takes a transaction id"),
 ];
@@ -311,59 +192,23 @@ const POSTGRES_DANGER: [Danger; 38] = [
 const MYSQL_DANGER: [Danger; 12] = [
     ("sleep", Class::Utility, "it holds a transaction open"),
     ("benchmark", Class::Utility, "it burns the server's time"),
-    (
-        "get_lock",
-        Class::Utility,
-        "the lock outlives the transaction",
-    ),
+    ("get_lock", Class::Utility, "the lock outlives the transaction"),
     ("release_lock", Class::Utility, "it releases a lock"),
     ("release_all_locks", Class::Utility, "it releases locks"),
     ("load_file", Class::Utility, "it reads files on the server"),
-    (
-        "sys_exec",
-        Class::Irreversible,
-        "it runs a program on the server",
-    ),
-    (
-        "sys_eval",
-        Class::Irreversible,
-        "it runs a program on the server",
-    ),
-    (
-        "last_insert_id",
-        Class::Session,
-        "with an argument it changes the session",
-    ),
-    (
-        "master_pos_wait",
-        Class::Utility,
-        "it waits for replication",
-    ),
+    ("sys_exec", Class::Irreversible, "it runs a program on the server"),
+    ("sys_eval", Class::Irreversible, "it runs a program on the server"),
+    ("last_insert_id", Class::Session, "with an argument it changes the session"),
+    ("master_pos_wait", Class::Utility, "it waits for replication"),
     ("nextval", Class::Write, "sequence values do not come back"),
-    (
-        "setval",
-        Class::Write,
-        "a sequence is set for everybody at once",
-    ),
+    ("setval", Class::Write, "a sequence is set for everybody at once"),
 ];
 
 const SQLITE_DANGER: [Danger; 6] = [
-    (
-        "load_extension",
-        Class::Irreversible,
-        "it runs code from a file",
-    ),
+    ("load_extension", Class::Irreversible, "it runs code from a file"),
     ("writefile", Class::Irreversible, "it writes a file"),
     ("readfile", Class::Utility, "it reads a file"),
     ("edit", Class::Utility, "it starts a program"),
-    (
-        "eval",
-        Class::Irreversible,
-        "it runs the SQL in its argument",
-    ),
-    (
-        "fts3_tokenizer",
-        Class::Irreversible,
-        "it runs code from an address",
-    ),
+    ("eval", Class::Irreversible, "it runs the SQL in its argument"),
+    ("fts3_tokenizer", Class::Irreversible, "it runs code from an address"),
 ];

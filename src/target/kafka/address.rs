@@ -33,9 +33,7 @@ impl Address {
     /// # Errors
     /// No host and port, a setting that is not allowed, or no TLS off loopback (unless `insecure`).
     pub fn parse(target: &str, text: &str, insecure: bool) -> Result<Self> {
-        let refuse = |why: String| {
-            Failure::new(Kind::Target, format!("the address of Kafka {target} {why}"))
-        };
+        let refuse = |why: String| Failure::new(Kind::Target, format!("the address of Kafka {target} {why}"));
         let text = text.trim();
         let text = text.strip_prefix("kafka://").unwrap_or(text);
         let (brokers, options) = text.split_once('?').unwrap_or((text, ""));
@@ -45,8 +43,10 @@ impl Address {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             if !ALLOWED.contains(&key) {
                 // The key may be a part of a password that holds an unescaped `&`: it is not shown either.
-                return Err(refuse("holds a setting that is not known".to_owned())
-                    .hint(format!("allowed are {}; `&`, `?` and `%` in a value are written as %26, %3F and %25", ALLOWED.join(", "))));
+                return Err(refuse("holds a setting that is not known".to_owned()).hint(format!(
+                    "allowed are {}; `&`, `?` and `%` in a value are written as %26, %3F and %25",
+                    ALLOWED.join(", ")
+                )));
             }
             settings.push((key.to_owned(), Secret::new(decoded(value))));
         }
@@ -61,26 +61,14 @@ impl Address {
         let protocol = settings
             .iter()
             .find(|(key, _)| key == "security.protocol")
-            .map_or_else(
-                || "PLAINTEXT".to_owned(),
-                |(_, value)| value.expose().to_ascii_uppercase(),
-            );
+            .map_or_else(|| "PLAINTEXT".to_owned(), |(_, value)| value.expose().to_ascii_uppercase());
         let encrypted = matches!(protocol.as_str(), "SSL" | "SASL_SSL");
         if !encrypted && !matches!(protocol.as_str(), "PLAINTEXT" | "SASL_PLAINTEXT") {
             return Err(refuse("has an unknown security.protocol".to_owned())
                 .hint("one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"));
         }
-        let address = Self {
-            brokers: brokers.to_owned(),
-            encrypted,
-            insecure,
-            settings,
-        };
-        let hosts: Vec<&str> = brokers
-            .split(',')
-            .filter_map(|b| b.rsplit_once(':'))
-            .map(|(host, _)| host)
-            .collect();
+        let address = Self { brokers: brokers.to_owned(), encrypted, insecure, settings };
+        let hosts: Vec<&str> = brokers.split(',').filter_map(|b| b.rsplit_once(':')).map(|(host, _)| host).collect();
         address.in_the_clear(target, &hosts)?;
         Ok(address)
     }
@@ -122,11 +110,7 @@ impl Address {
             config.set(key, value.expose());
         }
         if self.encrypted {
-            let (verify, names) = if self.insecure {
-                ("false", "none")
-            } else {
-                ("true", "https")
-            };
+            let (verify, names) = if self.insecure { ("false", "none") } else { ("true", "https") };
             config
                 .set("enable.ssl.certificate.verification", verify)
                 .set("ssl.endpoint.identification.algorithm", names);
@@ -149,10 +133,7 @@ impl Address {
 /// `localhost`, 127.0.0.0/8, ::1.
 pub fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn decoded(text: &str) -> String {

@@ -52,35 +52,18 @@ pub fn describe_group<C: ClientContext>(
     unsafe {
         let queue = Owned(sys::rd_kafka_queue_new(rk), sys::rd_kafka_queue_destroy);
         let options = Owned(
-            sys::rd_kafka_AdminOptions_new(
-                rk,
-                sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
-            ),
+            sys::rd_kafka_AdminOptions_new(rk, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS),
             sys::rd_kafka_AdminOptions_destroy,
         );
         let mut why = [0 as c_char; 256];
-        let set = sys::rd_kafka_AdminOptions_set_request_timeout(
-            options.0,
-            limit,
-            why.as_mut_ptr(),
-            why.len(),
-        );
+        let set = sys::rd_kafka_AdminOptions_set_request_timeout(options.0, limit, why.as_mut_ptr(), why.len());
         if set.is_error() {
             return Err(failed(set.into()));
         }
         let mut names = [name.as_ptr()];
-        sys::rd_kafka_DescribeConsumerGroups(
-            rk,
-            names.as_mut_ptr(),
-            names.len(),
-            options.0,
-            queue.0,
-        );
+        sys::rd_kafka_DescribeConsumerGroups(rk, names.as_mut_ptr(), names.len(), options.0, queue.0);
         // The request ends by itself after `limit`; the second only lets that answer come through.
-        let event = Owned(
-            sys::rd_kafka_queue_poll(queue.0, limit.saturating_add(1000)),
-            sys::rd_kafka_event_destroy,
-        );
+        let event = Owned(sys::rd_kafka_queue_poll(queue.0, limit.saturating_add(1000)), sys::rd_kafka_event_destroy);
         if event.0.is_null() {
             return Err(failed(RDKafkaErrorCode::OperationTimedOut));
         }
@@ -103,9 +86,7 @@ pub fn describe_group<C: ClientContext>(
 
 /// # Safety
 /// `described` must point to a description inside a live event.
-unsafe fn read(
-    described: *const sys::rd_kafka_ConsumerGroupDescription_t,
-) -> Result<GroupState, RDKafkaErrorCode> {
+unsafe fn read(described: *const sys::rd_kafka_ConsumerGroupDescription_t) -> Result<GroupState, RDKafkaErrorCode> {
     // SAFETY: by this function's contract; member pointers are asked for below the count only.
     unsafe {
         let error = sys::rd_kafka_ConsumerGroupDescription_error(described);
@@ -113,10 +94,7 @@ unsafe fn read(
             let code = sys::rd_kafka_error_code(error);
             // Newer brokers answer so for a group that they do not know.
             if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND {
-                return Ok(GroupState {
-                    state: "dead".to_owned(),
-                    members: Vec::new(),
-                });
+                return Ok(GroupState { state: "dead".to_owned(), members: Vec::new() });
             }
             if code.is_error() {
                 return Err(code.into());
@@ -140,10 +118,7 @@ unsafe fn read(
                 }
             })
             .collect();
-        Ok(GroupState {
-            state: state.to_owned(),
-            members,
-        })
+        Ok(GroupState { state: state.to_owned(), members })
     }
 }
 
@@ -154,9 +129,7 @@ unsafe fn text(text: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: not null, and terminated by this function's contract.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// A thing of the library's, and what releases it.

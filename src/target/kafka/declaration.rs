@@ -29,11 +29,7 @@ pub struct Declaration {
 
 impl Declaration {
     fn production(cluster: &str) -> Self {
-        Self {
-            environment: Environment::Production,
-            identity: cluster.to_owned(),
-            nonce: None,
-        }
+        Self { environment: Environment::Production, identity: cluster.to_owned(), nonce: None }
     }
 }
 
@@ -53,19 +49,13 @@ pub(super) async fn read(
         match newest(&client, &cluster) {
             Ok(found) => Ok(found
                 .filter(|d| {
-                    d.environment == Environment::Rehearsal
-                        && d.nonce.as_deref().is_some_and(|n| !n.is_empty())
+                    d.environment == Environment::Rehearsal && d.nonce.as_deref().is_some_and(|n| !n.is_empty())
                 })
                 .unwrap_or_else(|| Declaration::production(&cluster))),
-            Err(error)
-                if error.rdkafka_error_code()
-                    == Some(RDKafkaErrorCode::TopicAuthorizationFailed) =>
-            {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                 Ok(Declaration::production(&cluster))
             }
-            Err(error) => {
-                Err(reader.failed("read its declaration", &error, client.context().last()))
-            }
+            Err(error) => Err(reader.failed("read its declaration", &error, client.context().last())),
         }
     })
     .await?
@@ -83,9 +73,7 @@ fn newest(client: &Client, cluster: &str) -> std::result::Result<Option<Declarat
             return ControlFlow::Continue(());
         };
         let at = record.timestamp().to_millis().unwrap_or(0);
-        let declared = record
-            .payload()
-            .and_then(|p| serde_json::from_slice::<Declaration>(p).ok());
+        let declared = record.payload().and_then(|p| serde_json::from_slice::<Declaration>(p).ok());
         if let Some(declared) = declared.filter(|d| d.identity == cluster)
             && found.as_ref().is_none_or(|(newest, _)| at >= *newest)
         {
@@ -110,38 +98,20 @@ pub async fn declare_rehearsal(bootstrap: &str, nonce: &str) -> Result<Declarati
     let reader = reading(config.clone(), "");
     let describe = failed.clone();
     let (cluster, exists) = blocking(move || {
-        let client: Client = reader
-            .create_with_context(Words::default())
-            .map_err(|e| describe("use it", &e))?;
-        let metadata = client
-            .fetch_metadata(None, CALL)
-            .map_err(|e| describe("reach it", &e))?;
-        let exists = metadata
-            .topics()
-            .iter()
-            .any(|t| t.name() == TOPIC_ENVIRONMENT);
+        let client: Client = reader.create_with_context(Words::default()).map_err(|e| describe("use it", &e))?;
+        let metadata = client.fetch_metadata(None, CALL).map_err(|e| describe("reach it", &e))?;
+        let exists = metadata.topics().iter().any(|t| t.name() == TOPIC_ENVIRONMENT);
         let cluster = client.client().fetch_cluster_id(CALL);
         let unknown = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
-        Ok::<_, Failure>((
-            cluster.ok_or_else(|| describe("learn its cluster id", &unknown))?,
-            exists,
-        ))
+        Ok::<_, Failure>((cluster.ok_or_else(|| describe("learn its cluster id", &unknown))?, exists))
     })
     .await??;
     // The mock cluster makes a topic when it is written to, and never answers a request to create one.
     if !exists && !cluster.starts_with("mockCluster") {
-        let admin: AdminClient<DefaultClientContext> =
-            config.create().map_err(|e| failed("use it", &e))?;
-        let topic = NewTopic::new(TOPIC_ENVIRONMENT, 1, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", "compact");
-        let options = AdminOptions::new()
-            .request_timeout(Some(CALL))
-            .operation_timeout(Some(CALL));
-        for made in admin
-            .create_topics([&topic], &options)
-            .await
-            .map_err(|e| failed("create a topic", &e))?
-        {
+        let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed("use it", &e))?;
+        let topic = NewTopic::new(TOPIC_ENVIRONMENT, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
+        let options = AdminOptions::new().request_timeout(Some(CALL)).operation_timeout(Some(CALL));
+        for made in admin.create_topics([&topic], &options).await.map_err(|e| failed("create a topic", &e))? {
             if let Err((_, code)) = made
                 && code != RDKafkaErrorCode::TopicAlreadyExists
             {
@@ -150,41 +120,23 @@ pub async fn declare_rehearsal(bootstrap: &str, nonce: &str) -> Result<Declarati
         }
         blocking(move || drop(admin)).await?;
     }
-    let declared = Declaration {
-        environment: Environment::Rehearsal,
-        identity: cluster,
-        nonce: Some(nonce),
-    };
+    let declared = Declaration { environment: Environment::Rehearsal, identity: cluster, nonce: Some(nonce) };
     let record = declared.clone();
     blocking(move || {
-        let value = serde_json::to_vec(&record)
-            .map_err(|e| Failure::new(Kind::Defect, "a declaration").cause(e))?;
+        let value = serde_json::to_vec(&record).map_err(|e| Failure::new(Kind::Defect, "a declaration").cause(e))?;
         write(config, &record.identity, &value).map_err(|e| failed("write its declaration", &e))
     })
     .await??;
     Ok(declared)
 }
 
-fn write(
-    mut config: rdkafka::ClientConfig,
-    key: &str,
-    value: &[u8],
-) -> std::result::Result<(), KafkaError> {
+fn write(mut config: rdkafka::ClientConfig, key: &str, value: &[u8]) -> std::result::Result<(), KafkaError> {
     config.set("acks", "all").set("message.timeout.ms", "5000");
     let producer: ThreadedProducer<Delivered> = config.create_with_context(Delivered::default())?;
-    producer
-        .send(BaseRecord::to(TOPIC_ENVIRONMENT).key(key).payload(value))
-        .map_err(|(error, _)| error)?;
+    producer.send(BaseRecord::to(TOPIC_ENVIRONMENT).key(key).payload(value)).map_err(|(error, _)| error)?;
     producer.flush(CALL)?;
-    let delivered = producer
-        .context()
-        .0
-        .lock()
-        .map(|d| d.clone())
-        .unwrap_or_default();
-    delivered.unwrap_or(Err(KafkaError::MessageProduction(
-        RDKafkaErrorCode::OperationTimedOut,
-    )))
+    let delivered = producer.context().0.lock().map(|d| d.clone()).unwrap_or_default();
+    delivered.unwrap_or(Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut)))
 }
 
 #[derive(Default)]
@@ -197,12 +149,7 @@ impl ProducerContext for Delivered {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Ok(mut delivered) = self.0.lock() {
-            *delivered = Some(
-                result
-                    .as_ref()
-                    .map(|_| ())
-                    .map_err(|(error, _)| error.clone()),
-            );
+            *delivered = Some(result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone()));
         }
     }
 }

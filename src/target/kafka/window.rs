@@ -50,9 +50,7 @@ pub fn read(
         }
         let flow = match polled {
             None if heard.elapsed() > CALL => {
-                return Err(KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::OperationTimedOut,
-                ));
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
             }
             None => take(None),
             Some(Ok(record)) => {
@@ -62,11 +60,7 @@ pub fn read(
                         if record.offset() + 1 >= end {
                             open.remove(&partition);
                         }
-                        if record.offset() < end {
-                            take(Some(&record))
-                        } else {
-                            ControlFlow::Continue(())
-                        }
+                        if record.offset() < end { take(Some(&record)) } else { ControlFlow::Continue(()) }
                     }
                     None => ControlFlow::Continue(()),
                 }

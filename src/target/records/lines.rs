@@ -15,9 +15,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Located>, Wrong> {
         }
         let Object(row) = serde_json::from_str(line).map_err(|error| {
             let said = error.to_string();
-            let said = said
-                .rsplit_once(" at line ")
-                .map_or(said.as_str(), |(said, _)| said);
+            let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
             Wrong::at(i + 1, format!("{said} (column {})", error.column()))
         })?;
         records.push((i + 1, row));
@@ -47,9 +45,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         let mut row = Row::new();
         while let Some((name, value)) = entries.next_entry::<String, Value>()? {
             if row.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "field {name} stands there twice"
-                )));
+                return Err(A::Error::custom(format_args!("field {name} stands there twice")));
             }
             row.insert(name, value);
         }

@@ -18,8 +18,15 @@ const DENIED: [&[u8]; 4] = [b"load_extension", b"writefile", b"readfile", b"edit
 
 /// Pragmas that only tell, when they are given no value to set.
 const TOLD: [&[u8]; 9] = [
-    b"table_info", b"table_xinfo", b"table_list", b"index_list", b"index_info", b"index_xinfo", b"database_list",
-    b"foreign_key_list", b"schema_version",
+    b"table_info",
+    b"table_xinfo",
+    b"table_list",
+    b"index_list",
+    b"index_info",
+    b"index_xinfo",
+    b"database_list",
+    b"foreign_key_list",
+    b"schema_version",
 ];
 
 /// Puts the wall up or takes it down.
@@ -41,14 +48,14 @@ unsafe extern "C" fn decide(
     _: *const c_char,
 ) -> c_int {
     // SAFETY: SQLite passes null or a string that ends in NUL and lives for the length of this call.
-    let text = |at: *const c_char| (!at.is_null()).then(|| unsafe { CStr::from_ptr(at) }.to_bytes().to_ascii_lowercase());
+    let text =
+        |at: *const c_char| (!at.is_null()).then(|| unsafe { CStr::from_ptr(at) }.to_bytes().to_ascii_lowercase());
     let allowed = match action {
         SQLITE_SELECT | SQLITE_READ | SQLITE_RECURSIVE => true,
         SQLITE_FUNCTION => text(second).is_some_and(|name| !DENIED.contains(&name.as_slice())),
         // As a table-valued function a pragma is read through the same codes.
-        SQLITE_PRAGMA => {
-            text(first).is_some_and(|name| TOLD.contains(&name.as_slice()) && (name != b"schema_version" || second.is_null()))
-        }
+        SQLITE_PRAGMA => text(first)
+            .is_some_and(|name| TOLD.contains(&name.as_slice()) && (name != b"schema_version" || second.is_null())),
         _ => false,
     };
     if allowed { SQLITE_OK } else { SQLITE_DENY }

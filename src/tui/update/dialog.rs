@@ -180,12 +180,7 @@ fn open_items(lines: &[String]) -> Result<Vec<OpenItem>, String> {
         .collect()
 }
 
-fn submit(
-    model: &mut Model,
-    snapshot: &Snapshot,
-    purpose: &Purpose,
-    field: &Field,
-) -> Result<Option<Effect>, String> {
+fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Field) -> Result<Option<Effect>, String> {
     if let Some(word) = token(purpose).filter(|word| *word != field.text) {
         return Err(format!("Type {word} to do it; Esc: nothing happens."));
     }

@@ -14,13 +14,24 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     let state = &scene.snapshot.state;
     if let Some(open) = state.open.as_ref().filter(|open| open.unknown) {
-        let found = if open.settling { "Looking for evidence: marker, catalog, offsets." } else { "Nobody has looked yet: Enter looks for evidence." };
+        let found = if open.settling {
+            "Looking for evidence: marker, catalog, offsets."
+        } else {
+            "What was seen stands in the log (l)."
+        };
         let can = format!(
             "{} it happened · {} it did not, each with a reason, where evidence cannot tell",
             key_of(Command::Happened),
             key_of(Command::DidNotHappen)
         );
-        banner(scene, columns, "UNKNOWN", &format!("{} attempt {}: its end was not seen", open.step, open.att), &[&format!("It may have happened. {found}"), &can], &mut out);
+        banner(
+            scene,
+            columns,
+            "UNKNOWN",
+            &format!("{} attempt {}: its end was not seen", open.step, open.att),
+            &[&format!("It may have happened. {found}"), &can],
+            &mut out,
+        );
     }
     if !state.holds.is_empty() && !state.closed() {
         let reasons: Vec<String> = state.holds.iter().map(hold_words).collect();
@@ -30,18 +41,37 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         } else {
             "Nothing new begins; what runs is followed to its end. Reading and notes work."
         };
-        let can = format!("{} lift it when its cause is gone · {} checks · {} note", key_of(Command::Lift), key_of(Command::Checks), key_of(Command::Note));
+        let can = format!(
+            "{} lift it when its cause is gone · {} checks · {} note",
+            key_of(Command::Lift),
+            key_of(Command::Checks),
+            key_of(Command::Note)
+        );
         banner(scene, columns, "HELD", &reasons.join("; "), &[means, &can], &mut out);
     }
     for (name, link) in &scene.snapshot.targets {
         if let Link::Down { words, since } = link {
             let what = format!("{name} does not answer since {}: {words}", since.wall.strftime("%H:%M:%SZ"));
-            banner(scene, columns, "LOST", &what, &["Its checks are unknown, its steps wait. It is tried again by itself."], &mut out);
+            banner(
+                scene,
+                columns,
+                "LOST",
+                &what,
+                &["Its checks are unknown, its steps wait. It is tried again by itself."],
+                &mut out,
+            );
         }
     }
     if let Some(message) = scene.snapshot.message.as_ref().filter(|m| scene.model.read.as_ref() != Some(&m.at)) {
         let more: Vec<&str> = message.means.as_deref().into_iter().chain(message.can.as_deref()).collect();
-        banner(scene, columns, "!", &format!("{} {}", message.at.wall.strftime("%H:%M:%SZ"), message.what), &more, &mut out);
+        banner(
+            scene,
+            columns,
+            "!",
+            &format!("{} {}", message.at.wall.strftime("%H:%M:%SZ"), message.what),
+            &more,
+            &mut out,
+        );
     }
     if let Some(says) = &scene.model.says {
         banner(scene, columns, "-", says, &[], &mut out);
@@ -57,7 +87,10 @@ fn banner(scene: &Scene<'_>, columns: usize, word: &str, what: &str, more: &[&st
     let indent = word.len() + 2;
     for (i, text) in wrap(what, columns.saturating_sub(indent + 1)).into_iter().enumerate() {
         let label = if i == 0 { format!(" {word} ") } else { " ".repeat(indent) };
-        out.push(Line::from(vec![Span::styled(label, theme.style(Role::Warn)), Span::styled(text, theme.style(Role::Title))]));
+        out.push(Line::from(vec![
+            Span::styled(label, theme.style(Role::Warn)),
+            Span::styled(text, theme.style(Role::Title)),
+        ]));
     }
     for text in more.iter().flat_map(|text| wrap(text, columns.saturating_sub(indent + 1))) {
         out.push(Line::styled(format!("{}{text}", " ".repeat(indent)), theme.style(Role::Plain)));

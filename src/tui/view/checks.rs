@@ -22,12 +22,20 @@ fn all<'a>(scene: &'a Scene<'_>) -> Vec<(CheckRef, Option<&'a Live>)> {
     let runbook = &scene.snapshot.runbook;
     let checks = runbook.checks.keys().map(|name| CheckRef::Check(name.clone()));
     let gone = runbook.services.values().filter(|s| s.gone).map(|s| CheckRef::ServiceGone(s.name.clone()));
-    checks.chain(gone).map(|check| { let live = scene.snapshot.checks.get(&check); (check, live) }).collect()
+    checks
+        .chain(gone)
+        .map(|check| {
+            let live = scene.snapshot.checks.get(&check);
+            (check, live)
+        })
+        .collect()
 }
 
 pub fn title(scene: &Scene<'_>, check: &CheckRef) -> String {
     match check {
-        CheckRef::Check(name) => scene.snapshot.runbook.checks.get(name).map_or_else(|| name.clone(), |c| c.title.clone()),
+        CheckRef::Check(name) => {
+            scene.snapshot.runbook.checks.get(name).map_or_else(|| name.clone(), |c| c.title.clone())
+        }
         CheckRef::ServiceGone(service) => format!("{service} is gone"),
     }
 }
@@ -63,7 +71,8 @@ pub fn meaning(scene: &Scene<'_>, check: &CheckRef, live: Option<&Live>) -> Opti
 /// Numbers as heights; where there are none, pass is low, fail is high. Unknown is a gap with its mark.
 pub fn sparkline(live: &Live, cells: usize) -> Vec<(&'static str, Role)> {
     let past: Vec<_> = live.history.iter().rev().take(cells).collect();
-    let number = |value: &Option<Value>| value.as_ref().and_then(|v| as_text(v).parse::<f64>().ok()).filter(|n| n.is_finite());
+    let number =
+        |value: &Option<Value>| value.as_ref().and_then(|v| as_text(v).parse::<f64>().ok()).filter(|n| n.is_finite());
     let numbers: Vec<Option<f64>> = past.iter().rev().map(|checked| number(&checked.value)).collect();
     let most = numbers.iter().flatten().copied().fold(0.0_f64, f64::max);
     past.iter()
@@ -96,16 +105,17 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let age = latest.map_or_else(String::new, |c| scene.age(&c.at));
         let cells = if columns < 60 { 10 } else { 20 };
         let spark = live.map(|l| sparkline(l, cells)).unwrap_or_default();
-        let mut row = Row::new()
-            .put(format!(" {glyph} "), theme.style(role))
-            .put(title(scene, &check), theme.style(Role::Plain));
+        let mut row =
+            Row::new().put(format!(" {glyph} "), theme.style(role)).put(title(scene, &check), theme.style(Role::Plain));
         let gap = cells.saturating_sub(spark.len());
         row = row.end(" ".repeat(gap), theme.style(Role::Plain));
         for (glyph, role) in spark {
             row = row.end(glyph, theme.style(role));
         }
         out.push(row.end(format!(" {age:>7} "), theme.style(Role::Muted)).fit(columns));
-        let mut second = Row::new().put("     ", theme.style(Role::Muted)).put(answer(live), theme.style(role_of(latest.map(|c| &c.verdict))));
+        let mut second = Row::new()
+            .put("     ", theme.style(Role::Muted))
+            .put(answer(live), theme.style(role_of(latest.map(|c| &c.verdict))));
         if let Some((words, role)) = meaning(scene, &check, live) {
             second = second.put(format!(" · {words}"), theme.style(role));
         }
@@ -148,7 +158,11 @@ pub fn strip(scene: &Scene<'_>, columns: u16, rows: u16) -> Vec<Line<'static>> {
             let (glyph, role) = theme::verdict(latest.map(|c| &c.verdict));
             let spark = live.map(|l| sparkline(l, 5)).unwrap_or_default();
             let words = share.saturating_sub(4 + spark.len() + 2);
-            let value = latest.and_then(|c| c.value.as_ref()).map(as_text).filter(|v| v.len() <= 6 && v != "true").unwrap_or_default();
+            let value = latest
+                .and_then(|c| c.value.as_ref())
+                .map(as_text)
+                .filter(|v| v.len() <= 6 && v != "true")
+                .unwrap_or_default();
             let name = cut(&check.to_string(), words.saturating_sub(width(&value) + 1));
             let text = if value.is_empty() { name } else { format!("{name} {value}") };
             let text = cut(&text, words);

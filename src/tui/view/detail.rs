@@ -23,7 +23,13 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let muted = theme.style(Role::Muted);
     let plain = theme.style(Role::Plain);
     let mut out: Vec<Line<'static>> = Vec::new();
-    let head = format!(" {} {}   {} · {}", super::steps::place(scene, &step.id), step.id, theme::layer_word(step.layer), status.word());
+    let head = format!(
+        " {} {}   {} · {}",
+        super::steps::place(scene, &step.id),
+        step.id,
+        theme::layer_word(step.layer),
+        status.word()
+    );
     out.push(super::line::Row::new().put(head, theme.style(Role::Title)).fit(columns));
     for text in step.why.iter().flat_map(|why| wrap(why, columns.saturating_sub(2))) {
         out.push(Line::styled(format!(" {text}"), plain));
@@ -123,7 +129,9 @@ fn undo(step: &Step, offered: Option<&Undoing>) -> (String, Role) {
         Some(undoing) => undo_words(undoing),
         None => match (&step.undo, &step.action) {
             (Some(undo), _) => (format!("declared: {}", brief(undo)), Role::Plain),
-            (None, Action::Ddl(_)) => ("derived from the statement where it has a reverse; the gate says".into(), Role::Plain),
+            (None, Action::Ddl(_)) => {
+                ("derived from the statement where it has a reverse; the gate says".into(), Role::Plain)
+            }
             (None, Action::Change(_)) => ("from the rows as they were before".into(), Role::Plain),
             (None, action) if next::reads_only(action) => ("nothing to undo".into(), Role::Muted),
             (None, Action::UndoOf { step }) => (format!("it undoes {step} itself"), Role::Plain),
@@ -139,7 +147,9 @@ pub fn undo_words(undoing: &Undoing) -> (String, Role) {
             let limits = limits.as_ref().map(|l| format!("\n{l}")).unwrap_or_default();
             (format!("{}\n{origin}{limits}", rendered.join("\n")), Role::Plain)
         }
-        Undoing::BeforeImage => ("from the rows as they were before, saved in the same transaction".into(), Role::Plain),
+        Undoing::BeforeImage => {
+            ("from the rows as they were before, saved in the same transaction".into(), Role::Plain)
+        }
         Undoing::None { because } => (format!("CANNOT BE UNDONE: {because}"), Role::Bad),
     }
 }
@@ -163,7 +173,9 @@ fn action(scene: &Scene<'_>, step: &Step) -> Vec<String> {
         None => form.forms().first().map(ToString::to_string).unwrap_or_default(),
     };
     match &step.action {
-        Action::Freeze(items) => vec![format!("freeze {}", items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))],
+        Action::Freeze(items) => {
+            vec![format!("freeze {}", items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+        }
         Action::Ddl(statements) => {
             let form = dialect.and_then(|d| statements.get(d)).or_else(|| statements.forms().first().copied());
             form.map(|list| list.iter().map(ToString::to_string).collect()).unwrap_or_default()
@@ -173,7 +185,9 @@ fn action(scene: &Scene<'_>, step: &Step) -> Vec<String> {
             over.into_iter().chain([sql(&change.sql)]).collect()
         }
         Action::Reconcile { set } => vec![format!("sort the rows of {set} into classes")],
-        Action::Publish(publish) => vec![format!("publish to {} from {}: {}", publish.topic, publish.from, as_text(&publish.value))],
+        Action::Publish(publish) => {
+            vec![format!("publish to {} from {}: {}", publish.topic, publish.from, as_text(&publish.value))]
+        }
         Action::Session { end } => vec![format!("end session {end}")],
         Action::Command { .. } => vec![brief(&step.action)],
         Action::Http(request) => vec![format!("{} {}", request.method, request.url)],

@@ -60,7 +60,10 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
         Dialog::Leave => {
             sheet.title("leave");
             let runs = match &scene.snapshot.state.open {
-                Some(open) => format!("{} runs: it is followed to its end without this screen, and recorded. Then backout ends.", open.step),
+                Some(open) => format!(
+                    "{} runs: it is followed to its end without this screen, and recorded. Then backout ends.",
+                    open.step
+                ),
                 None => "Nothing runs. The run is held and stays open; what was contained stays contained.".into(),
             };
             sheet.words(&runs, Role::Plain);
@@ -86,8 +89,14 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
         Dialog::Finish { end, area: text, says } => {
             sheet.title("end the run");
             let mark = |this| if *end == Some(this) { "▶" } else { " " };
-            sheet.words(&format!("{} F2 recovered     every step finished, every check green", mark(End::Recovered)), Role::Plain);
-            sheet.words(&format!("{} F3 degraded      contained; every open item has an owner and a date", mark(End::Degraded)), Role::Plain);
+            sheet.words(
+                &format!("{} F2 recovered     every step finished, every check green", mark(End::Recovered)),
+                Role::Plain,
+            );
+            sheet.words(
+                &format!("{} F3 degraded      contained; every open item has an owner and a date", mark(End::Degraded)),
+                Role::Plain,
+            );
             sheet.words(&format!("{} F4 stopped       nothing more happens", mark(End::Stopped)), Role::Plain);
             sheet.says(says.as_deref());
             sheet.words("Open items, a line each:  what | owner | date", Role::Muted);
@@ -113,7 +122,9 @@ impl Sheet<'_> {
 
     fn words(&mut self, text: &str, role: Role) {
         let style = self.scene.theme.style(role);
-        self.lines.extend(wrap(text, self.columns.saturating_sub(2)).into_iter().map(|t| Line::styled(format!(" {t}"), style)));
+        self.lines.extend(
+            wrap(text, self.columns.saturating_sub(2)).into_iter().map(|t| Line::styled(format!(" {t}"), style)),
+        );
     }
 
     fn says(&mut self, text: Option<&str>) {
@@ -179,7 +190,12 @@ fn help(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let role = if now { Role::Plain } else { Role::Muted };
         for (i, text) in wrap(binding.help, columns.saturating_sub(11)).into_iter().enumerate() {
             let key = if i == 0 { binding.key } else { "" };
-            out.push(Row::new().cell(format!("  {key}"), 10, theme.style(Role::Title)).put(text, theme.style(role)).fit(columns));
+            out.push(
+                Row::new()
+                    .cell(format!("  {key}"), 10, theme.style(Role::Title))
+                    .put(text, theme.style(role))
+                    .fit(columns),
+            );
         }
     }
     out.push(Line::default());
@@ -188,7 +204,11 @@ fn help(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         "Marks: ✓ pass or done, ✗ fail, ? unknown, ▶ next or running, ! applied but not verified, – skipped or not needed, ← undone. Letters: S schema, D data, E events, V service.",
         "The mouse is the terminal's own: select and copy as everywhere.",
     ] {
-        out.extend(wrap(text, columns.saturating_sub(3)).into_iter().map(|t| Line::styled(format!("  {t}"), theme.style(Role::Plain))));
+        out.extend(
+            wrap(text, columns.saturating_sub(3))
+                .into_iter()
+                .map(|t| Line::styled(format!("  {t}"), theme.style(Role::Plain))),
+        );
     }
     out
 }

@@ -29,11 +29,19 @@ fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         out.extend(labelled(label, words, columns, theme.style(Role::Muted), theme.style(role)));
     };
     let count = |wanted: &[Status]| state.steps.values().filter(|s| wanted.contains(&s.status)).count();
-    add("steps", &format!(
-        "{} done · {} by other hands · {} not needed · {} skipped · {} undone · {} not finished",
-        count(&[Status::Done]), count(&[Status::Elsewhere]), count(&[Status::NotNeeded]), count(&[Status::Skipped]),
-        count(&[Status::Undone]), state.steps.values().filter(|s| !s.status.finished()).count()
-    ), Role::Plain);
+    add(
+        "steps",
+        &format!(
+            "{} done · {} by other hands · {} not needed · {} skipped · {} undone · {} not finished",
+            count(&[Status::Done]),
+            count(&[Status::Elsewhere]),
+            count(&[Status::NotNeeded]),
+            count(&[Status::Skipped]),
+            count(&[Status::Undone]),
+            state.steps.values().filter(|s| !s.status.finished()).count()
+        ),
+        Role::Plain,
+    );
     let verdicts = snapshot.checks.values().filter_map(|live| live.latest.as_ref());
     let green = verdicts.clone().filter(|c| c.verdict.is_pass()).count();
     add("checks", &format!("{green} of {} green", snapshot.checks.len()), Role::Plain);
@@ -49,7 +57,12 @@ fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         out.push(Line::default());
         out.push(header::title(scene, "open, and whose", true, 0, 0, columns));
         for item in open {
-            out.push(Row::new().put(format!(" ! {}", item.what), theme.style(Role::Warn)).end(format!("{} by {} ", item.owner, item.by), theme.style(Role::Plain)).fit(columns));
+            out.push(
+                Row::new()
+                    .put(format!(" ! {}", item.what), theme.style(Role::Warn))
+                    .end(format!("{} by {} ", item.owner, item.by), theme.style(Role::Plain))
+                    .fit(columns),
+            );
         }
     }
     out.push(Line::default());
@@ -57,7 +70,13 @@ fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     for step in snapshot.runbook.steps.values() {
         let status = state.status(&step.id);
         let (glyph, role) = theme::status(status);
-        out.push(Row::new().put(format!(" {glyph} "), theme.style(role)).cell(&step.id, 20, theme.style(Role::Plain)).put(status.word(), theme.style(role)).fit(columns));
+        out.push(
+            Row::new()
+                .put(format!(" {glyph} "), theme.style(role))
+                .cell(&step.id, 20, theme.style(Role::Plain))
+                .put(status.word(), theme.style(role))
+                .fit(columns),
+        );
     }
     out
 }

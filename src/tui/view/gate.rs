@@ -39,7 +39,8 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         out.extend(labelled(label, words, columns, muted, theme.style(role)));
     };
     if !offer.binds.is_empty() {
-        let binds: Vec<String> = offer.binds.iter().enumerate().map(|(i, v)| format!("${} = {}", i + 1, as_text(v))).collect();
+        let binds: Vec<String> =
+            offer.binds.iter().enumerate().map(|(i, v)| format!("${} = {}", i + 1, as_text(v))).collect();
         add("values", &binds.join(", "), Role::Plain);
     }
     if let Some(undone) = &offer.undoes {
@@ -56,17 +57,30 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         add("changes", &format!("{number}"), Role::Title);
     }
     for (label, words) in &evidence.facts {
-        let role = if matches!(label.as_str(), "in way" | "breaks" | "never") && words.contains('!') { Role::Warn } else { Role::Plain };
+        let role = if matches!(label.as_str(), "in way" | "breaks" | "never") && words.contains('!') {
+            Role::Warn
+        } else {
+            Role::Plain
+        };
         add(&clean(label), words, role);
     }
     for (i, need) in evidence.needs.iter().enumerate() {
         let live = scene.snapshot.checks.get(&need.check).and_then(|l| l.latest.as_ref()).unwrap_or(need);
         let (glyph, role) = theme::verdict(Some(&live.verdict));
-        let hard = scene.snapshot.runbook.steps.get(&offer.step).is_some_and(|step| {
-            step.needs.iter().any(|n| n.check == need.check && n.hard)
-        });
+        let hard = scene
+            .snapshot
+            .runbook
+            .steps
+            .get(&offer.step)
+            .is_some_and(|step| step.needs.iter().any(|n| n.check == need.check && n.hard));
         let value = live.value.as_ref().map(as_text).or_else(|| live.words.clone()).unwrap_or_default();
-        let words = format!("{glyph} {}: {} {value} · {}{}", need.check, live.verdict.word(), scene.age(&live.at), if hard { " · hard" } else { "" });
+        let words = format!(
+            "{glyph} {}: {} {value} · {}{}",
+            need.check,
+            live.verdict.word(),
+            scene.age(&live.at),
+            if hard { " · hard" } else { "" }
+        );
         add(if i == 0 { "needs" } else { "" }, &words, role);
     }
     let (words, role) = detail::undo_words(&offer.undo);
@@ -103,7 +117,9 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
         }
         _ => None,
     };
-    for (text, role) in second.iter().flat_map(|(text, role)| wrap(text, columns - 2).into_iter().map(move |t| (t, *role))) {
+    for (text, role) in
+        second.iter().flat_map(|(text, role)| wrap(text, columns - 2).into_iter().map(move |t| (t, *role)))
+    {
         lines.push(Line::styled(format!(" {text}"), theme.style(role)));
     }
     let mut cursor = None;

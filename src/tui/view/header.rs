@@ -41,7 +41,9 @@ fn enter_hint(scene: &Scene<'_>) -> String {
     let map = scene.model.view == View::Survey && !scene.snapshot.state.entered;
     if let Some(survey) = scene.snapshot.survey.as_ref().filter(|_| map && !scene.snapshot.surveying) {
         return match &survey.entry {
-            Some(id) => format!("Read the map, then accept where to enter: {} {id}  (Enter)", super::steps::place(scene, id)),
+            Some(id) => {
+                format!("Read the map, then accept where to enter: {} {id}  (Enter)", super::steps::place(scene, id))
+            }
             None => "Read the map, then accept it: every step is done already  (Enter)".into(),
         };
     }
@@ -137,7 +139,14 @@ fn targets(scene: &Scene<'_>, room: usize) -> Line<'static> {
 }
 
 /// The title of a pane, with what is out of sight.
-pub fn title(scene: &Scene<'_>, word: &str, focused: bool, above: usize, below: usize, columns: usize) -> Line<'static> {
+pub fn title(
+    scene: &Scene<'_>,
+    word: &str,
+    focused: bool,
+    above: usize,
+    below: usize,
+    columns: usize,
+) -> Line<'static> {
     let theme = scene.theme;
     let style = theme.style(if focused { Role::Title } else { Role::Muted });
     let hidden = match (above, below) {

@@ -152,10 +152,7 @@ pub fn labelled(label: &str, words: &str, columns: usize, label_style: Style, st
         .enumerate()
         .map(|(i, text)| {
             let label = if i == 0 { label } else { "" };
-            Line::from(vec![
-                Span::styled(format!(" {}", pad(label, LABEL)), label_style),
-                Span::styled(text, style),
-            ])
+            Line::from(vec![Span::styled(format!(" {}", pad(label, LABEL)), label_style), Span::styled(text, style)])
         })
         .collect()
 }

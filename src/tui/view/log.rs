@@ -45,14 +45,18 @@ pub fn words(record: &Record) -> (String, Role) {
         Record::Refused { input, because } => (format!("refused {input}: {because}"), Role::Warn),
         Record::GateShown(shown) => plain(format!("gate shown, asks {:?}", shown.offer.token)),
         Record::GateClosed { reason, detail } => plain(format!("gate closed ({reason:?}): {detail}").to_lowercase()),
-        Record::GateAnswered(answer) if answer.yes => plain(format!("gate answered after {} s", answer.looked_ms / 1000)),
+        Record::GateAnswered(answer) if answer.yes => {
+            plain(format!("gate answered after {} s", answer.looked_ms / 1000))
+        }
         Record::GateAnswered(_) => plain("gate answered no".into()),
         Record::Approval { by, .. } => plain(format!("approved by {by}")),
         Record::Override { what, reason } => (format!("override of {what}: {reason}"), Role::Warn),
         Record::Intent(intent) => (format!("began {}", intent.action), Role::Running),
         Record::Reached { point, .. } => (format!("reached {point:?}").to_lowercase(), Role::Muted),
         Record::AttemptFailed { code, message, .. } => (format!("{code}: {message}"), Role::Warn),
-        Record::ItemDone(item) => (format!("item {}: {}", item.key, item.detail), if item.ok { Role::Plain } else { Role::Bad }),
+        Record::ItemDone(item) => {
+            (format!("item {}: {}", item.key, item.detail), if item.ok { Role::Plain } else { Role::Bad })
+        }
         Record::Outcome(outcome) => {
             let (word, role) = match outcome.result {
                 OutcomeResult::Applied => ("applied", Role::Ok),
@@ -61,7 +65,9 @@ pub fn words(record: &Record) -> (String, Role) {
             };
             (format!("{word}: {}", outcome.evidence), role)
         }
-        Record::Verified { verdict, .. } => (format!("verified: {verdict}"), if verdict.is_pass() { Role::Ok } else { Role::Warn }),
+        Record::Verified { verdict, .. } => {
+            (format!("verified: {verdict}"), if verdict.is_pass() { Role::Ok } else { Role::Warn })
+        }
         Record::StepDone { verified: true } => ("done".into(), Role::Ok),
         Record::StepDone { verified: false } => ("done, NOT VERIFIED".into(), Role::Warn),
         Record::SettleEvidence { what, finding } => plain(format!("{what}: {finding}")),
@@ -74,7 +80,9 @@ pub fn words(record: &Record) -> (String, Role) {
         Record::ClaimLost { target, holder } => (format!("claim on {target} lost to {holder}"), Role::Bad),
         Record::TargetLost { target, why } => (format!("{target} does not answer: {why}"), Role::Bad),
         Record::TargetFound { target, .. } => plain(format!("{target} answers again")),
-        Record::RunFinished { end, open } => plain(format!("run ended {end:?}, {} open items", open.len()).to_lowercase()),
+        Record::RunFinished { end, open } => {
+            plain(format!("run ended {end:?}, {} open items", open.len()).to_lowercase())
+        }
         Record::RunAbandoned { because } => (format!("abandoned: {because}"), Role::Warn),
         other => (other.kind().replace('_', " "), Role::Muted),
     }

@@ -51,8 +51,22 @@ fn totals(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let muted = theme.style(Role::Muted);
     let Some(classified) = &scene.snapshot.classified else { return Vec::new() };
     let all: u64 = classified.classes.iter().map(|c| c.rows).sum();
-    let mut out = vec![header::title(scene, &format!("{} · {all} rows in {} classes", classified.set, classified.classes.len()), true, 0, 0, columns)];
-    out.push(Row::new().cell("   class", 22, muted).cell("     rows", 10, muted).cell("           sum", 16, muted).put("  then", muted).fit(columns));
+    let mut out = vec![header::title(
+        scene,
+        &format!("{} · {all} rows in {} classes", classified.set, classified.classes.len()),
+        true,
+        0,
+        0,
+        columns,
+    )];
+    out.push(
+        Row::new()
+            .cell("   class", 22, muted)
+            .cell("     rows", 10, muted)
+            .cell("           sum", 16, muted)
+            .put("  then", muted)
+            .fit(columns),
+    );
     for class in &classified.classes {
         let then = then(scene, &classified.set, &class.name);
         out.push(
@@ -65,7 +79,9 @@ fn totals(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         );
     }
     if classified.theirs_only > 0 {
-        out.push(Row::new().put(format!("   only in theirs: {}, in no class", classified.theirs_only), muted).fit(columns));
+        out.push(
+            Row::new().put(format!("   only in theirs: {}, in no class", classified.theirs_only), muted).fit(columns),
+        );
     }
     out
 }
@@ -85,7 +101,8 @@ fn asked(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let theme = scene.theme;
     let Some(classified) = &scene.snapshot.classified else { return Vec::new() };
     let open = classified.asked.iter().filter(|row| decided(scene, row).is_none()).count();
-    let mut out = vec![header::title(scene, &format!("asked: {open} of {} open", classified.asked.len()), true, 0, 0, columns)];
+    let mut out =
+        vec![header::title(scene, &format!("asked: {open} of {} open", classified.asked.len()), true, 0, 0, columns)];
     for (i, row) in classified.asked.iter().enumerate() {
         let here = i == scene.model.rows.row;
         let class = decided(scene, row);
@@ -116,7 +133,8 @@ fn foot(scene: &Scene<'_>, columns: usize) -> (Vec<Line<'static>>, Option<(u16, 
         return (out, None);
     };
     let muted = theme.style(Role::Muted);
-    let mut add = |label: &str, words: &str, role: Role| out.extend(labelled(label, words, columns, muted, theme.style(role)));
+    let mut add =
+        |label: &str, words: &str, role: Role| out.extend(labelled(label, words, columns, muted, theme.style(role)));
     add("row", &format!("{} · {}", row.key, row.because), Role::Title);
     add("ours", &fields(&row.ours), Role::Plain);
     for theirs in &row.theirs {
@@ -125,7 +143,8 @@ fn foot(scene: &Scene<'_>, columns: usize) -> (Vec<Line<'static>>, Option<(u16, 
     if row.theirs.is_empty() {
         add("theirs", "nothing", Role::Warn);
     }
-    let choices: Vec<String> = classes(scene.snapshot).iter().enumerate().take(9).map(|(i, c)| format!("[{}] {c}", i + 1)).collect();
+    let choices: Vec<String> =
+        classes(scene.snapshot).iter().enumerate().take(9).map(|(i, c)| format!("[{}] {c}", i + 1)).collect();
     for text in wrap(&choices.join("   "), columns.saturating_sub(2)) {
         out.push(Line::styled(format!(" {text}"), theme.style(Role::Title)));
     }
@@ -134,7 +153,10 @@ fn foot(scene: &Scene<'_>, columns: usize) -> (Vec<Line<'static>>, Option<(u16, 
         let label = format!(" {class}, because > ");
         let (text, at) = visible(&scene.model.rows.reason, columns.saturating_sub(width(&label) + 1).max(4));
         cursor = Some((u16::try_from(width(&label) + at).unwrap_or(0), u16::try_from(out.len()).unwrap_or(0)));
-        out.push(Line::from(vec![Span::styled(label, theme.style(Role::Title)), Span::styled(text, theme.style(Role::Input))]));
+        out.push(Line::from(vec![
+            Span::styled(label, theme.style(Role::Title)),
+            Span::styled(text, theme.style(Role::Input)),
+        ]));
     }
     (out, cursor)
 }

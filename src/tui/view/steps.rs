@@ -76,7 +76,10 @@ fn step_line(scene: &Scene<'_>, step: &Step, selected: bool, widest: usize, colu
         .put(pad(&step.id, widest), text)
         .put(format!("  {}", step.title), theme.style(if status.finished() { Role::Muted } else { Role::Plain }));
     let (words, role) = tail(scene, step, status);
-    line = line.end(format!("{words}  "), theme.style(role)).end(theme::layer(step.layer), theme.style(Role::Muted)).end(" ", theme.style(Role::Plain));
+    line = line
+        .end(format!("{words}  "), theme.style(role))
+        .end(theme::layer(step.layer), theme.style(Role::Muted))
+        .end(" ", theme.style(Role::Plain));
     line.fit(columns)
 }
 
@@ -86,9 +89,10 @@ fn tail(scene: &Scene<'_>, step: &Step, status: Status) -> (String, Role) {
     let since = || state.and_then(|s| s.since.as_ref()).map(|at| at.wall.strftime("%H:%MZ").to_string());
     match status {
         Status::Waiting | Status::Enabled => {
-            let found = scene.snapshot.survey.as_ref().and_then(|survey| {
-                survey.steps.iter().find(|(id, _)| *id == step.id).map(|(_, found)| found.position)
-            });
+            let found =
+                scene.snapshot.survey.as_ref().and_then(|survey| {
+                    survey.steps.iter().find(|(id, _)| *id == step.id).map(|(_, found)| found.position)
+                });
             match found {
                 Some(Position::Done) => ("done already?".into(), Role::Warn),
                 Some(Position::HalfDone) => ("half done".into(), Role::Warn),
@@ -100,7 +104,8 @@ fn tail(scene: &Scene<'_>, step: &Step, status: Status) -> (String, Role) {
             (format!("running {}", super::line::clock(elapsed)), Role::Running)
         }
         Status::Done => {
-            let guards: Vec<_> = scene.snapshot.state.guards.iter().filter(|(_, g)| g.step.as_ref() == Some(&step.id)).collect();
+            let guards: Vec<_> =
+                scene.snapshot.state.guards.iter().filter(|(_, g)| g.step.as_ref() == Some(&step.id)).collect();
             let time = since().unwrap_or_default();
             if guards.is_empty() {
                 (time, Role::Muted)

@@ -44,7 +44,6 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn layers(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
-    let theme = scene.theme;
     let mut out = vec![header::title(scene, "what holds, by layer", true, 0, 0, columns)];
     for layer in [Layer::Schema, Layer::Data, Layer::Events, Layer::Service] {
         let mut label = theme::layer_word(layer);
@@ -88,7 +87,8 @@ fn check_line(scene: &Scene<'_>, label: &str, check: &CheckRef, title: &str, col
     if let Some((words, role)) = meaning {
         row = row.put(format!(" · {words}"), theme.style(role));
     }
-    row.end(latest.map_or_else(String::new, |c| format!("{} ", scene.age(&c.at))), theme.style(Role::Muted)).fit(columns)
+    row.end(latest.map_or_else(String::new, |c| format!("{} ", scene.age(&c.at))), theme.style(Role::Muted))
+        .fit(columns)
 }
 
 fn services(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {

@@ -53,8 +53,7 @@ fn acknowledged_records_survive_any_crash_and_none_is_invented() {
         let rng = &mut StdRng::seed_from_u64(seed);
         let mut disk = Memory::default();
         let mut log = Log::create(disk.clone(), RUN).unwrap();
-        log.append(vec![draft(0, "run_started", json!({}))], true)
-            .unwrap();
+        log.append(vec![draft(0, "run_started", json!({}))], true).unwrap();
         let mut synced: BTreeMap<u64, Envelope> = BTreeMap::new();
         for _ in 0..rng.random_range(1..if seed % 4 == 0 { 4 } else { 3 }) {
             {
@@ -65,14 +64,8 @@ fn acknowledged_records_survive_any_crash_and_none_is_invented() {
             let mut written = Vec::new();
             for _ in 0..rng.random_range(1..5) {
                 let (batch, sync) = (rng.random_range(1..3), rng.random_bool(0.8));
-                let big = if rng.random_bool(0.1) {
-                    5000
-                } else {
-                    rng.random_range(0..60)
-                };
-                let drafts = (0..batch)
-                    .map(|n| draft(n, "note", json!({ "x": "y".repeat(big) })))
-                    .collect();
+                let big = if rng.random_bool(0.1) { 5000 } else { rng.random_range(0..60) };
+                let drafts = (0..batch).map(|n| draft(n, "note", json!({ "x": "y".repeat(big) }))).collect();
                 match log.append(drafts, sync) {
                     Ok(records) => {
                         written.extend(records);
@@ -93,18 +86,10 @@ fn acknowledged_records_survive_any_crash_and_none_is_invented() {
             (disk, process_only) = crash(&disk, rng);
             let (verdict, found) = records(&disk);
             for (seq, record) in &synced {
-                assert_eq!(
-                    found.get(*seq as usize),
-                    Some(record),
-                    "seed {seed}: record {seq} is lost"
-                );
+                assert_eq!(found.get(*seq as usize), Some(record), "seed {seed}: record {seq} is lost");
             }
             for record in written.iter().filter(|_| process_only) {
-                assert_eq!(
-                    found.get(record.seq as usize),
-                    Some(record),
-                    "seed {seed}: written and lost"
-                );
+                assert_eq!(found.get(record.seq as usize), Some(record), "seed {seed}: written and lost");
             }
             let extra = found.len() - found.iter().filter(|r| synced.contains_key(&r.seq)).count();
             assert!(extra <= 14, "seed {seed}: {extra} records from nowhere");
@@ -132,22 +117,11 @@ fn acknowledged_records_survive_any_crash_and_none_is_invented() {
                 Ok(())
             });
             let (next, _) = resumed.unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
-            assert_eq!(
-                again[..found.len()],
-                found,
-                "seed {seed}: the second recovery differs"
-            );
+            assert_eq!(again[..found.len()], found, "seed {seed}: the second recovery differs");
             assert!(again.len() <= found.len() + 1, "seed {seed}");
             let (verdict, found) = records(&disk);
-            assert_eq!(
-                verdict,
-                Verdict::Whole,
-                "seed {seed}: what was torn is declared"
-            );
-            synced = found
-                .into_iter()
-                .map(|record| (record.seq, record))
-                .collect();
+            assert_eq!(verdict, Verdict::Whole, "seed {seed}: what was torn is declared");
+            synced = found.into_iter().map(|record| (record.seq, record)).collect();
             log = next;
         }
     }
@@ -164,27 +138,15 @@ fn a_full_disk_stops_the_log_at_every_call() {
             assert_eq!(calls, 0);
             continue;
         };
-        let outcomes: Vec<bool> = (0..4)
-            .map(|n| {
-                log.append(vec![draft(n, "intent", json!({}))], true)
-                    .is_ok()
-            })
-            .collect();
+        let outcomes: Vec<bool> =
+            (0..4).map(|n| log.append(vec![draft(n, "intent", json!({}))], true).is_ok()).collect();
         let good = outcomes.iter().filter(|ok| **ok).count();
         assert_eq!(good as u32, (calls - 1) / 2);
-        assert!(
-            outcomes[..good].iter().all(|ok| *ok),
-            "no record after a failed one"
-        );
+        assert!(outcomes[..good].iter().all(|ok| *ok), "no record after a failed one");
         // Lifting the fault does not bring the log back.
         disk.0.lock().unwrap().fuse = None;
-        let failure = log
-            .append(vec![draft(9, "intent", json!({}))], true)
-            .unwrap_err();
-        assert!(
-            failure.to_string().contains("No space left on device"),
-            "{failure}"
-        );
+        let failure = log.append(vec![draft(9, "intent", json!({}))], true).unwrap_err();
+        assert!(failure.to_string().contains("No space left on device"), "{failure}");
         assert_eq!(failure.exit_code(), 74);
     }
 }
@@ -195,42 +157,22 @@ fn a_full_segment_is_followed_by_another() {
     let mut log = Log::create(disk.clone(), RUN).unwrap();
     log.rotate_after(2_000);
     for n in 0..40 {
-        log.append(vec![draft(n, "note", json!({}))], n % 2 == 0)
-            .unwrap();
+        log.append(vec![draft(n, "note", json!({}))], n % 2 == 0).unwrap();
     }
     let (verdict, found) = records(&disk);
     let segments = disk.0.lock().unwrap().files.len();
     assert_eq!((verdict, found.len()), (Verdict::Whole, 40 + segments - 1));
     assert!(segments > 4);
-    assert!(
-        disk.0
-            .lock()
-            .unwrap()
-            .files
-            .values()
-            .rev()
-            .skip(1)
-            .all(|(bytes, synced)| bytes.len() == *synced)
-    );
+    assert!(disk.0.lock().unwrap().files.values().rev().skip(1).all(|(bytes, synced)| bytes.len() == *synced));
     // A disk that is full just then.
     let disk = Memory::default();
     let mut log = Log::create(disk.clone(), RUN).unwrap();
     log.rotate_after(1);
     log.append(vec![draft(0, "note", json!({}))], true).unwrap();
     disk.0.lock().unwrap().fuse = Some(0);
-    assert_eq!(
-        log.append(vec![draft(1, "note", json!({}))], true)
-            .unwrap_err()
-            .exit_code(),
-        74
-    );
+    assert_eq!(log.append(vec![draft(1, "note", json!({}))], true).unwrap_err().exit_code(), 74);
     disk.0.lock().unwrap().fuse = None;
-    assert_eq!(
-        log.append(vec![draft(1, "note", json!({}))], true)
-            .unwrap_err()
-            .exit_code(),
-        74
-    );
+    assert_eq!(log.append(vec![draft(1, "note", json!({}))], true).unwrap_err().exit_code(), 74);
 }
 
 #[test]
@@ -239,14 +181,8 @@ fn secrets_do_not_reach_the_disk() {
     let mut log = Log::create(disk.clone(), RUN).unwrap();
     log.hide(vec![Secret::new("CANARY-7f3a/\"é")]);
     let payload = json!({ "dsn": "pg://u:CANARY-7f3a%2F%22%C3%A9@h", "CANARY-7f3a/\"é": [{ "x": "CANARY-7f3a/\"é" }] });
-    let record = log
-        .append(vec![draft(0, "note", payload)], true)
-        .unwrap()
-        .remove(0);
+    let record = log.append(vec![draft(0, "note", payload)], true).unwrap().remove(0);
     let text = String::from_utf8(disk.bytes(1)).unwrap();
-    assert!(
-        !text.contains("CANARY") && text.contains("pg://u:•••@h"),
-        "{text}"
-    );
+    assert!(!text.contains("CANARY") && text.contains("pg://u:•••@h"), "{text}");
     assert_eq!(record.payload["•••"][0]["x"], "•••");
 }

@@ -9,10 +9,7 @@ pub fn uses(source: &str, depth: usize, modules: &BTreeSet<String>) -> BTreeSet<
     let mut found = BTreeSet::new();
     let mut at = 0;
     while at < tokens.len() {
-        let climbed = tokens[at..]
-            .chunks(2)
-            .take_while(|pair| *pair == ["super", "::"])
-            .count();
+        let climbed = tokens[at..].chunks(2).take_while(|pair| *pair == ["super", "::"]).count();
         // One `super` more leads to the root out of an inline module, so more than enough is enough.
         let after = match tokens[at..] {
             ["crate", "::", ..] => at + 2,
@@ -23,11 +20,7 @@ pub fn uses(source: &str, depth: usize, modules: &BTreeSet<String>) -> BTreeSet<
             }
         };
         if climbed == 0 || climbed >= depth {
-            found.extend(
-                first_names(&tokens[after..])
-                    .filter(|name| modules.contains(*name))
-                    .map(String::from),
-            );
+            found.extend(first_names(&tokens[after..]).filter(|name| modules.contains(*name)).map(String::from));
         }
         at = after;
     }
@@ -56,8 +49,7 @@ fn first_names<'a>(tokens: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
 }
 
 pub fn words(code: &str) -> impl Iterator<Item = &str> {
-    code.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|word| !word.is_empty())
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// Words, `::`, and every other character by itself.
@@ -65,9 +57,7 @@ fn tokens(code: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = code.trim_start();
     while let Some(first) = rest.chars().next() {
-        let word = rest
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
+        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         let length = match word {
             0 if rest.starts_with("::") => 2,
             0 => first.len_utf8(),
@@ -91,13 +81,12 @@ pub fn code_only(source: &str) -> String {
             // A quote is a character's when another closes it, and a lifetime's when none does.
             '\'' => match rest.as_bytes() {
                 [_, b'\\', _, ..] => 3 + rest[3..].find('\'').map_or(0, |end| end + 1),
-                _ => rest[1..].chars().next().map_or(1, |c| {
-                    1 + c.len_utf8() + usize::from(rest[1 + c.len_utf8()..].starts_with('\''))
-                }),
+                _ => rest[1..]
+                    .chars()
+                    .next()
+                    .map_or(1, |c| 1 + c.len_utf8() + usize::from(rest[1 + c.len_utf8()..].starts_with('\''))),
             },
-            'r' if !code
-                .ends_with(|c: char| c.is_alphanumeric() && c != 'b' && c != 'c' || c == '_') =>
-            {
+            'r' if !code.ends_with(|c: char| c.is_alphanumeric() && c != 'b' && c != 'c' || c == '_') => {
                 raw(rest).unwrap_or(0)
             }
             _ => 0,
@@ -145,9 +134,5 @@ fn raw(rest: &str) -> Option<usize> {
     let hashes = rest[1..].bytes().take_while(|byte| *byte == b'#').count();
     let inside = rest[1 + hashes..].strip_prefix('"')?;
     let end = format!("\"{}", "#".repeat(hashes));
-    Some(
-        inside
-            .find(&end)
-            .map_or(rest.len(), |at| 2 + hashes + at + end.len()),
-    )
+    Some(inside.find(&end).map_or(rest.len(), |at| 2 + hashes + at + end.len()))
 }
