@@ -30,11 +30,9 @@ fn pictures() {
     let on = std::env::var("BACKOUT_PICTURE_ON").unwrap_or_else(|_| "postgres".to_owned());
     let words = ["rehearse", "runbooks/checkout-v2", "--on", &on, "--state-dir", &dir];
     let mut screen = Screen::start(&words, &[], 100, 30);
-    screen.wait("survey", PATIENCE, |text| text.contains("Accept where to enter") && text.contains("✓ shop"));
-    screen.wait("answered checks", PATIENCE, |text| text.contains("340"));
-    screen.save(&to("survey.svg"));
+    screen.wait("survey", PATIENCE, |text| text.starts_with(" REHEARSAL ") && text.contains("340"));
     screen.press("\r");
-    screen.wait("evidence", PATIENCE, |text| text.contains("Freeze the evidence"));
+    screen.wait("run view", PATIENCE, |text| text.contains("Freeze the evidence") && text.contains("steps"));
     screen.press("\r");
     pass(&mut screen, "stop-straggler", "stop-straggler@rehearsal");
     pass(&mut screen, "pause-loyalty", "pause-loyalty@rehearsal");
