@@ -129,19 +129,11 @@ impl Session {
         }
     }
 
-    /// Values that must never reach the disk or the screen: what the targets' addresses are made of.
+    /// Values that must never reach the disk: the addresses of the targets that hold a password, and their passwords.
     fn secrets(&self) -> Vec<Secret> {
-        let named = |address: &str| {
-            self.env.iter().find(|(name, _)| address.contains(&format!("${{{name}}}"))).map(|(_, v)| v.clone())
-        };
-        let addresses = self.runbook.targets.values().filter(|target| target.kind.dialect().is_some());
-        let full: Vec<String> =
-            addresses.filter_map(|target| named(&target.address)).filter(|v| v.contains("://")).collect();
-        let passwords = full.iter().filter_map(|url| {
-            let credentials = url.split_once("://")?.1.split_once('@')?.0;
-            credentials.split_once(':').map(|(_, password)| password.to_owned())
-        });
-        passwords.chain(full.clone()).filter(|secret| secret.len() >= 4).map(Secret::new).collect()
+        let access = self.access("", Path::new(""));
+        let addresses = self.runbook.targets.values().filter_map(|target| access.address(target).ok());
+        addresses.flat_map(|address| passwords(address.expose())).filter(|secret| secret.len() >= 4).map(Secret::new).collect()
     }
 
     /// Begins a new run and drives it to its end.
@@ -238,6 +230,34 @@ impl Session {
             }
         }
     }
+}
+
+/// The address itself and the passwords in it, as `user:password@` or as a setting; none where it holds none.
+fn passwords(address: &str) -> Vec<String> {
+    let credentials = address.split_once("://").and_then(|(_, rest)| Some(rest.rsplit_once('@')?.0));
+    let user = credentials.and_then(|credentials| Some(credentials.split_once(':')?.1));
+    let settings = address.split_once('?').map_or("", |(_, settings)| settings).split('&');
+    let set = settings.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.ends_with("password")).map(|(_, value)| value);
+    let written: Vec<&str> = user.into_iter().chain(set).collect();
+    let whole = written.first().map(|_| address.to_owned());
+    let plain = written.iter().map(|text| decoded(text));
+    written.iter().map(|text| (*text).to_owned()).chain(plain).chain(whole).collect()
+}
+
+/// Without percent-encoding: as the server may quote it.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend(format!("%{part}").bytes()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 async fn joined(engine: tokio::task::JoinHandle<Result<u8>>) -> Result<u8> {
