@@ -3,19 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod audit;
-mod audit;
-mod audit;
-mod audit;
-mod corpus;
-mod corpus;
-mod corpus;
 mod corpus;
 mod fixture;
 mod frames;
 mod house;
 mod records;
-mod runbook;
-mod runbook;
+mod run;
 mod runbook;
 mod shapes;
 mod shapes;
@@ -23,4 +16,5 @@ mod sql;
 mod sql;
 mod sql;
 mod text;
+mod sql;
 mod text;
