@@ -79,7 +79,7 @@ pub async fn prepare(
         Some(on) if connects(ctx, on) => Some(ctx.targets.identity(on).await?),
         _ => None,
     };
-    let mut draft = match undone {
+    let draft = match undone {
         Some(undone) => undo(step, undone, on, identity.as_ref(), ctx).await?,
         None => action(&step.action, step, on, identity.as_ref(), ctx).await?,
     };

@@ -133,7 +133,11 @@ impl Session {
     fn secrets(&self) -> Vec<Secret> {
         let access = self.access("", Path::new(""));
         let addresses = self.runbook.targets.values().filter_map(|target| access.address(target).ok());
-        addresses.flat_map(|address| passwords(address.expose())).filter(|secret| secret.len() >= 4).map(Secret::new).collect()
+        addresses
+            .flat_map(|address| passwords(address.expose()))
+            .filter(|secret| secret.len() >= 4)
+            .map(Secret::new)
+            .collect()
     }
 
     /// Begins a new run and drives it to its end.
@@ -237,7 +241,10 @@ fn passwords(address: &str) -> Vec<String> {
     let credentials = address.split_once("://").and_then(|(_, rest)| Some(rest.rsplit_once('@')?.0));
     let user = credentials.and_then(|credentials| Some(credentials.split_once(':')?.1));
     let settings = address.split_once('?').map_or("", |(_, settings)| settings).split('&');
-    let set = settings.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.ends_with("password")).map(|(_, value)| value);
+    let set = settings
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| name.ends_with("password"))
+        .map(|(_, value)| value);
     let written: Vec<&str> = user.into_iter().chain(set).collect();
     let whole = written.first().map(|_| address.to_owned());
     let plain = written.iter().map(|text| decoded(text));
