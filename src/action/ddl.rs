@@ -169,13 +169,11 @@ impl Plan {
     fn leaves(&self, used: &str) -> Option<bool> {
         let (table, column) = used.rsplit_once('.')?;
         let facts = self.statements.iter().flat_map(|(_, statement)| &statement.done);
-        facts
-            .filter_map(|fact| match fact {
-                Fact::Column { table: t, column: c, present } if t == table && c == column => Some(*present),
-                Fact::Table { name, present: false } if name == table => Some(false),
-                _ => None,
-            })
-            .last()
+        facts.rev().find_map(|fact| match fact {
+            Fact::Column { table: t, column: c, present } if t == table && c == column => Some(*present),
+            Fact::Table { name, present: false } if name == table => Some(false),
+            _ => None,
+        })
     }
 }
 
