@@ -242,7 +242,9 @@ impl Drive {
                     let parts = [Some(&message.what), message.means.as_ref(), message.can.as_ref()];
                     self.saw = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" · ");
                 }
-                let down = |on: &str| snapshot.targets.iter().any(|(name, link)| name == on && matches!(link, Link::Down { .. }));
+                let down = |on: &str| {
+                    snapshot.targets.iter().any(|(name, link)| name == on && matches!(link, Link::Down { .. }))
+                };
                 let level = crate::run::next::level_of(&snapshot.runbook, step);
                 Move::End(match step.on.as_deref().is_some_and(down) {
                     true => 8,

@@ -133,7 +133,11 @@ impl Session {
     fn secrets(&self) -> Vec<Secret> {
         let access = self.access("", Path::new(""));
         let addresses = self.runbook.targets.values().filter_map(|target| access.address(target).ok());
-        addresses.flat_map(|address| passwords(address.expose())).filter(|secret| secret.len() >= 4).map(Secret::new).collect()
+        addresses
+            .flat_map(|address| passwords(address.expose()))
+            .filter(|secret| secret.len() >= 4)
+            .map(Secret::new)
+            .collect()
     }
 
     /// Begins a new run and drives it to its end.
@@ -237,7 +241,10 @@ fn passwords(address: &str) -> Vec<String> {
     let credentials = address.split_once("://").and_then(|(_, rest)| Some(rest.rsplit_once('@')?.0));
     let user = credentials.and_then(|credentials| Some(credentials.split_once(':')?.1));
     let settings = address.split_once('?').map_or("", |(_, settings)| settings).split('&');
-    let set = settings.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.ends_with("password")).map(|(_, value)| value);
+    let set = settings
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| name.ends_with("password"))
+        .map(|(_, value)| value);
     let written: Vec<&str> = user.into_iter().chain(set).collect();
     let whole = written.first().map(|_| address.to_owned());
     let plain = written.iter().map(|text| decoded(text));
@@ -330,13 +337,23 @@ fn env_file(path: &Path) -> Result<BTreeMap<String, String>> {
 /// Who sits here: observed from the process, and claimed by the environment.
 fn actor(id: &str) -> Actor {
     let claimed = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let uid = rustix::process::getuid().as_raw();
     Actor {
         id: id.to_owned(),
-        user: claimed("USER").or_else(|| claimed("LOGNAME")).unwrap_or_else(|| "unknown".into()),
-        uid: rustix::process::getuid().as_raw(),
+        user: user_name(uid).unwrap_or_else(|| format!("uid {uid}")),
+        uid,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         tty: rustix::termios::ttyname(std::io::stdin(), Vec::new()).ok().map(|tty| tty.to_string_lossy().into_owned()),
         claimed_ssh: claimed("SSH_CONNECTION"),
         pid: std::process::id(),
     }
+}
+
+/// The name of the user in the machine's own list. The environment may say anything.
+fn user_name(uid: u32) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields
+        .filter(|user| user.get(2).and_then(|id| id.parse().ok()) == Some(uid))
+        .find_map(|user| Some((*user.first()?).to_owned()))
 }

@@ -122,13 +122,14 @@ pub fn held_by<'a>(state: &'a State, step: &Step, undo: bool) -> impl Iterator<I
     state.holds.iter().filter(move |hold| holds(hold, step, undo))
 }
 
-/// Whether this hold stops this step: a guard stops new repair only.
+/// Whether this hold stops this step: a guard stops new repair only; a target, whatever is on it and new repair anywhere.
 fn holds(hold: &HoldReason, step: &Step, undo: bool) -> bool {
     match hold {
         HoldReason::Guard { .. } => step.phase == Phase::Repair && !undo && !reads_only(&step.action),
         HoldReason::Step { step: other } => other != &step.id && !undo && step.phase != Phase::Contain,
-        HoldReason::Target { name } => step.on.as_ref() == Some(name),
-        HoldReason::Claim { target } => step.on.as_ref() == Some(target),
+        HoldReason::Target { name: target } | HoldReason::Claim { target } => {
+            step.on.as_ref() == Some(target) || (step.phase == Phase::Repair && !undo && !reads_only(&step.action))
+        }
         HoldReason::Operator | HoldReason::Terminal | HoldReason::Signal | HoldReason::Suspended => true,
     }
 }

@@ -48,13 +48,19 @@ pub fn overhead() -> Figure {
         .env("BENCH_URL", &url)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     psql(&server, &format!("DROP DATABASE {name} WITH (FORCE)"));
 
     let mut gated = taken(&dir.path().join("runs"));
     assert_eq!(gated.len(), STEPS);
     let statement = percentile(&mut bare, 50);
-    let (half, most) = (percentile(&mut gated, 50).saturating_sub(statement), percentile(&mut gated, 95).saturating_sub(statement));
+    let (half, most) =
+        (percentile(&mut gated, 50).saturating_sub(statement), percentile(&mut gated, 95).saturating_sub(statement));
     Figure::Measured {
         words: format!("p50 {}, p95 {} of {STEPS}; the statement alone {}", ms(half), ms(most), ms(statement)),
         holds: most < Duration::from_millis(100),

@@ -24,8 +24,12 @@ pub fn write(dir: &Path, target: &str, steps: usize, checks: usize, only_ddl: bo
     for n in 0..steps {
         let _ = write!(text, "  - id: step-{n:03}\n    phase: repair\n    title: The {n}th thing to do\n");
         let action = match n % 3 {
-            1 if !only_ddl => format!("    layer: service\n    command: [deploy, \"part-{n}\"]\n    undo: {{ command: [undeploy, \"part-{n}\"] }}\n"),
-            2 if !only_ddl => format!("    layer: service\n    manual: {{ what: \"Look at part {n}\", by: on-call }}\n"),
+            1 if !only_ddl => format!(
+                "    layer: service\n    command: [deploy, \"part-{n}\"]\n    undo: {{ command: [undeploy, \"part-{n}\"] }}\n"
+            ),
+            2 if !only_ddl => {
+                format!("    layer: service\n    manual: {{ what: \"Look at part {n}\", by: on-call }}\n")
+            }
             _ => {
                 let _ = writeln!(answers, "  step-{n:03}: {{ token: \"t@db\" }}");
                 format!("    on: db\n    ddl: |\n      ALTER TABLE t ADD COLUMN c{n} integer\n")

@@ -25,7 +25,9 @@ fn end(state: &Path) {
 fn on_screen(state: &Path, on: &str) -> Screen {
     let words = ["rehearse", RUNBOOK, "--on", on, "--state-dir", state.to_str().unwrap()];
     let screen = Screen::start(&words, &[], 100, 30);
-    screen.wait("living world", PATIENCE, |text| text.contains("✓ shop") && text.contains("✓ bus") && text.contains("340"));
+    screen.wait("living world", PATIENCE, |text| {
+        text.contains("✓ shop") && text.contains("✓ bus") && text.contains("340")
+    });
     screen
 }
 
@@ -58,7 +60,8 @@ pub fn memory() -> Figure {
     let screen = on_screen(state.path(), "sqlite");
     std::thread::sleep(Duration::from_secs(60));
     let status = std::fs::read_to_string(format!("/proc/{}/status", screen.pid())).unwrap();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
     drop(screen);
     end(state.path());
     let mib = kib.unwrap() as f64 / 1024.0;
@@ -99,7 +102,11 @@ pub fn survey() -> Figure {
         let output = command.output().unwrap();
         let took = begun.elapsed();
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.code() == Some(1) && said.contains("340"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.code() == Some(1) && said.contains("340"),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         took
     };
     once();

@@ -100,8 +100,8 @@ const PAPER: &str = "#16181d";
 const INK: &str = "#d5d8de";
 /// The sixteen colours, as a dark terminal has them.
 const COLORS: [&str; 16] = [
-    "#16181d", "#e0625c", "#7fb069", "#d9b25f", "#6c9bd2", "#b583c9", "#5fb3b3", "#d5d8de", "#6b7280", "#f07f79", "#9bcb85",
-    "#ecca7f", "#8ab4e8", "#cda0de", "#7fcccc", "#ffffff",
+    "#16181d", "#e0625c", "#7fb069", "#d9b25f", "#6c9bd2", "#b583c9", "#5fb3b3", "#d5d8de", "#6b7280", "#f07f79",
+    "#9bcb85", "#ecca7f", "#8ab4e8", "#cda0de", "#7fcccc", "#ffffff",
 ];
 
 #[derive(PartialEq, Clone)]
@@ -159,7 +159,10 @@ fn svg(screen: &vt100::Screen) -> String {
         for (column, cells, text, look) in runs {
             let (x, length) = (MARGIN + f32::from(column) * WIDTH, f32::from(cells) * WIDTH);
             if let Some(paper) = &look.paper {
-                let _ = writeln!(out, "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{length:.1}\" height=\"{HEIGHT}\" fill=\"{paper}\"/>");
+                let _ = writeln!(
+                    out,
+                    "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{length:.1}\" height=\"{HEIGHT}\" fill=\"{paper}\"/>"
+                );
             }
             if text.trim().is_empty() {
                 continue;

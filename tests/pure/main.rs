@@ -3,23 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod audit;
-mod audit;
-mod audit;
-mod audit;
-mod corpus;
-mod corpus;
-mod corpus;
 mod corpus;
 mod fixture;
 mod frames;
 mod house;
 mod records;
-mod runbook;
-mod runbook;
+mod run;
 mod runbook;
 mod shapes;
 mod sql;
-mod sql;
-mod sql;
-mod text;
 mod text;

@@ -62,7 +62,11 @@ impl Bench {
         let dir = support::state_dir();
         let path = dir.path().join("runbook.yaml");
         std::fs::write(&path, runbook).unwrap();
-        std::fs::write(dir.path().join("answers.yaml"), "answers: 1\nsteps:\n  rename-back: { token: \"orders@shop\" }\n").unwrap();
+        std::fs::write(
+            dir.path().join("answers.yaml"),
+            "answers: 1\nsteps:\n  rename-back: { token: \"orders@shop\" }\n",
+        )
+        .unwrap();
         Self { dir, runbook: path }
     }
 
@@ -135,7 +139,10 @@ fn column(url: &str) -> String {
 /// A database with one order, and backout's tables; a rehearsal if it is to be one.
 fn shop(suite: &str, rehearsal: bool) -> Option<Database> {
     let database = support::postgres_database(suite)?;
-    sql(&database.url, &["CREATE TABLE orders (id bigint, payment_reference_id text)", "INSERT INTO orders VALUES (1, 'p')"]);
+    sql(
+        &database.url,
+        &["CREATE TABLE orders (id bigint, payment_reference_id text)", "INSERT INTO orders VALUES (1, 'p')"],
+    );
     let loaded = backout::runbook::load_str("runbook.yaml", RUNBOOK, Path::new("."));
     let runbook = Arc::new(loaded.unwrap_or_else(|diagnostics| panic!("{diagnostics}")).runbook);
     let access = Access {
@@ -150,7 +157,9 @@ fn shop(suite: &str, rehearsal: bool) -> Option<Database> {
     support::blocking(async move {
         let targets = Targets::new(runbook, Arc::new(access));
         targets.install("shop").await.unwrap();
-        let Handle::Postgres(mut connection) = targets.dedicated("shop", "backout/test").await.unwrap() else { panic!() };
+        let Handle::Postgres(mut connection) = targets.dedicated("shop", "backout/test").await.unwrap() else {
+            panic!()
+        };
         if rehearsal {
             backout::target::postgres::declare_rehearsal(&mut connection, "bad-input").await.unwrap();
         }
@@ -218,7 +227,10 @@ fn an_address_that_is_none() {
 fn an_address_off_this_machine_without_proof_of_the_server() {
     let bench = Bench::new(RUNBOOK);
     let address = format!("postgres://oncall:{PASSWORD}@192.0.2.1/shop?sslmode=require");
-    let words = ["target shop is off this machine and asks for sslmode=require, which proves nothing about the server", "--insecure-tls"];
+    let words = [
+        "target shop is off this machine and asks for sslmode=require, which proves nothing about the server",
+        "--insecure-tls",
+    ];
     tells(&bench.survey(&[("SHOP_DATABASE_URL", &address)]), 8, &words);
 }
 
@@ -329,7 +341,9 @@ fn a_log_that_cannot_be_written() {
     let bench = Bench::new(RUNBOOK);
     let env = [("SHOP_DATABASE_URL", database.url.as_str())];
     let in_the_way = bench.dir.path().join("answers.yaml");
-    for (place, why) in [(in_the_way.as_path(), "Not a directory"), (Path::new("/proc/nowhere"), "No such file or directory")] {
+    for (place, why) in
+        [(in_the_way.as_path(), "Not a directory"), (Path::new("/proc/nowhere"), "No such file or directory")]
+    {
         let output = bench.run(&env, place);
         tells(&output, 74, &["the run directory", why, "choose another place with --state-dir"]);
     }

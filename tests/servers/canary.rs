@@ -183,8 +183,11 @@ fn what_fails_keeps_the_password() {
     {
         let _watch = Watch::begin();
         for address in &addresses {
-            let kafka = format!("127.0.0.1:1?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=oncall&sasl.password={CANARY}");
-            let env = [("SHOP_DATABASE_URL", address.as_str()), ("KAFKA_BROKERS", &kafka), ("PSP_EXPORT", "/nowhere.csv")];
+            let kafka = format!(
+                "127.0.0.1:1?security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=oncall&sasl.password={CANARY}"
+            );
+            let env =
+                [("SHOP_DATABASE_URL", address.as_str()), ("KAFKA_BROKERS", &kafka), ("PSP_EXPORT", "/nowhere.csv")];
             assert_ne!(cage.backout(&["survey", RUNBOOK], &env).status.code(), Some(0));
             cage.backout(&["survey", RUNBOOK, "--json"], &env);
             cage.backout(&["doctor", RUNBOOK], &env);
