@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::engine::{Ask, Handle, Snapshot};
+use crate::engine::{Ask, Handle, Link, Snapshot};
 use crate::run::next::{Blocked, next_step};
 use crate::run::record::{End, Event, HoldReason, OpenItem};
 use crate::run::state::Status;
@@ -237,8 +237,20 @@ impl Drive {
                 Move::End(1)
             }
             _ if snapshot.message.is_some() && self.saw == format!("opening {}", step.id) => {
-                // It was turned down, or could not be prepared: the message says why.
-                Move::End(if crate::run::next::level_of(&snapshot.runbook, step) == Level::None { 1 } else { 4 })
+                // It was turned down, or could not be prepared. Leaving clears the message: it goes into the reason.
+                if let Some(message) = &snapshot.message {
+                    let parts = [Some(&message.what), message.means.as_ref(), message.can.as_ref()];
+                    self.saw = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" · ");
+                }
+                let down = |on: &str| {
+                    snapshot.targets.iter().any(|(name, link)| name == on && matches!(link, Link::Down { .. }))
+                };
+                let level = crate::run::next::level_of(&snapshot.runbook, step);
+                Move::End(match step.on.as_deref().is_some_and(down) {
+                    true => 8,
+                    false if level == Level::None => 1,
+                    false => 4,
+                })
             }
             _ => {
                 self.saw = format!("opening {}", step.id);

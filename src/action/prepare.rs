@@ -11,6 +11,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
 use crate::run::next::level_of;
 use crate::run::record::{Environment, Evidence, Offer, Undoing};
+use crate::runbook::words::said;
 use crate::runbook::{Action, Level, NeverMatch, Step};
 use crate::sql::{Class, is_relative_update};
 use crate::target::Identity;
@@ -78,7 +79,7 @@ pub async fn prepare(
         Some(on) if connects(ctx, on) => Some(ctx.targets.identity(on).await?),
         _ => None,
     };
-    let mut draft = match undone {
+    let draft = match undone {
         Some(undone) => undo(step, undone, on, identity.as_ref(), ctx).await?,
         None => action(&step.action, step, on, identity.as_ref(), ctx).await?,
     };
@@ -101,7 +102,6 @@ pub async fn prepare(
     } else {
         gate::token(level, &step.id, draft.object.as_deref(), name, draft.number, step.each.is_some(), environment)
     };
-    draft.facts.push(("undo".to_owned(), undo_words(&draft.undo)));
     let needed = draft.number != Some(0) || matches!(draft.work, Work::Freeze(_) | Work::Reconcile(_));
     let offer = Offer {
         run: ctx.access.run.clone(),
@@ -141,7 +141,7 @@ async fn action(
     let names = Names::new(ctx);
     let word = action.word();
     let declared = match &step.undo {
-        Some(undo) => Undoing::By { rendered: vec![undo.word().to_owned()], derived: false, limits: None },
+        Some(undo) => Undoing::By { rendered: vec![said(undo)], derived: false, limits: None },
         None => Undoing::None { because: "the runbook declares no undo".to_owned() },
     };
     let by_program = |draft: Draft| Draft {
@@ -220,7 +220,7 @@ async fn action(
         Action::Command { argv } => match &step.each {
             Some(each) => {
                 let calls = command::render_each(argv, &open_items(ctx, step, each)?, &names)?;
-                let rendered = calls.iter().map(|call| call.what.join(" ")).collect();
+                let rendered = calls.iter().map(|call| shell_line(&call.what)).collect();
                 let number = calls.len() as u64;
                 let draft = Draft::new(Work::CommandEach(calls), word, rendered, Level::Step);
                 Draft { number: Some(number), ..by_program(draft) }
@@ -228,7 +228,8 @@ async fn action(
             None => {
                 let argv = command::render(argv, &names)?;
                 crate::check::command::admit(&argv, &ctx.access)?;
-                by_program(Draft::new(Work::Command(argv.clone()), word, argv, Level::Step))
+                let line = shell_line(&argv);
+                by_program(Draft::new(Work::Command(argv), word, vec![line], Level::Step))
             }
         },
         Action::Http(request) => {
@@ -485,16 +486,14 @@ fn never(draft: &Draft, step: &Step, ctx: &Context) -> Result<()> {
     Ok(())
 }
 
-fn undo_words(undo: &Undoing) -> String {
-    match undo {
-        Undoing::By { rendered, derived, limits } => {
-            let how = if *derived { "derived" } else { "declared" };
-            let limits = limits.as_ref().map(|limits| format!(" ({limits})")).unwrap_or_default();
-            format!("{how}: {}{limits}", rendered.join("; "))
-        }
-        Undoing::BeforeImage => "from the rows as they were, while nobody has changed them since".to_owned(),
-        Undoing::None { because } => format!("none: {because}"),
-    }
+/// An argv as a shell would have to be told it, so that one argument cannot look like two.
+fn shell_line(argv: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    let quoted = |arg: &String| match !arg.is_empty() && arg.chars().all(plain) {
+        true => arg.clone(),
+        false => format!("'{}'", arg.replace('\'', "'\\''")),
+    };
+    argv.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn hex(bytes: &[u8]) -> String {

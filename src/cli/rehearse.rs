@@ -18,8 +18,8 @@ pub struct RehearseArgs {
     /// The database to play on [default: postgres where its binaries are found, else sqlite]
     #[arg(long, value_enum)]
     pub on: Option<On>,
-    /// Play on this database, which is empty or declares itself a rehearsal
-    #[arg(long, value_name = "URL")]
+    /// Play on this database, which is empty or declares itself a rehearsal; as a flag, everybody here can read it
+    #[arg(long, value_name = "URL", env = rehearsal::POSTGRES_URL, hide_env_values = true)]
     pub postgres_url: Option<String>,
     /// Play on these brokers, which are empty or declare themselves a rehearsal
     #[arg(long, value_name = "HOST:PORT")]

@@ -129,19 +129,15 @@ impl Session {
         }
     }
 
-    /// Values that must never reach the disk or the screen: what the targets' addresses are made of.
+    /// Values that must never reach the disk: the addresses of the targets that hold a password, and their passwords.
     fn secrets(&self) -> Vec<Secret> {
-        let named = |address: &str| {
-            self.env.iter().find(|(name, _)| address.contains(&format!("${{{name}}}"))).map(|(_, v)| v.clone())
-        };
-        let addresses = self.runbook.targets.values().filter(|target| target.kind.dialect().is_some());
-        let full: Vec<String> =
-            addresses.filter_map(|target| named(&target.address)).filter(|v| v.contains("://")).collect();
-        let passwords = full.iter().filter_map(|url| {
-            let credentials = url.split_once("://")?.1.split_once('@')?.0;
-            credentials.split_once(':').map(|(_, password)| password.to_owned())
-        });
-        passwords.chain(full.clone()).filter(|secret| secret.len() >= 4).map(Secret::new).collect()
+        let access = self.access("", Path::new(""));
+        let addresses = self.runbook.targets.values().filter_map(|target| access.address(target).ok());
+        addresses
+            .flat_map(|address| passwords(address.expose()))
+            .filter(|secret| secret.len() >= 4)
+            .map(Secret::new)
+            .collect()
     }
 
     /// Begins a new run and drives it to its end.
@@ -240,6 +236,37 @@ impl Session {
     }
 }
 
+/// The address itself and the passwords in it, as `user:password@` or as a setting; none where it holds none.
+fn passwords(address: &str) -> Vec<String> {
+    let credentials = address.split_once("://").and_then(|(_, rest)| Some(rest.rsplit_once('@')?.0));
+    let user = credentials.and_then(|credentials| Some(credentials.split_once(':')?.1));
+    let settings = address.split_once('?').map_or("", |(_, settings)| settings).split('&');
+    let set = settings
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| name.ends_with("password"))
+        .map(|(_, value)| value);
+    let written: Vec<&str> = user.into_iter().chain(set).collect();
+    let whole = written.first().map(|_| address.to_owned());
+    let plain = written.iter().map(|text| decoded(text));
+    written.iter().map(|text| (*text).to_owned()).chain(plain).chain(whole).collect()
+}
+
+/// Without percent-encoding: as the server may quote it.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend(format!("%{part}").bytes()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 async fn joined(engine: tokio::task::JoinHandle<Result<u8>>) -> Result<u8> {
     engine.await.unwrap_or_else(|died| Err(Failure::new(Kind::Defect, "the engine died").cause(died)))
 }
@@ -310,13 +337,23 @@ fn env_file(path: &Path) -> Result<BTreeMap<String, String>> {
 /// Who sits here: observed from the process, and claimed by the environment.
 fn actor(id: &str) -> Actor {
     let claimed = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let uid = rustix::process::getuid().as_raw();
     Actor {
         id: id.to_owned(),
-        user: claimed("USER").or_else(|| claimed("LOGNAME")).unwrap_or_else(|| "unknown".into()),
-        uid: rustix::process::getuid().as_raw(),
+        user: user_name(uid).unwrap_or_else(|| format!("uid {uid}")),
+        uid,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         tty: rustix::termios::ttyname(std::io::stdin(), Vec::new()).ok().map(|tty| tty.to_string_lossy().into_owned()),
         claimed_ssh: claimed("SSH_CONNECTION"),
         pid: std::process::id(),
     }
+}
+
+/// The name of the user in the machine's own list. The environment may say anything.
+fn user_name(uid: u32) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields
+        .filter(|user| user.get(2).and_then(|id| id.parse().ok()) == Some(uid))
+        .find_map(|user| Some((*user.first()?).to_owned()))
 }

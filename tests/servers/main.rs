@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod answers;
+mod bad_input;
+mod canary;
 mod founding;
 mod kafka;
 mod postgres;
