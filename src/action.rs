@@ -22,7 +22,6 @@ pub mod settle;
 mod table;
 mod transaction;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,7 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::check::Context;
 use crate::run::State;
 use crate::run::record::{Evidence, Frozen, ItemDone, Offer, Outcome, Point};
-use crate::runbook::{CheckRef, FreezeItem, Runbook, Step, TargetKind};
+use crate::runbook::{CheckRef, FreezeItem, Step, TargetKind};
 use crate::target::db::Handle;
 
 pub use position::position;
@@ -206,13 +205,10 @@ async fn kafka(offer: &Offer, ctx: &Context) -> Result<crate::target::kafka::Con
 
 /// What is verified after the present attempt of a step: nothing of its own where it is being undone, for its checks
 /// say that it stands.
-pub fn to_verify(step: &Step, state: &State, _runbook: &Runbook) -> Vec<CheckRef> {
+pub fn to_verify(step: &Step, state: &State) -> Vec<CheckRef> {
     let undone = state.steps.get(&step.id).and_then(|s| s.undoes.as_deref()) == Some(step.id.as_str());
     if undone { Vec::new() } else { step.verify.clone() }
 }
-
-/// The items of each step that are done already, by key.
-pub type ItemsDone = BTreeMap<String, BTreeMap<String, ItemDone>>;
 
 fn is_sql(ctx: &Context, target: &str) -> bool {
     ctx.runbook

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::run::record::{Act, Checked, End, Event, Evidence, Now, Offer, OpenItem, OutcomeResult};
+use crate::run::record::{Act, Checked, End, Event, Now, OpenItem, OutcomeResult};
 use crate::run::state::State;
 use crate::runbook::{CheckRef, Runbook};
 use crate::survey::Survey;
@@ -190,11 +190,6 @@ pub struct Handle {
     pub asks: mpsc::Sender<Ask>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub events: broadcast::Sender<Arc<Event>>,
-}
-
-/// What stands at an open gate, from the state: for drivers.
-pub fn gate_of(state: &State) -> Option<(&Offer, &Evidence)> {
-    state.gate.as_ref().map(|gate| (&gate.shown.offer, &gate.shown.evidence))
 }
 
 pub use clock::now;

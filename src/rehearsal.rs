@@ -93,6 +93,19 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
+    fn of(sandbox: Sandbox, dir: PathBuf, user: File) -> Self {
+        Self {
+            dir,
+            env: sandbox.env,
+            vars: sandbox.vars,
+            stand_ins: sandbox.stand_ins,
+            words: sandbox.words,
+            on: sandbox.on,
+            pid: sandbox.pid,
+            _user: user,
+        }
+    }
+
     /// Turns the SQL targets of the runbook to the dialect of the sandbox. A line for each that changed: another
     /// dialect than production's proves less, and the operator must know.
     pub fn adapt(&self, runbook: &mut Runbook) -> Vec<String> {
@@ -141,21 +154,17 @@ pub async fn start(options: &Options) -> Result<Rehearsal> {
         .map_err(|e| cannot("make the sandbox's folder", e))?;
     let dir = dir.canonicalize().map_err(|e| cannot("find the sandbox's folder", e))?;
     // Held before the sandbox looks for the first time.
-    let user = open_users(&dir).and_then(|user| user.lock_shared().map(|()| user));
-    let user = user.map_err(|e| cannot("take the sandbox's lock", e))?;
+    let user = use_of(&dir)?;
 
     let mut child = launch(options, &dir, &file, on).map_err(|e| cannot("start the sandbox", e))?;
     let sandbox = wait_until_ready(&mut child, &dir).await?;
-    Ok(Rehearsal {
-        env: sandbox.env,
-        vars: sandbox.vars,
-        stand_ins: sandbox.stand_ins,
-        words: sandbox.words,
-        on: sandbox.on,
-        pid: sandbox.pid,
-        dir,
-        _user: user,
-    })
+    Ok(Rehearsal::of(sandbox, dir, user))
+}
+
+/// The shared lock that keeps a sandbox alive.
+fn use_of(dir: &Path) -> Result<File> {
+    let user = open_users(dir).and_then(|user| user.lock_shared().map(|()| user));
+    user.map_err(|e| cannot("take the sandbox's lock", e))
 }
 
 /// Takes part in a sandbox that is there, as `resume` does.
@@ -167,17 +176,8 @@ pub fn join(dir: &Path) -> Result<Rehearsal> {
         Failure::new(Kind::Target, format!("no sandbox lives in {}", dir.display()))
             .hint("it ends ten minutes after its last user; start a new rehearsal")
     })?;
-    let user = open_users(dir).and_then(|user| user.lock_shared().map(|()| user));
-    Ok(Rehearsal {
-        env: sandbox.env,
-        vars: sandbox.vars,
-        stand_ins: sandbox.stand_ins,
-        words: sandbox.words,
-        on: sandbox.on,
-        pid: sandbox.pid,
-        dir: dir.to_owned(),
-        _user: user.map_err(|e| cannot("take the sandbox's lock", e))?,
-    })
+    let user = use_of(dir)?;
+    Ok(Rehearsal::of(sandbox, dir.to_owned(), user))
 }
 
 /// Where the sandbox of a scenario stands.

@@ -205,5 +205,5 @@ async fn rest(port: &Port, pause: Duration) -> bool {
 }
 
 pub(super) fn outcome(result: OutcomeResult, evidence: impl Into<String>, changed: Option<u64>) -> Outcome {
-    Outcome { result, evidence: evidence.into(), changed, changed_since: Vec::new(), before_image: None }
+    Outcome { changed, ..Outcome::new(result, evidence) }
 }

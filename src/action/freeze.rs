@@ -26,13 +26,7 @@ pub async fn perform(items: &[FreezeItem], ctx: &Context) -> (Vec<Frozen>, Outco
             format!("{} items frozen; unknown, freeze again: {}", frozen.len() - unknown.len(), unknown.join(", "))
         }
     };
-    let outcome = Outcome {
-        result: OutcomeResult::Applied,
-        evidence,
-        changed: None,
-        changed_since: Vec::new(),
-        before_image: None,
-    };
+    let outcome = Outcome::new(OutcomeResult::Applied, evidence);
     (frozen, outcome)
 }
 

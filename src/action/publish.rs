@@ -258,7 +258,7 @@ fn ends_of(data: &Value, topic: &str) -> Result<BTreeMap<i32, i64>> {
 }
 
 fn outcome(result: OutcomeResult, evidence: String, changed: Option<u64>) -> Outcome {
-    Outcome { result, evidence, changed, changed_since: Vec::new(), before_image: None }
+    Outcome { changed, ..Outcome::new(result, evidence) }
 }
 
 /// The headers of an event: what the author wrote, then ours, which nobody may replace.

@@ -262,13 +262,7 @@ fn nanos(text: &str) -> Option<i128> {
 
 /// Sorts, and freezes the result for the steps that act on it.
 pub async fn perform(set: &str, ctx: &Context) -> (Vec<Frozen>, Outcome) {
-    let not = |evidence: String| Outcome {
-        result: OutcomeResult::NotApplied,
-        evidence,
-        changed: None,
-        changed_since: Vec::new(),
-        before_image: None,
-    };
+    let not = |evidence: String| Outcome::new(OutcomeResult::NotApplied, evidence);
     let classified = match classify(set, ctx).await {
         Ok(classified) => classified,
         Err(failure) => return (Vec::new(), not(failure.to_string())),

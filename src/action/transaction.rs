@@ -59,7 +59,7 @@ pub fn not_applied(evidence: impl Into<String>) -> Outcome {
 }
 
 pub fn outcome(result: OutcomeResult, evidence: impl Into<String>) -> Outcome {
-    Outcome { result, evidence: evidence.into(), changed: None, changed_since: Vec::new(), before_image: None }
+    Outcome::new(result, evidence)
 }
 
 /// Runs a body to its outcome.

@@ -63,10 +63,6 @@ impl Shop {
         }
     }
 
-    pub fn is_sqlite(&self) -> bool {
-        matches!(self, Self::Sqlite(_))
-    }
-
     /// Ends the session; the entry in `backout_sessions` goes with it.
     pub async fn close(self, application_name: &str) {
         match self {

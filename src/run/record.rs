@@ -511,6 +511,13 @@ pub struct Outcome {
     pub before_image: Option<String>,
 }
 
+impl Outcome {
+    /// With no rows to tell of.
+    pub fn new(result: OutcomeResult, evidence: impl Into<String>) -> Self {
+        Self { result, evidence: evidence.into(), changed: None, changed_since: Vec::new(), before_image: None }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeResult {

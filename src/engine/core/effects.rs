@@ -5,13 +5,12 @@
 use std::collections::BTreeMap;
 
 use super::{ENGINE, Engine, Leaving};
-use crate::action::Go;
+use crate::action::{Go, to_verify};
 use crate::check::Context;
 use crate::run::decide::Input;
 use crate::run::effect::Effect;
 use crate::run::record::{HoldReason, Outcome, OutcomeResult};
-use crate::run::state::State;
-use crate::runbook::{Action, CheckRef, Reads, Step};
+use crate::runbook::{Action, Reads};
 
 impl Engine {
     pub(super) async fn run_effects(&mut self) {
@@ -20,7 +19,8 @@ impl Engine {
                 Effect::Work { step, att } => match self.jobs.remove(&(step.clone(), att)) {
                     Some(job) => self.work.perform(step, att, job, self.context()),
                     None => {
-                        let outcome = not_applied("nothing was started: its preparation is gone");
+                        let outcome =
+                            Outcome::new(OutcomeResult::NotApplied, "nothing was started: its preparation is gone");
                         self.take(Input::Finished { step, att, outcome }, ENGINE).await;
                     }
                 },
@@ -105,21 +105,5 @@ impl Engine {
             decided,
             items: state.steps.iter().map(|(id, step)| (id.clone(), step.items.clone())).collect(),
         }
-    }
-}
-
-/// What must hold after the present attempt of a step. Undoing a step promises nothing of what it was for.
-fn to_verify(step: &Step, state: &State) -> Vec<CheckRef> {
-    let undone = state.steps.get(&step.id).and_then(|s| s.undoes.as_deref()) == Some(step.id.as_str());
-    if undone { Vec::new() } else { step.verify.clone() }
-}
-
-fn not_applied(evidence: &str) -> Outcome {
-    Outcome {
-        result: OutcomeResult::NotApplied,
-        evidence: evidence.to_owned(),
-        changed: None,
-        changed_since: Vec::new(),
-        before_image: None,
     }
 }

@@ -115,13 +115,7 @@ impl Engine {
             }
             Done::Link { target, link } => self.linked(target, link).await,
             Done::Panicked { step, att, words } => {
-                let outcome = Outcome {
-                    result: OutcomeResult::Unknown,
-                    evidence: format!("the worker died: {words}"),
-                    changed: None,
-                    changed_since: Vec::new(),
-                    before_image: None,
-                };
+                let outcome = Outcome::new(OutcomeResult::Unknown, format!("the worker died: {words}"));
                 self.take(Input::Finished { step, att, outcome }, ENGINE).await;
             }
         }

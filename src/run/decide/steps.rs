@@ -120,13 +120,7 @@ pub(super) fn by_word(step: &Step, att: u32, word: Record, evidence: String) -> 
         transactional: false,
         on: None,
     };
-    let outcome = Outcome {
-        result: OutcomeResult::Applied,
-        evidence,
-        changed: None,
-        changed_since: Vec::new(),
-        before_image: None,
-    };
+    let outcome = Outcome::new(OutcomeResult::Applied, evidence);
     vec![
         at(&step.id, att, word),
         at(&step.id, att, Record::Intent(intent)),

@@ -490,13 +490,7 @@ impl State {
     }
 
     fn settle(&mut self, event: &Event, settled: &Settled) -> Result<(), String> {
-        let outcome = settled.outcome.clone().unwrap_or_else(|| Outcome {
-            result: settled.result,
-            evidence: settled.reason.clone(),
-            changed: None,
-            changed_since: Vec::new(),
-            before_image: None,
-        });
+        let outcome = settled.outcome.clone().unwrap_or_else(|| Outcome::new(settled.result, settled.reason.as_str()));
         if outcome.result != settled.result {
             return Err("its outcome says something else".into());
         }
