@@ -266,15 +266,15 @@ impl Drive {
         let Some(classified) = &snapshot.classified else { return Move::Wait(format!("sorting for {}", step.id)) };
         let decided = snapshot.state.steps.get(&step.id).map(|s| s.rows.clone()).unwrap_or_default();
         let answers = self.answers.steps.get(&step.id).map(|answer| answer.rows.clone()).unwrap_or_default();
-        for row in classified.asked.iter().filter(|row| !decided.contains_key(&row.key)) {
-            let Some(answer) = answers.get(&row.key) else {
-                self.saw = format!("row {} of {} has no answer in the file", row.key, step.id);
-                return Move::End(4);
-            };
-            let (class, reason) = (answer.class.clone(), answer.reason.clone());
-            return Move::Ask(Ask::Classify { step: step.id.clone(), row: row.key.clone(), class, reason });
-        }
-        Move::Ask(Ask::Open { step: step.id.clone() })
+        let Some(row) = classified.asked.iter().find(|row| !decided.contains_key(&row.key)) else {
+            return Move::Ask(Ask::Open { step: step.id.clone() });
+        };
+        let Some(answer) = answers.get(&row.key) else {
+            self.saw = format!("row {} of {} has no answer in the file", row.key, step.id);
+            return Move::End(4);
+        };
+        let (class, reason) = (answer.class.clone(), answer.reason.clone());
+        Move::Ask(Ask::Classify { step: step.id.clone(), row: row.key.clone(), class, reason })
     }
 
     fn unanswered(&mut self, step: &str) -> Move {

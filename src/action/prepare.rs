@@ -405,7 +405,7 @@ async fn change_draft(
             format!("{set}: {} rows frozen, {since} of them not met any more", table.rows.len()),
         ));
     }
-    draft.work = Work::Transaction(Body::Change(plan));
+    draft.work = Work::Transaction(Body::Change(Box::new(plan)));
     fence(&mut draft, handle, identity, ctx, step, true).await?;
     Ok(draft)
 }

@@ -29,7 +29,7 @@ const STATEMENT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub enum Body {
     Ddl(ddl::Plan),
-    Change(change::Plan),
+    Change(Box<change::Plan>),
     Undo(change::UndoPlan),
 }
 

@@ -146,7 +146,7 @@ impl Probes {
     }
 
     /// Everything for one `checked` record, and how often verdicts changed since the last.
-    pub fn to_record(&mut self) -> (Vec<Checked>, u32) {
+    pub fn take_for_record(&mut self) -> (Vec<Checked>, u32) {
         (self.readings.values().cloned().collect(), std::mem::take(&mut self.flaps))
     }
 }

@@ -22,7 +22,7 @@ const VERIFY_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a task found.
 pub enum Done {
-    Prepared { step: String, needs: bool, prepared: Result<Prepared>, readings: Vec<Checked> },
+    Prepared { step: String, prepared: Result<Box<Prepared>>, readings: Vec<Checked> },
     Answered(Checked),
     Verified { step: String, checks: Vec<Checked> },
     Surveyed(Box<Survey>),
@@ -123,9 +123,9 @@ impl Work {
             let (readings, prepared) = tokio::join!(asked, action::prepare(&step, att, undoing, environment, &context));
             let prepared = prepared.map(|mut prepared| {
                 prepared.evidence.needs.clone_from(&readings);
-                prepared
+                Box::new(prepared)
             });
-            Done::Prepared { step: step.id, needs: undoing, prepared, readings }
+            Done::Prepared { step: step.id, prepared, readings }
         });
     }
 
