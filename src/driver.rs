@@ -33,7 +33,7 @@ pub trait Printer: Send {
 /// Drives the run to an end and gives the exit code.
 pub async fn run(handle: Handle, answers: Answers, printer: Box<dyn Printer>) -> u8 {
     let printing = tokio::spawn(print(handle.events.subscribe(), handle.snapshots.clone(), printer));
-    let code = Drive { handle, answers, since: Instant::now(), saw: String::new() }.run().await;
+    let code = Drive { handle, answers, since: Instant::now(), saw: String::new(), opened: None }.run().await;
     // What was sent before the end is still printed; the engine has closed the stream.
     let _ = tokio::time::timeout(Duration::from_secs(2), printing).await;
     code
@@ -82,6 +82,8 @@ struct Drive {
     /// Since when nothing has changed that leads on.
     since: Instant,
     saw: String,
+    /// Asked to open, and no gate stood since.
+    opened: Option<String>,
 }
 
 /// What to do with the present snapshot.
@@ -236,7 +238,7 @@ impl Drive {
                 self.saw = format!("{} was not applied", step.id);
                 Move::End(1)
             }
-            _ if snapshot.message.is_some() && self.saw == format!("opening {}", step.id) => {
+            _ if snapshot.message.is_some() && self.opened.as_ref() == Some(&step.id) => {
                 // It was turned down, or could not be prepared. Leaving clears the message: it goes into the reason.
                 if let Some(message) = &snapshot.message {
                     let parts = [Some(&message.what), message.means.as_ref(), message.can.as_ref()];
@@ -254,6 +256,7 @@ impl Drive {
             }
             _ => {
                 self.saw = format!("opening {}", step.id);
+                self.opened = Some(step.id.clone());
                 Move::Ask(Ask::Open { step: step.id.clone() })
             }
         }
@@ -280,6 +283,7 @@ impl Drive {
     }
 
     fn gate(&mut self, step: &str, snapshot: &Snapshot) -> Move {
+        self.opened = None;
         let Some(answer) = self.answers.steps.get(step).cloned() else { return self.unanswered(step) };
         let Some(gate) = &snapshot.state.gate else { return Move::Wait("gate".into()) };
         if gate.shown.offer.level == Level::Irreversible && gate.broken.is_none() && gate.approved_by.is_none() {
