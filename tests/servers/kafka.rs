@@ -109,10 +109,11 @@ fn read_all(brokers: &str, topic: &str) -> Vec<(String, String)> {
     found
 }
 
+/// The points that were reached, once the engine's end is through.
+type Points = tokio::task::JoinHandle<Vec<(Point, Value)>>;
+
 /// A port whose engine says go `times` times, then stop; and everything that was reported.
-fn port(
-    times: usize,
-) -> (Port, watch::Sender<bool>, tokio::task::JoinHandle<Vec<(Point, Value)>>, mpsc::Receiver<ItemDone>) {
+fn port(times: usize) -> (Port, watch::Sender<bool>, Points, mpsc::Receiver<ItemDone>) {
     let (reports, mut inbox) = mpsc::channel::<(String, u32, Report)>(16);
     let (cancel, cancelled) = watch::channel(false);
     let (items, done) = mpsc::channel(100);
