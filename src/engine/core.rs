@@ -578,11 +578,12 @@ impl Engine {
     async fn finished(&mut self, step: String, att: u32, outcome: Outcome) {
         self.snapshot.progress = None;
         if outcome.result == OutcomeResult::NotApplied {
-            self.say(
-                format!("{step} was not applied: {}", outcome.evidence),
-                None,
-                Some("its gate may be opened again".into()),
-            );
+            let sorts = matches!(self.runbook.steps.get(&step).map(|s| &s.action), Some(Action::Reconcile { .. }));
+            let (how, can) = match sorts {
+                true => ("waits", "give each row its class, then Enter"),
+                false => ("was not applied", "its gate may be opened again"),
+            };
+            self.say(format!("{step} {how}: {}", outcome.evidence), None, Some(can.into()));
         }
         match outcome.result {
             OutcomeResult::NotApplied => self.classify(&step),
