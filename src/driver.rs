@@ -191,8 +191,7 @@ impl Drive {
     }
 
     fn readings(snapshot: &Snapshot) -> crate::run::next::Readings {
-        let latest = |live: &crate::engine::Live| live.latest.clone();
-        snapshot.checks.iter().filter_map(|(name, live)| Some((name.clone(), latest(live)?))).collect()
+        snapshot.readings()
     }
 
     fn step(&mut self, snapshot: &Snapshot) -> Move {

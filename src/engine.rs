@@ -192,6 +192,13 @@ pub struct Handle {
     pub events: broadcast::Sender<Arc<Event>>,
 }
 
+impl Snapshot {
+    /// The latest answer of every check that has one.
+    pub fn readings(&self) -> crate::run::next::Readings {
+        self.checks.iter().filter_map(|(check, live)| Some((check.clone(), live.latest.clone()?))).collect()
+    }
+}
+
 /// What stands at an open gate, from the state: for drivers.
 pub fn gate_of(state: &State) -> Option<(&Offer, &Evidence)> {
     state.gate.as_ref().map(|gate| (&gate.shown.offer, &gate.shown.evidence))

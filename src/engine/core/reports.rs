@@ -13,7 +13,7 @@ use crate::engine::work::Done;
 use crate::failure::{Failure, Result};
 use crate::run::decide::Input;
 use crate::run::record::{ItemDone, Outcome, OutcomeResult, Point};
-use crate::runbook::Level;
+use crate::runbook::{Action, Level};
 
 impl Engine {
     pub(super) async fn hear(&mut self, step: String, att: u32, report: Report) {
@@ -63,11 +63,12 @@ impl Engine {
     pub(super) async fn finished(&mut self, step: String, att: u32, outcome: Outcome) {
         self.snapshot.progress = None;
         if outcome.result == OutcomeResult::NotApplied {
-            self.say(
-                format!("{step} was not applied: {}", outcome.evidence),
-                None,
-                Some("its gate may be opened again".into()),
-            );
+            let sorts = matches!(self.runbook.steps.get(&step).map(|s| &s.action), Some(Action::Reconcile { .. }));
+            let (how, can) = match sorts {
+                true => ("waits", "give each row its class, then Enter"),
+                false => ("was not applied", "its gate may be opened again"),
+            };
+            self.say(format!("{step} {how}: {}", outcome.evidence), None, Some(can.into()));
         }
         match outcome.result {
             OutcomeResult::NotApplied => self.classify(&step),
