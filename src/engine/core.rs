@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::run::decide::{Draft, Facts, Input, Refusal, decide};
 use crate::run::effect::{Effect, effects};
 use crate::run::gate;
-use crate::run::record::{CloseReason, End, Event, HoldReason, ItemDone, Now, Outcome, OutcomeResult, Point, Record};
+use crate::run::record::{CloseReason, End, Event, HoldReason, ItemDone, Now, Offer, Outcome, OutcomeResult, Point, Record};
 use crate::run::state::State;
 use crate::runbook::{Action, CheckRef, Runbook, SetSource, Step};
 use crate::survey::Survey;
@@ -269,6 +269,9 @@ impl Engine {
         }
         self.state = next;
         self.dirty = true;
+        for event in &events {
+            super::fault::after(event);
+        }
         for event in events {
             self.effects.extend(effects(&self.state, event.step.as_deref(), event.att, &event.record));
             self.probes.heard(&event.record);
@@ -329,6 +332,7 @@ impl Engine {
             reads,
             decided,
             items: state.steps.iter().map(|(id, step)| (id.clone(), step.items.clone())).collect(),
+            begun: state.steps.iter().filter_map(|(id, step)| Some((id.clone(), step.begun.clone()?))).collect(),
         }
     }
 
@@ -542,6 +546,9 @@ impl Engine {
                 self.take(Input::Progressed { step, att, done, of }, ENGINE).await;
             }
             Report::Item { item, reply } => self.item(step, att, item, reply).await,
+            Report::ClaimLost { target, holder } => {
+                self.take(Input::ClaimLost { target, holder }, ENGINE).await;
+            }
             Report::Frozen(items) => drop(self.take(Input::Froze { step, att, items }, ENGINE).await),
             Report::Finished(outcome) => self.finished(step, att, outcome).await,
         }
@@ -562,7 +569,7 @@ impl Engine {
         }
         self.waiting = Some(Waiting { step: step.clone(), att, reply });
         let taken = self.take(Input::Reached { step: step.clone(), att, point, data }, ENGINE).await;
-        crate::engine::fault::at(point);
+        super::fault::at(&step, point);
         if !taken {
             self.release(&step, att, Go::Stop);
         }
@@ -576,6 +583,7 @@ impl Engine {
     }
 
     async fn finished(&mut self, step: String, att: u32, outcome: Outcome) {
+        super::fault::named(&step, "finished");
         self.snapshot.progress = None;
         if outcome.result == OutcomeResult::NotApplied {
             self.say(
@@ -643,10 +651,17 @@ impl Engine {
     }
 
     async fn prepared(&mut self, step: String, _undoing: bool, prepared: Result<crate::action::Prepared>) {
-        let prepared = match prepared {
+        let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return self.failed(&failure),
         };
+        // The digest, and the marker that carries it, are of the offer as the log keeps it.
+        let logged = serde_json::to_value(&prepared.offer).map(|offer| self.writer.as_logged(offer));
+        if let Some(mut offer) = logged.ok().and_then(|offer| serde_json::from_value::<Offer>(offer).ok()) {
+            offer.binds.iter_mut().for_each(crate::run::record::exact);
+            prepared.job.offer = offer.clone();
+            prepared.offer = offer;
+        }
         let by = self.actor.clone();
         if !prepared.needed {
             let because = "the preview is 0: nothing is to be done".to_owned();
