@@ -3,6 +3,7 @@
 //! Owns how answers from a file become asks, and what is printed meanwhile. Never answers a gate that the file does not
 //! name, and never waits for ever: what does not turn green in time ends the drive with the exit code that says so.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,9 @@ pub trait Printer: Send {
 /// Drives the run to an end and gives the exit code.
 pub async fn run(handle: Handle, answers: Answers, printer: Box<dyn Printer>) -> u8 {
     let printing = tokio::spawn(print(handle.events.subscribe(), handle.snapshots.clone(), printer));
-    let code = Drive { handle, answers, since: Instant::now(), saw: String::new(), opened: None }.run().await;
+    let drive =
+        Drive { handle, answers, since: Instant::now(), saw: String::new(), opened: None, tried: BTreeSet::new() };
+    let code = drive.run().await;
     // What was sent before the end is still printed; the engine has closed the stream.
     let _ = tokio::time::timeout(Duration::from_secs(2), printing).await;
     code
@@ -84,6 +87,8 @@ struct Drive {
     saw: String,
     /// Asked to open, and no gate stood since.
     opened: Option<String>,
+    /// Steps whose gate this driver has answered: what then was not applied is not tried again.
+    tried: BTreeSet<String>,
 }
 
 /// What to do with the present snapshot.
@@ -219,7 +224,7 @@ impl Drive {
 
     fn open(&mut self, step: &Step, snapshot: &Snapshot) -> Move {
         let answer = self.answers.steps.get(&step.id).cloned().unwrap_or_default();
-        let failed = snapshot.state.status(&step.id) == Status::Failed;
+        let failed = snapshot.state.status(&step.id) == Status::Failed && self.tried.contains(&step.id);
         match &step.action {
             Action::Decide(_) => match answer.option {
                 Some(option) => {
@@ -256,6 +261,9 @@ impl Drive {
             _ => {
                 self.saw = format!("opening {}", step.id);
                 self.opened = Some(step.id.clone());
+                if crate::run::next::level_of(&snapshot.runbook, step) == Level::None {
+                    self.tried.insert(step.id.clone());
+                }
                 Move::Ask(Ask::Open { step: step.id.clone() })
             }
         }
@@ -303,6 +311,7 @@ impl Drive {
             return Move::End(4);
         }
         self.saw = format!("answering {step}");
+        self.tried.insert(step.to_owned());
         Move::Ask(Ask::Answer { typed, reason: answer.reason, looked_ms: 0, from_file: true })
     }
 
