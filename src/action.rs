@@ -73,6 +73,11 @@ pub enum Report {
         item: ItemDone,
         reply: oneshot::Sender<Go>,
     },
+    /// Another run took the target over; nothing was sent.
+    ClaimLost {
+        target: String,
+        holder: String,
+    },
     /// Read by a `freeze` or a `reconcile`.
     Frozen(Vec<Frozen>),
     Finished(Outcome),
@@ -165,7 +170,8 @@ pub async fn perform(job: Job, ctx: Context, port: &Port) -> Outcome {
     let Job { step, offer, work } = job;
     let limit = step.within.unwrap_or(LIMIT);
     let pause = step.each.as_ref().map_or(Duration::ZERO, |each| each.pause);
-    let earlier = command::Earlier { done: ctx.items.get(&step.id).cloned().unwrap_or_default(), begun: None };
+    let begun = ctx.begun.get(&step.id);
+    let earlier = command::Earlier { done: ctx.items.get(&step.id).cloned().unwrap_or_default(), begun };
     match work {
         Work::Transaction(body) => transaction::perform(&body, &step, &offer, &ctx, port).await,
         Work::Plain(plan) => ddl::perform_plain(&plan, &step, &offer, &ctx, port).await,
@@ -173,7 +179,7 @@ pub async fn perform(job: Job, ctx: Context, port: &Port) -> Outcome {
         Work::Reconcile(set) => kept(reconcile::perform(&set, &ctx).await, port).await,
         Work::Sessions(found) => session::perform(&found, &ctx, port).await,
         Work::Publish(job) => match kafka(&offer, &ctx).await {
-            Ok(connection) => publish::perform(port, &connection, job, None).await,
+            Ok(connection) => publish::perform(port, &connection, job, begun).await,
             Err(outcome) => outcome,
         },
         Work::Command(argv) => command::perform(port, &ctx.access, &argv, limit).await,

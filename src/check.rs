@@ -49,6 +49,8 @@ pub struct Context {
     pub decided: BTreeMap<String, BTreeMap<String, String>>,
     /// Items of `each` steps that have an end in the log: step, item key.
     pub items: BTreeMap<String, BTreeMap<String, ItemDone>>,
+    /// Data of each step's last `begun` or `sent` point: what may have been under way when a process died.
+    pub begun: BTreeMap<String, Value>,
 }
 
 /// How deep a probe goes.

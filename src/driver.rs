@@ -3,6 +3,7 @@
 //! Owns how answers from a file become asks, and what is printed meanwhile. Never answers a gate that the file does not
 //! name, and never waits for ever: what does not turn green in time ends the drive with the exit code that says so.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,9 @@ pub trait Printer: Send {
 /// Drives the run to an end and gives the exit code.
 pub async fn run(handle: Handle, answers: Answers, printer: Box<dyn Printer>) -> u8 {
     let printing = tokio::spawn(print(handle.events.subscribe(), handle.snapshots.clone(), printer));
-    let code = Drive { handle, answers, since: Instant::now(), saw: String::new() }.run().await;
+    let drive =
+        Drive { handle, answers, since: Instant::now(), saw: String::new(), opened: None, tried: BTreeSet::new() };
+    let code = drive.run().await;
     // What was sent before the end is still printed; the engine has closed the stream.
     let _ = tokio::time::timeout(Duration::from_secs(2), printing).await;
     code
@@ -82,6 +85,10 @@ struct Drive {
     /// Since when nothing has changed that leads on.
     since: Instant,
     saw: String,
+    /// Asked to open, and no gate stood since.
+    opened: Option<String>,
+    /// Steps whose gate this driver has answered: what then was not applied is not tried again.
+    tried: BTreeSet<String>,
 }
 
 /// What to do with the present snapshot.
@@ -189,8 +196,7 @@ impl Drive {
     }
 
     fn readings(snapshot: &Snapshot) -> crate::run::next::Readings {
-        let latest = |live: &crate::engine::Live| live.latest.clone();
-        snapshot.checks.iter().filter_map(|(name, live)| Some((name.clone(), latest(live)?))).collect()
+        snapshot.readings()
     }
 
     fn step(&mut self, snapshot: &Snapshot) -> Move {
@@ -218,7 +224,7 @@ impl Drive {
 
     fn open(&mut self, step: &Step, snapshot: &Snapshot) -> Move {
         let answer = self.answers.steps.get(&step.id).cloned().unwrap_or_default();
-        let failed = snapshot.state.status(&step.id) == Status::Failed;
+        let failed = snapshot.state.status(&step.id) == Status::Failed && self.tried.contains(&step.id);
         match &step.action {
             Action::Decide(_) => match answer.option {
                 Some(option) => {
@@ -236,7 +242,7 @@ impl Drive {
                 self.saw = format!("{} was not applied", step.id);
                 Move::End(1)
             }
-            _ if snapshot.message.is_some() && self.saw == format!("opening {}", step.id) => {
+            _ if snapshot.message.is_some() && self.opened.as_ref() == Some(&step.id) => {
                 // It was turned down, or could not be prepared. Leaving clears the message: it goes into the reason.
                 if let Some(message) = &snapshot.message {
                     let parts = [Some(&message.what), message.means.as_ref(), message.can.as_ref()];
@@ -254,6 +260,10 @@ impl Drive {
             }
             _ => {
                 self.saw = format!("opening {}", step.id);
+                self.opened = Some(step.id.clone());
+                if crate::run::next::level_of(&snapshot.runbook, step) == Level::None {
+                    self.tried.insert(step.id.clone());
+                }
                 Move::Ask(Ask::Open { step: step.id.clone() })
             }
         }
@@ -280,6 +290,7 @@ impl Drive {
     }
 
     fn gate(&mut self, step: &str, snapshot: &Snapshot) -> Move {
+        self.opened = None;
         let Some(answer) = self.answers.steps.get(step).cloned() else { return self.unanswered(step) };
         let Some(gate) = &snapshot.state.gate else { return Move::Wait("gate".into()) };
         if gate.shown.offer.level == Level::Irreversible && gate.broken.is_none() && gate.approved_by.is_none() {
@@ -300,6 +311,7 @@ impl Drive {
             return Move::End(4);
         }
         self.saw = format!("answering {step}");
+        self.tried.insert(step.to_owned());
         Move::Ask(Ask::Answer { typed, reason: answer.reason, looked_ms: 0, from_file: true })
     }
 

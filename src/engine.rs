@@ -192,5 +192,12 @@ pub struct Handle {
     pub events: broadcast::Sender<Arc<Event>>,
 }
 
+impl Snapshot {
+    /// The latest answer of every check that has one.
+    pub fn readings(&self) -> crate::run::next::Readings {
+        self.checks.iter().filter_map(|(check, live)| Some((check.clone(), live.latest.clone()?))).collect()
+    }
+}
+
 pub use clock::now;
 pub use core::{ENGINE, Setup, event_of, start};

@@ -131,6 +131,7 @@ where
         let mut drawn = self.draw(&snapshot)?;
         let mut keys_open = true;
         let mut signals_open = true;
+        let mut engine_runs = true;
         let mut dirty = false;
         loop {
             if let Some(code) = snapshot.exit.filter(|_| self.model.leaving || self.blind) {
@@ -146,12 +147,12 @@ where
                     Some(signal) => Some(self.signal(&snapshot, signal)),
                     None => { signals_open = false; None }
                 },
-                changed = snapshots.changed() => {
-                    if changed.is_err() {
-                        // The engine is gone: its last word is the exit code.
-                        return Ok(snapshot.exit.unwrap_or(Kind::Defect.exit_code()));
-                    }
+                changed = snapshots.changed(), if engine_runs => {
+                    engine_runs = changed.is_ok();
                     snapshot = snapshots.borrow_and_update().clone();
+                    if !engine_runs && snapshot.exit.is_none() {
+                        return Ok(Kind::Defect.exit_code());
+                    }
                     self.model.receive(&snapshot, self.at());
                     dirty = true;
                     None

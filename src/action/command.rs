@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Go, Item, Port, Report};
 pub use crate::check::command::render;
-use crate::check::command::{Ended, Finished, admit, run};
+use crate::check::command::{ATTEMPT, Ended, Finished, ITEM_KEY, admit, run};
 use crate::failure::{Kind, Result};
 use crate::run::record::{ItemDone, Outcome, OutcomeResult, Point};
 use crate::runbook::Template;
@@ -39,7 +39,7 @@ pub struct Call<T> {
 #[derive(Debug, Clone, Default)]
 pub struct Earlier<'a> {
     pub done: BTreeMap<String, ItemDone>,
-    /// Data of the last `begun` (or `sent`) point: names the item that may have been under way.
+    /// Data of the last `begun` (or `sent`) point, unless its item's end is known: what may have been under way.
     pub begun: Option<&'a Value>,
 }
 
@@ -47,7 +47,7 @@ impl Earlier<'_> {
     /// The item that began and has no end.
     pub fn under_way(&self) -> Option<&str> {
         let item = self.begun?.get("item")?.as_str()?;
-        (!self.done.contains_key(item)).then_some(item)
+        self.done.get(item).is_none_or(|item| !item.ok).then_some(item)
     }
 }
 
@@ -76,12 +76,30 @@ pub async fn perform(port: &Port, access: &Access, argv: &[String], limit: Durat
     if port.reached(Point::Begun, json!({ "argv": argv })).await == Go::Stop {
         return outcome(OutcomeResult::NotApplied, "stopped before it started", None);
     }
-    match run(&program, access, None, limit, port.cancel.clone()).await {
+    match run(&program, access, &[(ATTEMPT, &attempt(access, &port.step, port.att))], limit, port.cancel.clone()).await
+    {
         // A program that could not be started did nothing.
         Err(failure) if failure.kind != Kind::Unknown => outcome(OutcomeResult::NotApplied, failure.to_string(), None),
         Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),
         Ok(finished) => outcome(judged(&finished), finished.words(), None),
     }
+}
+
+/// Names one attempt of one step of one run.
+fn attempt(access: &Access, step: &str, att: u32) -> String {
+    format!("{}/{step}/{att}", access.run)
+}
+
+/// The processes of an attempt that outlived the one that started it: process ids.
+///
+/// # Errors
+/// The list of processes cannot be read.
+pub fn survivors(access: &Access, step: &str, att: u32) -> std::io::Result<Vec<u32>> {
+    let wanted = format!("{ATTEMPT}={}", attempt(access, step, att));
+    let carries = |environ: Vec<u8>| environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
+    let pids = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // What has ended meanwhile, or belongs to somebody else, cannot be read and is not ours.
+    Ok(pids.filter(|pid: &u32| std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(carries)).collect())
 }
 
 fn judged(finished: &Finished) -> OutcomeResult {
@@ -107,7 +125,8 @@ pub async fn perform_each(
             Ok(program) => program,
             Err(failure) => return (OutcomeResult::NotApplied, failure.to_string()),
         };
-        match run(&program, access, Some(&call.key), limit, port.cancel.clone()).await {
+        let env = [(ITEM_KEY, call.key.as_str()), (ATTEMPT, &attempt(access, &port.step, port.att))];
+        match run(&program, access, &env, limit, port.cancel.clone()).await {
             Err(failure) if failure.kind != Kind::Unknown => (OutcomeResult::NotApplied, failure.to_string()),
             Err(failure) => (OutcomeResult::Unknown, failure.to_string()),
             Ok(finished) => (judged(&finished), finished.words()),

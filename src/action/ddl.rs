@@ -235,7 +235,12 @@ pub async fn perform_plain(plan: &Plan, _step: &Step, offer: &Offer, ctx: &Conte
         Ok(handle) => handle,
         Err(failure) => return not_applied(failure.to_string()),
     };
-    if port.reached(Point::Begun, json!({ "statements": plan.statements.len() })).await == Go::Stop {
+    let mut data = json!({ "statements": plan.statements.len() });
+    if let Handle::Postgres(connection) = &handle {
+        data["pid"] = json!(connection.pid);
+        data["backend_start"] = json!(connection.backend_start);
+    }
+    if port.reached(Point::Begun, data).await == Go::Stop {
         return not_applied("stopped before the first statement");
     }
     if handle.dialect() == Some(Dialect::Postgres) {

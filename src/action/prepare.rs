@@ -32,6 +32,7 @@ struct Draft {
     number: Option<u64>,
     undo: Undoing,
     epoch: Option<u64>,
+    takes_over: bool,
     facts: Vec<(String, String)>,
     sample: Vec<String>,
 }
@@ -48,6 +49,7 @@ impl Draft {
             number: None,
             undo: Undoing::None { because: "nothing undoes it".to_owned() },
             epoch: None,
+            takes_over: false,
             facts: Vec::new(),
             sample: Vec::new(),
         }
@@ -102,6 +104,8 @@ pub async fn prepare(
     } else {
         gate::token(level, &step.id, draft.object.as_deref(), name, draft.number, step.each.is_some(), environment)
     };
+    // Taking a target from another run is said in so many words.
+    let token = if draft.takes_over { format!("take over {token}") } else { token };
     let needed = draft.number != Some(0) || matches!(draft.work, Work::Freeze(_) | Work::Reconcile(_));
     let offer = Offer {
         run: ctx.access.run.clone(),
@@ -449,6 +453,7 @@ async fn fence(
         let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
         let words =
             format!("run {} of {} holds this target; going on takes it over. It did: {left}", claim.run, claim.holder);
+        draft.takes_over = true;
         draft.facts.push(("takes over".to_owned(), words));
     }
     Ok(())

@@ -107,7 +107,8 @@ pub fn digest(events: &[Event]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Sends what is not there yet. `resumed` is the data of this intent's `sent` point, if the log has one.
+/// Sends what is not there yet. `resumed` is the data of the step's last `sent` point, if the log has one: of an
+/// attempt that has been settled.
 ///
 /// `sent` is reached before the first byte, with the topic's ends as they then stood: every event of this step lies
 /// after them.
@@ -115,24 +116,29 @@ pub async fn perform(port: &Port, connection: &Connection, job: Job, resumed: Op
     match attempt(port, connection, job, resumed).await {
         Ok(outcome) => outcome,
         // Nothing has been sent: the failure came before the point.
-        Err(failure) if resumed.is_none() => outcome(OutcomeResult::NotApplied, failure.to_string(), None),
-        Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),
+        Err(failure) => outcome(OutcomeResult::NotApplied, failure.to_string(), None),
     }
 }
 
-/// After a crash: fences the dead producer, then looks which events are there.
+/// After a crash: fences the dead producer, then looks which events are there. `job` holds every event of the step,
+/// `sent` the data of the attempt's `sent` point.
 ///
 /// # Errors
 /// The cluster cannot be asked; the outcome stays unknown.
 pub async fn settle(connection: &Connection, job: &Job, sent: &Value) -> Result<Outcome> {
     let ends = ends_of(sent, &job.topic)?;
-    fence(connection, job).await?;
-    let found = scan(connection, &job.topic, &job.step, Some(&ends), wanted(job)).await?;
-    let (there, all) = (found.len(), job.events.len());
+    let publisher = fence(connection, job).await?;
+    blocking(move || drop(publisher)).await?;
+    let all = job.events.len();
+    let count = |name: &str| sent.get(name).and_then(Value::as_u64).map_or(all, |n| usize::try_from(n).unwrap_or(all));
+    // Where earlier attempts had published some, those may lie before the ends.
+    let since = (count("events") == all).then_some(&ends);
+    let found = scan(connection, &job.topic, &job.step, since, wanted(job)).await?;
+    let (there, before) = (found.len(), all.saturating_sub(count("missing")));
     let words = format!("{there} of {all} events stand in {}", job.topic);
     Ok(match there {
         there if there == all => outcome(OutcomeResult::Applied, words, Some(there as u64)),
-        0 => outcome(OutcomeResult::NotApplied, words, Some(0)),
+        there if there == before => outcome(OutcomeResult::NotApplied, words, Some(there as u64)),
         _ => outcome(OutcomeResult::Unknown, format!("{words}; going on sends the others"), Some(there as u64)),
     })
 }

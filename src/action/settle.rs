@@ -8,14 +8,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::transaction::outcome;
-use super::{marker, position};
-use crate::check::Context;
+use super::{command, http, items, marker, position, publish};
+use crate::check::{Context, Names, http as http_check};
 use crate::run::gate::offer_digest;
 use crate::run::record::{Offer, Outcome, OutcomeResult, Point, Position};
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, Step};
 use crate::sql::Dialect;
 use crate::target::db::{Handle, text_bind};
+
+mod evidence;
 
 /// How long a backend of the crashed attempt is waited for.
 const ORPHAN: Duration = Duration::from_secs(60);
@@ -56,19 +58,17 @@ pub async fn settle(step: &Step, offer: Option<&Offer>, reached: &[(Point, Value
             return found.settled(OutcomeResult::NotApplied, "it only reads: read again");
         }
         Action::Manual(_) | Action::Decide(_) => {
-            return found.settled(OutcomeResult::Unknown, "only the person who did it knows");
+            return found.settled(OutcomeResult::Applied, "the person's word stands in the log before its intent");
         }
         _ => {}
     }
     let Some(offer) = offer else {
         return found.settled(OutcomeResult::Unknown, "the log holds no offer to compare with");
     };
-    let Some(target) = offer.target.as_ref() else {
-        return without_target(step, last, found, ctx).await;
+    let target = match offer.target.as_ref() {
+        Some(target) if super::is_sql(ctx, &target.name) => target,
+        _ => return elsewhere(step, offer, reached, found, ctx).await,
     };
-    if !super::is_sql(ctx, &target.name) {
-        return without_target(step, last, found, ctx).await;
-    }
     match ctx.targets.identity(&target.name).await {
         Err(failure) => {
             found.say("target", failure.to_string());
@@ -96,7 +96,8 @@ async fn in_database(
     mut found: Found,
     ctx: &Context,
 ) -> Settlement {
-    let opened = reached.iter().rev().find(|(point, _)| *point == Point::TxOpen).map(|(_, data)| data);
+    let named = |data: &&Value| data.get("pid").is_some();
+    let opened = reached.iter().rev().map(|(_, data)| data).find(named);
     match orphan(opened, target, ctx).await {
         Ok(None) => found.say("orphan", "no backend of that attempt is left"),
         Ok(Some(words)) => {
@@ -110,7 +111,7 @@ async fn in_database(
         }
     }
     if last.is_some_and(|point| point == Point::Begun) {
-        return by_state(step, found, ctx, true).await;
+        return by_state(step, offer, found, ctx, opened.is_none()).await;
     }
     if offer.epoch.is_some() {
         let read = async {
@@ -142,7 +143,7 @@ async fn in_database(
     if last != Some(Point::Ready) {
         return found.settled(OutcomeResult::NotApplied, "no COMMIT was sent, and no backend is left");
     }
-    by_state(step, found, ctx, false).await
+    by_state(step, offer, found, ctx, false).await
 }
 
 fn changed_of(reached: &[(Point, Value)]) -> Option<u64> {
@@ -156,24 +157,138 @@ fn image_of(reached: &[(Point, Value)]) -> Option<String> {
     Some(ready.1.get("before_image")?.as_str()?.to_owned())
 }
 
-/// By the done-check; a program or a request is known by its checks only.
-async fn by_state(step: &Step, mut found: Found, ctx: &Context, began: bool) -> Settlement {
-    let at = position(step, ctx).await;
+/// By the done-check. `under_way`: nobody can tell that nothing of the attempt is still at work.
+async fn by_state(step: &Step, offer: &Offer, mut found: Found, ctx: &Context, under_way: bool) -> Settlement {
+    let at = match evidence::of(step, offer, ctx) {
+        Some(wanted) => wanted.wait(ctx).await,
+        None if offer.undoes.is_some() => match ctx.runbook.steps.get(offer.undoes.as_deref().unwrap_or_default()) {
+            Some(undone) => evidence::turned(position(undone, ctx).await),
+            None => position(step, ctx).await,
+        },
+        None => position(step, ctx).await,
+    };
     found.say("done-check", format!("{:?}: {}", at.position, at.because));
     match at.position {
         Position::Done => found.settled(OutcomeResult::Applied, "the done-check shows it"),
-        // Not there may still come, or have been half done, where nothing could be rolled back.
-        Position::NotDone if !began => {
-            found.settled(OutcomeResult::NotApplied, "the done-check shows that it is not there")
-        }
+        // Not there may still come where somebody may still be at work.
+        Position::NotDone if !under_way => found
+            .settled(OutcomeResult::NotApplied, "the done-check shows that it is not there, and nothing is at work"),
         _ => found.settled(OutcomeResult::Unknown, "what is there does not tell: look, and say what happened"),
     }
 }
 
-async fn without_target(step: &Step, last: Option<Point>, found: Found, ctx: &Context) -> Settlement {
-    match last {
-        None => found.settled(OutcomeResult::NotApplied, "nothing was sent: no point was reached"),
-        Some(_) => by_state(step, found, ctx, true).await,
+/// Programs, requests, events: what no transaction of a database holds.
+async fn elsewhere(
+    step: &Step,
+    offer: &Offer,
+    reached: &[(Point, Value)],
+    mut found: Found,
+    ctx: &Context,
+) -> Settlement {
+    let Some((_, data)) = reached.last() else {
+        return found.settled(OutcomeResult::NotApplied, "nothing was sent: no point was reached");
+    };
+    if let (Action::Publish(published), None) = (&step.action, &offer.undoes) {
+        return match in_topic(step, published, data, ctx).await {
+            Ok(outcome) => {
+                found.say("topic", outcome.evidence.clone());
+                let reason = match outcome.result {
+                    OutcomeResult::Applied => "every event stands in the topic",
+                    OutcomeResult::NotApplied => "the producer is fenced, and nothing of it stands in the topic",
+                    OutcomeResult::Unknown => {
+                        "some of it stands in the topic: say that it was not applied to send the rest"
+                    }
+                };
+                let settled = found.settled(outcome.result, reason);
+                Settlement { outcome, ..settled }
+            }
+            Err(words) => {
+                found.say("topic", format!("cannot be asked: {words}"));
+                found.settled(OutcomeResult::Unknown, "the topic cannot be asked")
+            }
+        };
+    }
+    match still_running(step, offer, ctx).await {
+        Ok(left) if left.is_empty() => found.say("processes", "none of that attempt is left"),
+        Ok(left) => {
+            found.say("processes", format!("still running: {}", left.join(", ")));
+            return found.settled(OutcomeResult::Unknown, "its program is still running: wait for it, or end it");
+        }
+        Err(words) => {
+            found.say("processes", format!("cannot see: {words}"));
+            return found.settled(OutcomeResult::Unknown, "nobody can tell whether its program still runs");
+        }
+    }
+    if let Some(key) = data.get("item").and_then(Value::as_str) {
+        return match repeatable(step, key, ctx) {
+            Ok(true) => {
+                found.say("item", format!("{key} was under way, and carries its key"));
+                found.settled(
+                    OutcomeResult::NotApplied,
+                    "the receiver knows a repetition by its key: going on does what is open",
+                )
+            }
+            Ok(false) => {
+                found.say("item", format!("{key} was under way, and carries no key"));
+                found.settled(OutcomeResult::Unknown, "one item may have happened: look, and say whether it did")
+            }
+            Err(words) => {
+                found.say("item", words);
+                found.settled(OutcomeResult::Unknown, "the item that was under way cannot be read")
+            }
+        };
+    }
+    by_state(step, offer, found, ctx, false).await
+}
+
+async fn in_topic(
+    step: &Step,
+    published: &crate::runbook::Publish,
+    sent: &Value,
+    ctx: &Context,
+) -> Result<Outcome, String> {
+    let rows = items(&step.id, &published.from, ctx).map_err(|f| f.to_string())?;
+    let events = publish::prepare_events(&step.id, published, &rows, &Names::new(ctx)).map_err(|f| f.to_string())?;
+    let handle = ctx.targets.monitor(step.on.as_deref().unwrap_or_default()).await.map_err(|f| f.to_string())?;
+    let Handle::Kafka(connection) = &*handle else { return Err("its target is not a Kafka cluster".to_owned()) };
+    let connection = connection.clone();
+    drop(handle);
+    let (run, topic) = (ctx.access.run.clone(), published.topic.clone());
+    let job = publish::Job { run, step: step.id.clone(), topic, events };
+    publish::settle(&connection, &job, sent).await.map_err(|f| f.to_string())
+}
+
+/// Whether the item's program or request carries the key by which its receiver knows a repetition.
+fn repeatable(step: &Step, key: &str, ctx: &Context) -> Result<bool, String> {
+    let each = step.each.as_ref().ok_or("the step has no items")?;
+    let mut rows = items(&step.id, &each.set, ctx).map_err(|f| f.to_string())?;
+    rows.retain(|item| item.key == key);
+    let names = Names::new(ctx);
+    let known = match &step.action {
+        Action::Command { argv } => {
+            let calls = command::render_each(argv, &rows, &names).map_err(|f| f.to_string())?;
+            calls.first().map(|call| call.idempotent)
+        }
+        Action::Http(request) => {
+            let base = http_check::base(step.on.as_deref(), ctx).map_err(|f| f.to_string())?;
+            let base = base.as_ref().map(crate::text::Secret::expose);
+            let calls = http::render_each(request, base, &rows, &names, &ctx.access).map_err(|f| f.to_string())?;
+            calls.first().map(|call| call.idempotent)
+        }
+        _ => None,
+    };
+    known.ok_or_else(|| format!("item {key} is not in its set any more"))
+}
+
+/// Processes of the attempt, after waiting a while for them to end.
+async fn still_running(step: &Step, offer: &Offer, ctx: &Context) -> Result<Vec<String>, String> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let left = command::survivors(&ctx.access, &step.id, offer.att).map_err(|error| error.to_string())?;
+        if left.is_empty() || began.elapsed() >= ORPHAN {
+            return Ok(left.iter().map(|pid| format!("pid {pid}")).collect());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

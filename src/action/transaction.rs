@@ -75,7 +75,10 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
     if let Some(epoch) = offer.epoch {
         match marker::take(&mut handle, ctx, epoch).await {
             Ok(true) => {}
-            Ok(false) => return not_applied("claim lost: another run took this target first; nothing was sent"),
+            Ok(false) => {
+                tell_lost(&mut handle, ctx, port).await;
+                return not_applied("claim lost: another run took this target first; nothing was sent");
+            }
             Err(error) => return not_applied(format!("the claim cannot be taken: {}", error.words())),
         }
     }
@@ -106,6 +109,15 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
         }
     }
     not_applied("no attempt was made")
+}
+
+/// Says who holds the target now.
+async fn tell_lost(handle: &mut Handle, ctx: &Context, port: &Port) {
+    let holder = match marker::claim(handle, &ctx.access.runbook).await {
+        Ok(Some(claim)) => format!("run {} of {}", claim.run, claim.holder),
+        Ok(None) | Err(_) => "another run".to_owned(),
+    };
+    port.tell(Report::ClaimLost { target: handle.target().to_owned(), holder }).await;
 }
 
 fn pause(attempt: u32) -> u64 {
@@ -170,6 +182,7 @@ async fn work(
     if let Some(epoch) = offer.epoch
         && !marker::write(handle, ctx, offer, epoch).await?
     {
+        tell_lost(handle, ctx, port).await;
         return Err(Back::Because("taken over: another run holds the claim on this target".to_owned()));
     }
     if let Handle::Postgres(connection) = &*handle {
@@ -177,6 +190,9 @@ async fn work(
     }
     if postgres && let Some(xid) = handle.one("select pg_current_xact_id()::text as xid", vec![]).await? {
         data["xid"] = xid;
+    }
+    if let Some(epoch) = offer.epoch {
+        data["claim"] = json!({ "target": handle.target(), "epoch": epoch });
     }
     if port.reached(Point::TxOpen, data).await == Go::Stop {
         return Err(Back::Because("stopped before the first statement".to_owned()));

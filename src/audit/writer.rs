@@ -5,12 +5,14 @@
 
 use super::line::{Draft, Envelope, Stamp};
 use super::log::Log;
+use super::redact::redact;
 use super::store::{Dir, Lock, Store};
 use super::verify::Report;
 use crate::failure::{Failure, Kind, Result};
 use crate::text::Secret;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -28,6 +30,7 @@ enum Order {
 pub struct Writer {
     orders: Sender<Order>,
     thread: JoinHandle<Result<()>>,
+    secrets: Mutex<Vec<Secret>>,
 }
 
 impl Writer {
@@ -65,7 +68,7 @@ impl Writer {
             drop(lock);
             outcome
         });
-        Self { orders, thread }
+        Self { orders, thread, secrets: Mutex::default() }
     }
 
     /// Hands records to the log, in this order after all earlier ones. The answer comes when they are written, with
@@ -85,8 +88,14 @@ impl Writer {
 
     /// From the next append on these do not reach the disk.
     pub fn hide(&self, secrets: Vec<Secret>) {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).extend(secrets.clone());
         // A writer that is gone writes no secrets.
         let _ = self.orders.send(Order::Hide(secrets));
+    }
+
+    /// A payload as it will stand in the log: what a digest must cover, or a reader could not recompute it.
+    pub fn as_logged(&self, payload: serde_json::Value) -> serde_json::Value {
+        redact(payload, &self.secrets.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until everything ordered is on the disk, and lets go of the run.

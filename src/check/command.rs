@@ -38,6 +38,9 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// What the program learns of the item at hand.
 pub const ITEM_KEY: &str = "BACKOUT_ITEM_KEY";
 
+/// What it and its children carry, so that they can be found when the process that started them is dead.
+pub const ATTEMPT: &str = "BACKOUT_ATTEMPT";
+
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
@@ -125,7 +128,7 @@ fn is_program(path: &Path) -> bool {
 pub async fn run(
     program: &Program,
     access: &Access,
-    item_key: Option<&str>,
+    env: &[(&str, &str)],
     limit: Duration,
     cancel: watch::Receiver<bool>,
 ) -> Result<Finished> {
@@ -144,9 +147,7 @@ pub async fn run(
             command.env(SANDBOX, sandbox);
         }
     }
-    if let Some(key) = item_key {
-        command.env(ITEM_KEY, key);
-    }
+    command.envs(env.iter().copied());
     let mut child = command.spawn().map_err(|e| {
         Failure::new(Kind::Target, format!("{name} cannot be started"))
             .cause(e)
@@ -285,7 +286,7 @@ pub fn render(argv: &[Template], scope: &dyn Scope) -> Result<Vec<String>> {
 pub async fn check(argv: &[String], expects: bool, access: &Access, limit: Duration) -> Finding {
     let (_never, cancel) = watch::channel(false);
     let finished = match admit(argv, access) {
-        Ok(program) => run(&program, access, None, limit, cancel).await,
+        Ok(program) => run(&program, access, &[], limit, cancel).await,
         Err(failure) => Err(failure),
     };
     match finished {

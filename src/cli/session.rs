@@ -135,7 +135,8 @@ impl Session {
         let addresses = self.runbook.targets.values().filter_map(|target| access.address(target).ok());
         addresses
             .flat_map(|address| passwords(address.expose()))
-            .filter(|secret| secret.len() >= 4)
+            // What stands in the runbook for all to read is no secret, and hiding it would hide tables and tokens.
+            .filter(|secret| secret.len() >= 4 && !self.runbook.source.contains(secret.as_str()))
             .map(Secret::new)
             .collect()
     }

@@ -46,6 +46,7 @@ pub async fn run(args: Args) -> Result<u8> {
         reads: Default::default(),
         decided: Default::default(),
         items: Default::default(),
+        begun: Default::default(),
     };
     let survey = survey::take(&context, engine::now, |_| {}).await;
     let mut out = io::stdout().lock();

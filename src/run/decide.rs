@@ -373,9 +373,20 @@ fn propose(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>) -
             if facts.by != "engine" && !reason_is_enough(reason) {
                 return Err(no(format!("say in {} characters or more what you saw", gate::REASON_LEAST)));
             }
-            let settled = Settled { result: *result, reason: reason.clone(), outcome: outcome.clone(), undoes: None };
-            let mut drafts = vec![at(&open.step, open.att, Record::Settled(settled))];
-            drafts.extend(holds::bind_again(runbook, state, *result));
+            let under_way = state.steps.get(&open.step).and_then(|s| s.under_way()).filter(|_| facts.by != "engine");
+            let mut drafts = Vec::new();
+            let mut settled =
+                Settled { result: *result, reason: reason.clone(), outcome: outcome.clone(), undoes: None };
+            // A person's word is on the one item that was under way: the rest of the batch stays open.
+            if let Some(key) = under_way.filter(|_| *result != OutcomeResult::Unknown) {
+                let ok = *result == OutcomeResult::Applied;
+                let item = ItemDone { key: key.to_owned(), ok, detail: format!("settled: {reason}") };
+                drafts.push(at(&open.step, open.att, Record::ItemDone(item)));
+                settled.result = OutcomeResult::NotApplied;
+            }
+            let result = settled.result;
+            drafts.push(at(&open.step, open.att, Record::Settled(settled)));
+            drafts.extend(holds::bind_again(runbook, state, result));
             Ok(drafts)
         }
         Input::GuardChecked { check, verdict, value } => Ok(holds::guard(state, check, verdict, value.as_ref())),

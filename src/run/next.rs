@@ -240,13 +240,13 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     }
     if let Some(open) = &state.open {
         return if open.unknown {
-            say(format!("Settle {}: it may have happened, and nobody knows yet", open.step), Some(&open.step), true)
+            say(format!("Settle {}: it may have happened, and nobody knows yet", open.step), Some(&open.step), false)
         } else {
             say(format!("Wait: {} is running", open.step), Some(&open.step), false)
         };
     }
     if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Applied) {
-        return say(format!("Wait: what must hold after {id} is being judged"), Some(id), true);
+        return say(format!("Wait: what must hold after {id} is being judged"), Some(id), false);
     }
     if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Unverified && !s.forward) {
         return say(format!("Decide about {id}: it was applied, but what must hold after it does not"), Some(id), true);

@@ -13,7 +13,7 @@ use crate::runbook::{CheckRef, FreezeItem, Level};
 
 mod parts;
 
-pub(super) use parts::exact;
+pub use parts::exact;
 
 /// One moment, read from one clock by the engine; nobody else reads time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

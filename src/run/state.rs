@@ -105,6 +105,9 @@ pub struct StepState {
     pub shown: Option<GateShown>,
     pub outcome: Option<Outcome>,
     pub items: BTreeMap<String, ItemDone>,
+    /// Data of the last `begun` or `sent` point, of any attempt: what may have left the house. Of a batch, until that
+    /// item's end is known.
+    pub begun: Option<Value>,
     pub verified: Vec<Checked>,
     /// The step that the latest applied attempt undoes. Of an attempt under way: see its offer or its intent.
     pub undoes: Option<String>,
@@ -119,6 +122,11 @@ pub struct StepState {
 }
 
 impl StepState {
+    /// The item of an `each` that began and has no end in the log.
+    pub fn under_way(&self) -> Option<&str> {
+        self.begun.as_ref()?.get("item")?.as_str()
+    }
+
     fn standing(&self) -> Status {
         if self.status == Status::Answered { self.resting } else { self.status }
     }
@@ -132,6 +140,7 @@ impl StepState {
             shown: None,
             outcome: None,
             items: BTreeMap::new(),
+            begun: None,
             verified: Vec::new(),
             undoes: None,
             decided: None,

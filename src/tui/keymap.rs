@@ -36,7 +36,6 @@ pub enum Command {
     DidNotHappen,
     Hold,
     Lift,
-    Trial,
     EndSession,
     Cancel,
     Var,
@@ -125,7 +124,6 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind!("r", [ch('r')], Lift, "lift the hold", "lift hold", "Lift the hold when its cause is gone"),
     bind!("p", [ch('p')], Hold, "hold", "hold", "Hold the run: nothing new begins, what runs is followed to its end"),
-    bind!("t", [ch('t')], Trial, "trial", "trial", "Try the statement and roll it back; asks for the word"),
     bind!(
         "E",
         [ch('E')],
@@ -207,8 +205,6 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
     let step = model.step(snapshot);
     let status = step.map(|id| state.status(id));
     let idle = state.open.is_none() && state.gate.is_none() && !state.closed();
-    let ddl_target =
-        || step.and_then(|id| snapshot.runbook.steps.get(id)).filter(|s| matches!(s.action, Action::Ddl(_)));
     match command {
         Command::Happened | Command::DidNotHappen => state.open.as_ref().is_some_and(|open| open.unknown),
         Command::Verify => matches!(status, Some(Status::Applied | Status::Unverified)) && !state.closed(),
@@ -216,9 +212,6 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
         Command::Cancel => state.open.as_ref().is_some_and(|open| !open.unknown && open.intent.on.is_some()),
         Command::Lift => !state.holds.is_empty() && !state.closed(),
         Command::Hold => state.holds.is_empty() && !state.closed() && state.started.is_some(),
-        Command::Trial => {
-            idle && ddl_target().is_some_and(|s| s.on.is_some()) && status.is_some_and(Status::open_to_attempt)
-        }
         Command::EndSession => {
             !state.closed() && snapshot.targets.iter().any(|(_, link)| matches!(link, crate::engine::Link::Up(_)))
         }
@@ -266,6 +259,9 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
     if model.at_rows(snapshot) {
         return match model.rows.class {
             Some(_) => vec![("Enter", "decide this row"), ("Esc", "another class")],
+            None if super::model::undecided(snapshot) == 0 => {
+                vec![("Enter", "freeze them"), ("1-9", "class"), ("Up Down", "row"), ("Esc", "back to the steps")]
+            }
             None => vec![("1-9", "class"), ("Up Down", "row"), ("Esc", "back to the steps")],
         };
     }
@@ -273,8 +269,28 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
     for binding in BINDINGS {
         let routine = !matches!(binding.command, Command::EndSession | Command::Hold);
         if !binding.label.is_empty() && routine && works(binding.command, model, snapshot) {
-            keys.push((binding.key, binding.label));
+            let label = if binding.command == Command::Open { open_label(model, snapshot) } else { binding.label };
+            keys.push((binding.key, label));
         }
     }
     keys
+}
+
+/// What Enter leads to.
+fn open_label(model: &Model, snapshot: &Snapshot) -> &'static str {
+    let state = &snapshot.state;
+    if model.view == View::Survey {
+        return match (state.entered, &snapshot.survey) {
+            (false, Some(_)) if !snapshot.surveying => "accept",
+            (true, _) => "to the steps",
+            _ => "open",
+        };
+    }
+    let Some(step) = model.step(snapshot).and_then(|id| snapshot.runbook.steps.get(id)) else { return "close the run" };
+    match (state.status(&step.id), &step.action) {
+        (Status::Applied | Status::Unverified, _) => "verify",
+        (_, Action::Manual(_)) => "say what you saw",
+        (_, Action::Decide(_)) => "decide",
+        _ => "open",
+    }
 }

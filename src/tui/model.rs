@@ -125,6 +125,10 @@ pub enum Purpose {
     Elsewhere {
         step: String,
     },
+    /// What was done by hand, and seen.
+    Seen {
+        step: String,
+    },
     Settle {
         step: String,
         result: OutcomeResult,
@@ -132,10 +136,6 @@ pub enum Purpose {
     Hold,
     /// The word `cancel`.
     Cancel {
-        target: String,
-    },
-    /// The word `try`.
-    Trial {
         target: String,
     },
     EndSession {
@@ -332,4 +332,12 @@ pub fn reconciling(snapshot: &Snapshot) -> Option<&str> {
         let steps = &snapshot.state.steps;
         steps.iter().find(|(id, s)| of_set(id) && !s.status.finished()).map(|(id, _)| id.as_str())
     })
+}
+
+/// Asked rows that nobody has given a class yet.
+pub fn undecided(snapshot: &Snapshot) -> usize {
+    let Some(classified) = &snapshot.classified else { return 0 };
+    let recorded = reconciling(snapshot).and_then(|id| snapshot.state.steps.get(id)).map(|step| &step.rows);
+    let open = |key: &String| recorded.is_none_or(|rows| !rows.contains_key(key));
+    classified.asked.iter().filter(|row| row.class.is_none() && open(&row.key)).count()
 }

@@ -11,6 +11,7 @@ use super::keymap::{self, Command};
 use super::model::{self, Dialog, Field, Model, Pane, Purpose, View};
 use crate::engine::{Ask, Link, Snapshot};
 use crate::run::gate;
+use crate::run::next::blocked;
 use crate::run::record::OutcomeResult;
 use crate::run::state::Status;
 use crate::runbook::Action;
@@ -193,10 +194,6 @@ pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Comman
             let target = snapshot.state.open.as_ref()?.intent.on.clone()?;
             model.dialogs.push(prompt(Purpose::Cancel { target }));
         }
-        Command::Trial => {
-            let target = snapshot.runbook.steps.get(&step?)?.on.clone()?;
-            model.dialogs.push(prompt(Purpose::Trial { target }));
-        }
         Command::EndSession => {
             let own = step.and_then(|id| snapshot.runbook.steps.get(&id)?.on.clone());
             let up =
@@ -265,6 +262,16 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         && !state.status(&id).finished()
     {
         model.dialogs.push(dialog::decide(id));
+        return None;
+    }
+    if let Action::Manual(_) = step.action
+        && state.status(&id).open_to_attempt()
+    {
+        // What is missing is said before anything is typed for nothing.
+        match blocked(&snapshot.runbook, state, step, false, &snapshot.readings()).first() {
+            Some(why) => model.says = Some(format!("{id} waits: {why}.")),
+            None => model.dialogs.push(prompt(Purpose::Seen { step: id })),
+        }
         return None;
     }
     Some(Effect::Ask(Ask::Open { step: id }))

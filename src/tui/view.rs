@@ -19,7 +19,7 @@ use ratatui::widgets::Widget;
 use super::model::{Model, View};
 use super::theme::{Role, Theme};
 use crate::engine::Snapshot;
-use crate::run::next::{self, Next, Readings};
+use crate::run::next::{self, Next};
 use crate::run::record::Now;
 
 mod banner;
@@ -50,9 +50,7 @@ pub(super) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(model: &'a Model, snapshot: &'a Snapshot, theme: Theme) -> Self {
-        let readings: Readings =
-            snapshot.checks.iter().filter_map(|(check, live)| Some((check.clone(), live.latest.clone()?))).collect();
-        let next = next::next(&snapshot.runbook, &snapshot.state, &readings);
+        let next = next::next(&snapshot.runbook, &snapshot.state, &snapshot.readings());
         Self { snapshot, model, theme, now: model.now(snapshot), next }
     }
 

@@ -13,12 +13,12 @@ use vt100::{Cell, Color, Parser};
 
 pub struct Screen {
     parser: Arc<Mutex<Parser>>,
-    keys: Box<dyn Write + Send>,
+    keys: Option<Box<dyn Write + Send>>,
     child: Box<dyn Child + Send + Sync>,
     /// When bytes came out of the program, and how many.
     pub written: Receiver<(Instant, usize)>,
     /// The terminal hangs up when this is dropped.
-    _master: Box<dyn MasterPty + Send>,
+    master: Option<Box<dyn MasterPty + Send>>,
 }
 
 impl Screen {
@@ -52,7 +52,7 @@ impl Screen {
                 let _ = sender.send((at, n));
             }
         });
-        Self { parser, keys, child, written, _master: pair.master }
+        Self { parser, keys: Some(keys), child, written, master: Some(pair.master) }
     }
 
     pub fn text(&self) -> String {
@@ -69,8 +69,38 @@ impl Screen {
     }
 
     pub fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
+        let terminal = self.keys.as_mut().unwrap();
+        terminal.write_all(keys.as_bytes()).unwrap();
+        terminal.flush().unwrap();
+    }
+
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let sized = |n| NonZeroU16::new(n).unwrap();
+        locked(&self.parser).screen_mut().set_size(sized(rows), sized(columns));
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.master.as_ref().unwrap().resize(size).unwrap();
+    }
+
+    /// Closes the terminal while the program runs in it.
+    pub fn hang_up(&mut self) {
+        self.keys = None;
+        self.master = None;
+    }
+
+    /// The program's exit code; a signal that ended it is 1.
+    pub fn code(&mut self, within: Duration) -> u32 {
+        let until = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            assert!(Instant::now() < until, "it runs after {within:?}:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn seen<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
+        look(locked(&self.parser).screen())
     }
 
     pub fn pid(&self) -> u32 {
@@ -82,10 +112,17 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
-    fn drop(&mut self) {
+impl Screen {
+    /// Ends the program, if it still runs.
+    pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -1,6 +1,11 @@
+//! The program as a person has it: in a terminal, with keys.
+
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod founding;
 mod picture;
+mod play;
 #[allow(dead_code)]
 #[path = "../picture/screen.rs"]
 mod screen;
+mod terminal;

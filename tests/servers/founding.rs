@@ -39,9 +39,12 @@ impl Play {
         self.drive(&mut command, answers)
     }
 
-    fn resume(&self, answers: &Path) -> Output {
+    fn resume(&self, answers: &Path, fault: Option<&str>) -> Output {
         let mut command = self.backout();
         command.arg("resume");
+        if let Some(fault) = fault {
+            command.env("BACKOUT_FAULT", fault);
+        }
         self.drive(&mut command, answers)
     }
 
@@ -110,7 +113,7 @@ fn postgres_and_the_mock_cluster() {
 #[test]
 fn sqlite_and_apache_kafka() {
     if let Some(brokers) = support::server("founding", support::KAFKA) {
-        let _turn = CLUSTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = given(&brokers);
         recovers(&Play::on(&["--on", "sqlite", "--kafka", &brokers]));
     }
 }
@@ -120,9 +123,17 @@ fn a_given_postgres_and_apache_kafka() {
     let database = support::postgres_database("founding");
     let brokers = support::server("founding", support::KAFKA);
     if let (Some(database), Some(brokers)) = (database, brokers) {
-        let _turn = CLUSTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = given(&brokers);
         recovers(&Play::on(&["--postgres-url", &database.url, "--kafka", &brokers]));
     }
+}
+
+/// A turn on the shared cluster, which says of itself that it is for rehearsals.
+fn given(brokers: &str) -> std::sync::MutexGuard<'static, ()> {
+    let turn = CLUSTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let brokers = brokers.to_owned();
+    support::blocking(async move { backout::target::kafka::declare_rehearsal(&brokers, "tests").await }).unwrap();
+    turn
 }
 
 /// The answers file with one line in another form.
@@ -153,32 +164,113 @@ fn a_wrong_token_changes_nothing() {
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
 }
 
-/// Killed at a point, taken up again: the end is the same, and nothing happened twice.
-fn killed_at(point: &str) {
+/// Killed at these moments, one process after the other, and taken up again each time: the end is the same, and nothing
+/// happened twice.
+fn killed_at(moments: &[&str]) -> Result<(), String> {
     let play = Play::on(&["--on", "sqlite"]);
-    let killed = play.rehearse(&answers(), Some(point));
-    assert_eq!(killed.status.code(), None, "it was to be killed at {point}: {}", said(&killed));
-    let resumed = play.resume(&answers());
-    assert_eq!(resumed.status.code(), Some(0), "{point}: {}", said(&resumed));
-    whole(&play);
+    let mut output = play.rehearse(&answers(), moments.first().copied());
+    for n in 0..moments.len() {
+        if output.status.code().is_some() {
+            return Err(format!("{moments:?}: process {n} was to be killed: {}", said(&output)));
+        }
+        output = play.resume(&answers(), moments.get(n + 1).copied());
+    }
+    if output.status.code() != Some(0) {
+        return Err(format!("{moments:?} ended with {:?}: {}", output.status.code(), said(&output)));
+    }
+    let failures = play.failures();
+    if !failures.is_empty() {
+        return Err(format!("{moments:?}: {failures:?}"));
+    }
+    let verified = play.verify();
+    if verified.status.code() != Some(0) {
+        return Err(format!("{moments:?}: {}", said(&verified)));
+    }
+    twice(&play.show()).map_err(|words| format!("{moments:?}: {words}"))
+}
+
+/// A step that was recorded as applied more often than once.
+fn twice(log: &str) -> Result<(), String> {
+    let mut seen = std::collections::BTreeSet::new();
+    for line in log.lines() {
+        let mut words = line.split_whitespace();
+        let (step, kind) = (words.nth(2).unwrap_or_default(), line);
+        if kind.contains(" applied: ") && !seen.insert(step.to_owned()) {
+            return Err(format!("{step} was applied twice:\n{log}"));
+        }
+    }
+    Ok(())
+}
+
+/// All rows, a few at a time; every row that went wrong is named.
+fn matrix(rows: Vec<Vec<String>>) {
+    let (left, wrong) = (Mutex::new(rows), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(row) = left.lock().unwrap().pop() else { return };
+                    let moments: Vec<&str> = row.iter().map(String::as_str).collect();
+                    if let Err(words) = killed_at(&moments) {
+                        wrong.lock().unwrap().push(words);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} went wrong:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+/// Every step of the runbook with the moments at which its process may die.
+const MOMENTS: [(&str, &[&str]); 13] = [
+    ("evidence", &["intent", "finished", "outcome"]),
+    ("stop-straggler", &["intent", "begun", "finished", "outcome"]),
+    ("pause-loyalty", &["intent", "begun", "finished", "outcome"]),
+    ("rename-back", &["intent", "tx_open", "ready", "finished", "outcome"]),
+    ("decide-orders", &["intent", "finished", "outcome"]),
+    ("confirm-captured", &["intent", "tx_open", "ready", "finished", "outcome"]),
+    ("confirm-doubles", &["intent", "tx_open", "ready", "finished", "outcome"]),
+    ("hold-authorised", &["intent", "tx_open", "ready", "finished", "outcome"]),
+    ("reopen-unpaid", &["intent", "tx_open", "ready", "finished", "outcome"]),
+    ("refund-doubles", &["intent", "begun", "item", "finished", "outcome"]),
+    ("tolerant-loyalty", &["intent", "begun", "finished", "outcome"]),
+    ("tell-downstream", &["intent", "sent", "finished", "outcome"]),
+    ("resume-loyalty", &["intent", "begun", "finished", "outcome"]),
+];
+
+#[test]
+fn killed_once_in_each_kind_of_action() {
+    let rows = [
+        "evidence:intent",
+        "stop-straggler:begun",
+        "pause-loyalty:finished",
+        "rename-back:ready",
+        "decide-orders:finished",
+        "confirm-captured:finished",
+        "refund-doubles:begun",
+        "tell-downstream:sent",
+        "tell-downstream:finished",
+        "resume-loyalty:outcome",
+        "hand-over:intent",
+    ];
+    matrix(rows.iter().map(|row| vec![(*row).to_owned()]).collect());
 }
 
 #[test]
-fn killed_before_a_command_begins() {
-    killed_at("begun");
+fn killed_again_while_it_resumes() {
+    let rows = [
+        ["rename-back:ready", "rename-back:settled", "rename-back:ready"],
+        ["confirm-captured:finished", "confirm-captured:settled", "reopen-unpaid:tx_open"],
+        ["refund-doubles:begun", "refund-doubles:begun", "refund-doubles:finished"],
+        ["tell-downstream:sent", "tell-downstream:sent", "tell-downstream:finished"],
+    ];
+    matrix(rows.iter().map(|row| row.iter().map(|moment| (*moment).to_owned()).collect()).collect());
 }
 
 #[test]
-fn killed_with_the_transaction_open() {
-    killed_at("tx_open");
-}
-
-#[test]
-fn killed_before_commit() {
-    killed_at("ready");
-}
-
-#[test]
-fn killed_before_the_bytes_leave() {
-    killed_at("sent");
+#[ignore = "long: one play of half a minute for each step and moment"]
+fn killed_at_every_moment_of_every_step() {
+    let rows = MOMENTS.iter().flat_map(|(step, moments)| moments.iter().map(move |m| vec![format!("{step}:{m}")]));
+    matrix(rows.collect());
 }

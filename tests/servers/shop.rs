@@ -92,6 +92,7 @@ impl Shop {
             reads: BTreeMap::new(),
             decided: BTreeMap::new(),
             items: BTreeMap::new(),
+            begun: BTreeMap::new(),
         };
         Self { context, _dir: dir }
     }

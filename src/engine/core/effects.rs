@@ -104,6 +104,7 @@ impl Engine {
             reads,
             decided,
             items: state.steps.iter().map(|(id, step)| (id.clone(), step.items.clone())).collect(),
+            begun: state.steps.iter().filter_map(|(id, step)| Some((id.clone(), step.begun.clone()?))).collect(),
         }
     }
 }

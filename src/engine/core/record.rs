@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{ENGINE, Engine, TAIL};
 use crate::audit;
-use crate::engine::{Message, clock};
+use crate::engine::{Message, clock, fault};
 use crate::failure::{Failure, Kind};
 use crate::run::decide::{Draft, Facts, Input, Refusal, decide};
 use crate::run::effect::effects;
@@ -73,6 +73,9 @@ impl Engine {
         }
         self.state = next;
         self.dirty = true;
+        for event in &events {
+            fault::after(event);
+        }
         for event in events {
             self.effects.extend(effects(&self.state, event.step.as_deref(), event.att, &event.record));
             self.probes.heard(&event.record);

@@ -12,8 +12,8 @@ use crate::engine::fault;
 use crate::engine::work::Done;
 use crate::failure::{Failure, Result};
 use crate::run::decide::Input;
-use crate::run::record::{ItemDone, Outcome, OutcomeResult, Point};
-use crate::runbook::Level;
+use crate::run::record::{ItemDone, Offer, Outcome, OutcomeResult, Point};
+use crate::runbook::{Action, Level};
 
 impl Engine {
     pub(super) async fn hear(&mut self, step: String, att: u32, report: Report) {
@@ -27,6 +27,9 @@ impl Engine {
                 self.take(Input::Progressed { step, att, done, of }, ENGINE).await;
             }
             Report::Item { item, reply } => self.item(step, att, item, reply).await,
+            Report::ClaimLost { target, holder } => {
+                self.take(Input::ClaimLost { target, holder }, ENGINE).await;
+            }
             Report::Frozen(items) => drop(self.take(Input::Froze { step, att, items }, ENGINE).await),
             Report::Finished(outcome) => self.finished(step, att, outcome).await,
         }
@@ -47,7 +50,7 @@ impl Engine {
         }
         self.waiting = Some(Waiting { step: step.clone(), att, reply });
         let taken = self.take(Input::Reached { step: step.clone(), att, point, data }, ENGINE).await;
-        fault::at(point);
+        fault::at(&step, point);
         if !taken {
             self.release(&step, att, Go::Stop);
         }
@@ -61,13 +64,15 @@ impl Engine {
     }
 
     pub(super) async fn finished(&mut self, step: String, att: u32, outcome: Outcome) {
+        fault::named(&step, "finished");
         self.snapshot.progress = None;
         if outcome.result == OutcomeResult::NotApplied {
-            self.say(
-                format!("{step} was not applied: {}", outcome.evidence),
-                None,
-                Some("its gate may be opened again".into()),
-            );
+            let sorts = matches!(self.runbook.steps.get(&step).map(|s| &s.action), Some(Action::Reconcile { .. }));
+            let (how, can) = match sorts {
+                true => ("waits", "give each row its class, then Enter"),
+                false => ("was not applied", "its gate may be opened again"),
+            };
+            self.say(format!("{step} {how}: {}", outcome.evidence), None, Some(can.into()));
         }
         match outcome.result {
             OutcomeResult::NotApplied => self.classify(&step),
@@ -122,10 +127,17 @@ impl Engine {
     }
 
     pub(super) async fn prepared(&mut self, step: String, prepared: Result<Box<Prepared>>) {
-        let prepared = match prepared {
+        let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return self.failed(&failure),
         };
+        // The digest, and the marker that carries it, are of the offer as the log keeps it.
+        let logged = serde_json::to_value(&prepared.offer).map(|offer| self.writer.as_logged(offer));
+        if let Some(mut offer) = logged.ok().and_then(|offer| serde_json::from_value::<Offer>(offer).ok()) {
+            offer.binds.iter_mut().for_each(crate::run::record::exact);
+            prepared.job.offer = offer.clone();
+            prepared.offer = offer;
+        }
         let by = self.actor.clone();
         if !prepared.needed {
             let because = "the preview is 0: nothing is to be done".to_owned();

@@ -76,7 +76,7 @@ impl Record {
 }
 
 /// Integers within 2^53 stay; every other number becomes its own text.
-pub(in crate::run) fn exact(value: &mut Value) {
+pub fn exact(value: &mut Value) {
     match value {
         Value::Number(number) => {
             let whole = number.to_string().parse::<i64>().is_ok_and(|i| i.unsigned_abs() <= 1 << 53);

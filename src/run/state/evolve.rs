@@ -4,7 +4,7 @@
 
 mod step;
 
-use super::super::record::{Event, HoldReason, Record};
+use super::super::record::{Event, HoldReason, OutcomeResult, Point, Record};
 use super::{ActGate, Bound, GuardState, OpenGate, OpenIntent, State, Status, StepState};
 
 /// `what` of an override: break-glass in place of a second person.
@@ -133,19 +133,31 @@ impl State {
                     return Err("its outcome is unknown: settle it first".into());
                 }
                 open.reached.push((*point, data.clone()));
+                if matches!(point, Point::Begun | Point::Sent) {
+                    self.step_mut(event)?.begun = Some(data.clone());
+                }
             }
             Record::AttemptFailed { .. } | Record::Progressed { .. } => {
                 self.open_for(event)?;
             }
             Record::ItemDone(item) => {
                 self.open_for(event)?;
-                self.step_mut(event)?.items.insert(item.key.clone(), item.clone());
+                let step = self.step_mut(event)?;
+                step.items.insert(item.key.clone(), item.clone());
+                if step.under_way() == Some(item.key.as_str()) {
+                    step.begun = None;
+                }
             }
             Record::Outcome(outcome) => {
                 if self.open_for(event)?.unknown {
                     return Err("its outcome is unknown: settle it first".into());
                 }
                 self.finish(event, outcome)?;
+                let step = self.step_mut(event)?;
+                // Its worker lived to say that the item did not begin after all.
+                if outcome.result != OutcomeResult::Unknown && step.under_way().is_some() {
+                    step.begun = None;
+                }
             }
             Record::Verified { checks, .. } => {
                 let step = self.step_mut(event)?;

@@ -61,7 +61,6 @@ pub(super) fn on_paste(model: &mut Model, text: &str) {
 pub fn token(purpose: &Purpose) -> Option<&'static str> {
     match purpose {
         Purpose::Cancel { .. } => Some("cancel"),
-        Purpose::Trial { .. } => Some("try"),
         _ => None,
     }
 }
@@ -189,11 +188,11 @@ fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Fie
         Purpose::Skip { step } => Ask::Skip { step, reason: why()? },
         Purpose::Jump { to } => Ask::Jump { to, reason: why()? },
         Purpose::Override { step } => Ask::Override { step, reason: why()? },
+        Purpose::Seen { step } => Ask::Seen { step, seen: why()? },
         Purpose::Elsewhere { step } => Ask::Elsewhere { step, evidence: why()? },
         Purpose::Settle { step, result } => Ask::Settle { step, result, reason: why()? },
         Purpose::Hold => Ask::Hold { why: why()? },
         Purpose::Cancel { target } => Ask::Act { act: Act::Cancel { target }, typed: field.text.clone() },
-        Purpose::Trial { target } => Ask::Act { act: Act::Trial { target }, typed: field.text.clone() },
         Purpose::EndSession { target } => {
             let pid = field.text.trim().to_owned();
             if pid.is_empty() || !pid.chars().all(|c| c.is_ascii_digit()) {

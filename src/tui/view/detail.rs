@@ -108,8 +108,7 @@ fn now(scene: &Scene<'_>, step: &Step, add: &mut dyn FnMut(&str, &str, Role)) {
         add("found", &format!("{word}: {}", found.because), role);
     }
     if snapshot.state.status(&step.id).open_to_attempt() && scene.next.step.as_deref() == Some(&step.id) {
-        let readings = snapshot.checks.iter().filter_map(|(c, live)| Some((c.clone(), live.latest.clone()?))).collect();
-        for blocked in next::blocked(&snapshot.runbook, &snapshot.state, step, false, &readings) {
+        for blocked in next::blocked(&snapshot.runbook, &snapshot.state, step, false, &snapshot.readings()) {
             add("waits", &blocked.to_string(), Role::Warn);
         }
     }

@@ -165,6 +165,13 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         Purpose::Skip { step } => (format!("skip {step}"), "It is not done, and what waits for it goes on. Recorded with your reason.".into(), "why > "),
         Purpose::Jump { to } => (format!("jump to {to}"), "The open steps between are skipped, each recorded with your reason.".into(), "why > "),
         Purpose::Override { step } => (format!("override a need of {step}"), "Its soft needs are passed over; hard ones are not.".into(), "why > "),
+        Purpose::Seen { step } => {
+            let what = match scene.snapshot.runbook.steps.get(step).map(|step| &step.action) {
+                Some(Action::Manual(manual)) => manual.what.to_string(),
+                _ => String::new(),
+            };
+            (format!("{step}: say what you saw"), what, "seen > ")
+        }
         Purpose::Elsewhere { step } => (format!("{step} was done by other hands"), "What shows that it was done, and by whom?".into(), "evidence > "),
         Purpose::Settle { step, result } => {
             let word = if *result == OutcomeResult::Applied { "it happened" } else { "it did not happen" };
@@ -172,7 +179,6 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         }
         Purpose::Hold => ("hold".into(), "Nothing new begins; what runs is followed to its end.".into(), "why > "),
         Purpose::Cancel { target } => (format!("cancel what runs on {target}"), "The server is told to cancel the open statement. It may have been done already: the outcome says. Type cancel.".into(), "> "),
-        Purpose::Trial { target } => (format!("trial on {target}"), "The statement is executed, judged and rolled back. It takes the same locks. Type try.".into(), "> "),
         Purpose::EndSession { target } => (format!("end a session on {target}"), "Its transaction is rolled back by the server. Type its pid.".into(), "pid > "),
         Purpose::Var { name } => {
             let ask = scene.snapshot.runbook.vars.get(name).and_then(|var| var.ask.clone());

@@ -7,7 +7,7 @@ use super::line::{Row, clean, cut, width, wrap};
 use crate::engine::Link;
 use crate::run::record::Environment;
 use crate::tui::keymap;
-use crate::tui::model::View;
+use crate::tui::model::{View, wants_second};
 use crate::tui::theme::{Role, environment};
 
 /// Header, NEXT in one row or two, and the rule with the targets.
@@ -47,10 +47,21 @@ fn enter_hint(scene: &Scene<'_>) -> String {
             None => "Read the map, then accept it: every step is done already  (Enter)".into(),
         };
     }
-    let hinted = format!("{sentence}  (Enter)");
-    // A second row for the hint alone would cost a row of the page.
-    let fits = width(&hinted) <= usize::from(scene.model.size.0).saturating_sub(7);
-    if scene.next.enter && scene.model.dialogs.is_empty() && fits { hinted } else { sentence }
+    let room = usize::from(scene.model.size.0).saturating_sub(7);
+    if scene.model.gate.is_some() {
+        if wants_second(scene.snapshot) {
+            return "Read all of it. A second person approves it; alone: Tab, then say why".into();
+        }
+        // The footer says what Esc does; a token is not to be torn by a wrap.
+        let short = sentence.split_once("   Esc").map(|(short, _)| short.trim_end_matches('.').to_owned());
+        return short.filter(|_| width(&sentence) > room).unwrap_or(sentence);
+    }
+    if scene.next.enter && scene.model.dialogs.is_empty() {
+        const HINT: &str = "  (Enter)";
+        // A second row would cost a row of the page, and the title stands below.
+        return format!("{}{HINT}", cut(&sentence, room.saturating_sub(HINT.len())));
+    }
+    sentence
 }
 
 fn word(scene: &Scene<'_>) -> (&'static str, Role) {

@@ -11,13 +11,12 @@ use super::{Scene, between, bottom, draw_lines, header, scrolled};
 use crate::action::AskedRow;
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, SetRef};
-use crate::tui::model::{classes, reconciling};
+use crate::tui::model::{classes, reconciling, undecided};
 use crate::tui::theme::Role;
 
 pub fn sentence(scene: &Scene<'_>) -> Option<String> {
-    let classified = scene.snapshot.classified.as_ref()?;
-    let open = classified.asked.iter().filter(|row| decided(scene, row).is_none()).count();
-    Some(match open {
+    scene.snapshot.classified.as_ref()?;
+    Some(match undecided(scene.snapshot) {
         0 => "Every row has a class: Enter freezes them and goes on".into(),
         1 => "1 row wants your decision: its class by number, then why".into(),
         n => format!("{n} rows want your decision: the class by number, then why"),

@@ -1,0 +1,134 @@
+//! What a terminal can do to the program, and what the program leaves of a terminal.
+
+use std::process::Command;
+
+use crate::play::{PATIENCE, Play};
+
+fn signal(play: &Play, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &play.screen.pid().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn terminated() {
+    let mut play = Play::on("sqlite");
+    play.evidence_kept();
+    signal(&play, "TERM");
+    assert_eq!(play.screen.code(PATIENCE), 143);
+    play.restored();
+    assert!(play.log().contains(" held "), "{}", play.log());
+    play.verified();
+}
+
+#[test]
+fn terminated_at_a_gate() {
+    let mut play = Play::on("sqlite");
+    play.evidence_kept();
+    play.gate("stop-straggler");
+    play.screen.press("stop-stragg");
+    play.sees(&["> stop-stragg"]);
+    signal(&play, "TERM");
+    assert_eq!(play.screen.code(PATIENCE), 143);
+    play.restored();
+    assert!(!play.log().contains(" intent "), "{}", play.log());
+}
+
+#[test]
+fn hung_up_and_taken_up_again() {
+    let mut play = Play::on("sqlite");
+    play.evidence_kept();
+    play.screen.hang_up();
+    play.screen.code(PATIENCE);
+    assert!(play.log().contains(" held "), "{}", play.log());
+    play.verified();
+
+    play.resume();
+    play.sees(&["HELD the terminal was lost", "r lift hold"]);
+    play.screen.press("r");
+    play.sees(&["not held", "NEXT Open the gate of stop-straggler"]);
+    assert_ne!(play.leave(), 0, "a run that has not ended is not a success");
+    play.restored();
+}
+
+#[test]
+fn ctrl_c_holds_and_twice_leaves() {
+    let mut play = Play::on("sqlite");
+    play.evidence_kept();
+    play.screen.press("\u{3}");
+    play.sees(&["HELD", "by the operator"]);
+    play.screen.press("r");
+    play.sees(&["not held"]);
+    play.screen.press("\u{3}\u{3}");
+    play.ended("LEFT, not ended");
+    assert_ne!(play.screen.code(PATIENCE), 0);
+    play.restored();
+}
+
+#[test]
+fn a_gate_takes_nothing_but_typing() {
+    let mut play = Play::on("sqlite");
+    play.evidence_kept();
+
+    // What was typed ahead, for another screen, is gone: the gate arms only after it has been shown.
+    play.sees(&["Enter open"]);
+    play.screen.press("\r\r\r");
+    play.sees(&["GATE", "stop-straggler", " armed "]);
+
+    play.screen.press("\u{1b}[200~stop-straggler@rehearsal\r\u{1b}[201~");
+    play.sees(&["A paste is refused here"]);
+    play.enter();
+    play.sees(&["Enter alone does nothing"]);
+    play.screen.press("stop-stragglr@rehearsal\r");
+    play.sees(&["Not it: character 13"]);
+
+    play.screen.press("\u{1b}[O");
+    play.sees(&["DISARMED, no focus"]);
+    play.screen.press("\r");
+    play.screen.press("\u{1b}[I");
+    play.sees(&[" armed "]);
+
+    play.screen.press("\u{3}");
+    play.sees(&["NEXT Open the gate of stop-straggler", "not held"]);
+    assert!(!play.log().contains(" intent "), "{}", play.log());
+    play.leave();
+}
+
+#[test]
+fn without_colours_there_is_weight() {
+    let play = Play::with("sqlite", &[("NO_COLOR", "1")]);
+    play.surveyed();
+    play.screen.seen(|screen| {
+        let (rows, columns) = screen.size();
+        let places = (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
+        let cells: Vec<_> = places.filter_map(|(row, column)| screen.cell(row, column)).collect();
+        let plain =
+            |cell: &&vt100::Cell| cell.fgcolor() == vt100::Color::Default && cell.bgcolor() == vt100::Color::Default;
+        assert!(cells.iter().all(plain), "a colour is on the screen");
+        assert!(cells.iter().any(|cell| cell.bold()), "nothing is bold");
+        assert!(cells.iter().any(|cell| cell.inverse()), "nothing is reversed");
+    });
+}
+
+#[test]
+fn a_terminal_that_is_too_small_says_so() {
+    let mut play = Play::on("sqlite");
+    play.surveyed();
+    play.screen.resize(59, 17);
+    play.sees(&["Too small: 59x17, wanted 60x18."]);
+    play.screen.resize(60, 18);
+    play.sees(&["NEXT Read the map"]);
+    play.leave();
+}
+
+#[test]
+fn a_storm_of_sizes() {
+    let mut play = Play::on("sqlite");
+    play.surveyed();
+    for step in 0..200_u16 {
+        play.screen.resize(1 + (step * 37) % 200, 1 + (step * 13) % 60);
+    }
+    play.screen.resize(80, 24);
+    play.surveyed();
+    play.leave();
+    play.restored();
+}
