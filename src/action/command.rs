@@ -76,7 +76,8 @@ pub async fn perform(port: &Port, access: &Access, argv: &[String], limit: Durat
     if port.reached(Point::Begun, json!({ "argv": argv })).await == Go::Stop {
         return outcome(OutcomeResult::NotApplied, "stopped before it started", None);
     }
-    match run(&program, access, &[(ATTEMPT, &attempt(access, &port.step, port.att))], limit, port.cancel.clone()).await {
+    match run(&program, access, &[(ATTEMPT, &attempt(access, &port.step, port.att))], limit, port.cancel.clone()).await
+    {
         // A program that could not be started did nothing.
         Err(failure) if failure.kind != Kind::Unknown => outcome(OutcomeResult::NotApplied, failure.to_string(), None),
         Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),

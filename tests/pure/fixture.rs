@@ -353,7 +353,14 @@ pub fn contained() -> Vec<Event> {
         one(252, "pause-loyalty", outcome("exit 0")),
         one(271, "pause-loyalty", Record::Verified { checks: vec![], verdict: Verdict::Pass }),
         one(271, "pause-loyalty", Record::StepDone { verified: true }),
-        one(271, "pause-loyalty", Record::GuardBound { check: CheckRef::Check("loyalty-stopped".into()), until: Some("resume-loyalty".into()) }),
+        one(
+            271,
+            "pause-loyalty",
+            Record::GuardBound {
+                check: CheckRef::Check("loyalty-stopped".into()),
+                until: Some("resume-loyalty".into()),
+            },
+        ),
         event(272, Some("rename-back"), None, Record::Enabled {}),
     ]);
     events

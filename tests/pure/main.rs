@@ -3,24 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod audit;
-mod audit;
-mod audit;
-mod audit;
-mod corpus;
-mod corpus;
-mod corpus;
 mod corpus;
 mod fixture;
 mod frames;
 mod house;
 mod records;
 mod runbook;
-mod runbook;
-mod runbook;
 mod shapes;
 mod sql;
-mod sql;
-mod shapes;
-mod sql;
-mod text;
 mod text;
