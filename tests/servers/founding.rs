@@ -279,7 +279,7 @@ fn of_two_that_resume_one_run_the_second_is_told_who_holds_it() {
     });
     let (ended, refused) = if one.status.code() == Some(5) { (other, one) } else { (one, other) };
     assert_eq!(refused.status.code(), Some(5), "{}", said(&refused));
-    assert!(said(&refused).contains("this run is held by process "), "{}", said(&refused));
+    assert!(said(&refused).contains("this run is held by "), "{}", said(&refused));
     assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
     whole(&play);
 }
