@@ -219,22 +219,30 @@ async fn elsewhere(
             return found.settled(OutcomeResult::Unknown, "nobody can tell whether its program still runs");
         }
     }
-    if let Some(key) = data.get("item").and_then(Value::as_str) {
-        return match repeatable(step, key, ctx) {
-            Ok(true) => {
-                found.say("item", format!("{key} was under way, and carries its key"));
-                found.settled(
-                    OutcomeResult::NotApplied,
-                    "the receiver knows a repetition by its key: going on does what is open",
-                )
+    if step.each.is_some() && offer.undoes.is_none() {
+        return match batch(step, ctx) {
+            Ok(Batch::Done(n)) => {
+                found.say("items", format!("all {n} have their end in the log"));
+                let mut settled = found.settled(OutcomeResult::Applied, "every item is done");
+                settled.outcome.changed = Some(n);
+                settled
             }
-            Ok(false) => {
+            Ok(Batch::Open(n)) => {
+                found.say("items", format!("none was under way, {n} are open"));
+                found.settled(OutcomeResult::NotApplied, "what is done stands: going on does what is open")
+            }
+            Ok(Batch::UnderWay { key, repeatable: true }) => {
+                found.say("item", format!("{key} was under way, and carries its key"));
+                let reason = "the receiver knows a repetition by its key: going on does what is open";
+                found.settled(OutcomeResult::NotApplied, reason)
+            }
+            Ok(Batch::UnderWay { key, repeatable: false }) => {
                 found.say("item", format!("{key} was under way, and carries no key"));
                 found.settled(OutcomeResult::Unknown, "one item may have happened: look, and say whether it did")
             }
             Err(words) => {
-                found.say("item", words);
-                found.settled(OutcomeResult::Unknown, "the item that was under way cannot be read")
+                found.say("items", words);
+                found.settled(OutcomeResult::Unknown, "the items cannot be read")
             }
         };
     }
@@ -258,26 +266,49 @@ async fn in_topic(
     publish::settle(&connection, &job, sent).await.map_err(|f| f.to_string())
 }
 
-/// Whether the item's program or request carries the key by which its receiver knows a repetition.
-fn repeatable(step: &Step, key: &str, ctx: &Context) -> Result<bool, String> {
+/// What the log says of the items of a batch.
+enum Batch {
+    Done(u64),
+    Open(usize),
+    UnderWay {
+        key: String,
+        /// Its program or request carries the key by which the receiver knows a repetition.
+        repeatable: bool,
+    },
+}
+
+fn batch(step: &Step, ctx: &Context) -> Result<Batch, String> {
     let each = step.each.as_ref().ok_or("the step has no items")?;
-    let mut rows = items(&step.id, &each.set, ctx).map_err(|f| f.to_string())?;
-    rows.retain(|item| item.key == key);
+    let rows = items(&step.id, &each.set, ctx).map_err(|f| f.to_string())?;
+    let under_way = ctx.begun.get(&step.id).and_then(|data| data.get("item")?.as_str());
+    if let Some(key) = under_way {
+        let rows: Vec<_> = rows.into_iter().filter(|item| item.key == key).collect();
+        return Ok(Batch::UnderWay { key: key.to_owned(), repeatable: repeatable(step, &rows, ctx)? });
+    }
+    let done = ctx.items.get(&step.id);
+    let is_open = |item: &&super::Item| done.and_then(|done| done.get(&item.key)).is_none_or(|item| !item.ok);
+    Ok(match rows.iter().filter(is_open).count() {
+        0 => Batch::Done(rows.len() as u64),
+        open => Batch::Open(open),
+    })
+}
+
+fn repeatable(step: &Step, rows: &[super::Item], ctx: &Context) -> Result<bool, String> {
     let names = Names::new(ctx);
     let known = match &step.action {
         Action::Command { argv } => {
-            let calls = command::render_each(argv, &rows, &names).map_err(|f| f.to_string())?;
+            let calls = command::render_each(argv, rows, &names).map_err(|f| f.to_string())?;
             calls.first().map(|call| call.idempotent)
         }
         Action::Http(request) => {
             let base = http_check::base(step.on.as_deref(), ctx).map_err(|f| f.to_string())?;
             let base = base.as_ref().map(crate::text::Secret::expose);
-            let calls = http::render_each(request, base, &rows, &names, &ctx.access).map_err(|f| f.to_string())?;
+            let calls = http::render_each(request, base, rows, &names, &ctx.access).map_err(|f| f.to_string())?;
             calls.first().map(|call| call.idempotent)
         }
         _ => None,
     };
-    known.ok_or_else(|| format!("item {key} is not in its set any more"))
+    known.ok_or_else(|| "the item that was under way is not in its set any more".to_owned())
 }
 
 /// Processes of the attempt, after waiting a while for them to end.

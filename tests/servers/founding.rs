@@ -269,6 +269,22 @@ fn killed_again_while_it_resumes() {
 }
 
 #[test]
+fn of_two_that_resume_one_run_the_second_is_told_who_holds_it() {
+    let play = Play::on(&["--on", "sqlite"]);
+    let killed = play.rehearse(&answers(), Some("pause-loyalty:outcome"));
+    assert_eq!(killed.status.code(), None, "{}", said(&killed));
+    let (one, other) = std::thread::scope(|scope| {
+        let [one, other] = [(); 2].map(|()| scope.spawn(|| play.resume(&answers(), None)));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    let (ended, refused) = if one.status.code() == Some(5) { (other, one) } else { (one, other) };
+    assert_eq!(refused.status.code(), Some(5), "{}", said(&refused));
+    assert!(said(&refused).contains("this run is held by "), "{}", said(&refused));
+    assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+    whole(&play);
+}
+
+#[test]
 #[ignore = "long: one play of half a minute for each step and moment"]
 fn killed_at_every_moment_of_every_step() {
     let rows = MOMENTS.iter().flat_map(|(step, moments)| moments.iter().map(move |m| vec![format!("{step}:{m}")]));

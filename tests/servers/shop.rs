@@ -235,6 +235,7 @@ pub async fn story(kind: &str, address: &str, status: &str) {
     let second = Shop::run(kind, address, "run-bbbbbbbb");
     let theirs = second.prepare("rename-back", 1, true).await.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(theirs.offer.epoch, Some(2));
+    assert!(theirs.offer.token.starts_with("take over "), "{}", theirs.offer.token);
     assert!(theirs.evidence.facts.iter().any(|(label, _)| label == "takes over"), "{:?}", theirs.evidence.facts);
     let (outcome, _, _) = second.perform(theirs.job, async |_, _| Go::Stop).await;
     assert_eq!(outcome.result, OutcomeResult::NotApplied, "{outcome:?}");

@@ -52,8 +52,10 @@ impl Engine {
         self.dirty = true;
         self.verdicts_changed |= changed;
         if self.state.guards.contains_key(&checked.check) {
-            let verdict = self.probes.verdict(&checked.check);
-            if let Some(verdict) = verdict {
+            // How long it must have held was proved when it was bound: a process that has just begun to look has not
+            // seen it break.
+            let pass = checked.verdict.is_pass().then(|| checked.verdict.clone());
+            if let Some(verdict) = pass.or_else(|| self.probes.verdict(&checked.check)) {
                 let input = Input::GuardChecked { check: checked.check, verdict, value: checked.value };
                 self.take(input, ENGINE).await;
             }
