@@ -72,7 +72,6 @@ impl Play {
         self.screen.press("q");
         self.sees(&["Enter leaves"]);
         self.enter();
-        self.ended("LEFT, not ended");
         self.screen.code(PATIENCE)
     }
 
@@ -95,6 +94,11 @@ impl Play {
     /// The log, a record a line.
     pub fn log(&self) -> String {
         String::from_utf8(self.backout(&["audit", "show"]).stdout).unwrap()
+    }
+
+    /// Whether anything was begun for this step.
+    pub fn began(&self, step: &str) -> bool {
+        self.log().lines().any(|line| line.contains(&format!("{step}/")) && line.contains(" intent "))
     }
 
     pub fn verified(&self) {
