@@ -118,6 +118,8 @@ impl Play {
 
     /// What the terminal is after the program: the shell's again.
     pub fn restored(&self) {
+        // Its last bytes may still be on their way.
+        self.screen.wait("restored screen", PATIENCE, |text| text.contains("\nlog "));
         self.screen.seen(|screen| {
             assert!(!screen.alternate_screen(), "the alternate screen is on");
             assert!(!screen.bracketed_paste(), "bracketed paste is on");

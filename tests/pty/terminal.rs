@@ -129,6 +129,8 @@ fn a_storm_of_sizes() {
         play.screen.resize(1 + (step * 37) % 200, 1 + (step * 13) % 60);
     }
     play.screen.resize(80, 24);
+    // As a person does before a screen in pieces.
+    play.screen.press("\u{c}");
     play.surveyed();
     play.leave();
     play.restored();
