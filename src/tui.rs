@@ -243,9 +243,11 @@ where
         if self.last.as_ref() == Some(&frame) {
             return Ok(now);
         }
+        let mut whole = false;
         let drawn = self.terminal.draw(|target| {
             let room = target.area();
-            if room == frame.0.area {
+            whole = room == frame.0.area;
+            if whole {
                 target.buffer_mut().content.clone_from(&frame.0.content);
             }
             if let Some(cursor) = frame.1.filter(|at| room.contains(*at)) {
@@ -264,7 +266,8 @@ where
             return Err(lost(error));
         }
         self.frames += 1;
-        self.last = Some(frame);
+        // The terminal may have another size by now: what was painted for the old one is not on it.
+        self.last = whole.then_some(frame);
         Ok(now)
     }
 }

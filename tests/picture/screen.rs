@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ pub struct Screen {
     parser: Arc<Mutex<Parser>>,
     keys: Option<Box<dyn Write + Send>>,
     child: Box<dyn Child + Send + Sync>,
+    /// Nobody looks any more: the reader ends, and with it the last hold on the terminal.
+    closed: Arc<AtomicBool>,
     /// When bytes came out of the program, and how many.
     pub written: Receiver<(Instant, usize)>,
     /// The terminal hangs up when this is dropped.
@@ -41,6 +44,8 @@ impl Screen {
         let sized = |n| NonZeroU16::new(n).unwrap();
         let parser = Arc::new(Mutex::new(Parser::new(sized(rows), sized(columns), 0)));
         let seen = parser.clone();
+        let closed = Arc::new(AtomicBool::new(false));
+        let shut = closed.clone();
         let (sender, written) = channel();
         std::thread::spawn(move || {
             let mut bytes = [0; 8192];
@@ -50,9 +55,12 @@ impl Screen {
                 locked(&seen).process(&bytes[..n]);
                 // Not every screen has somebody who counts.
                 let _ = sender.send((at, n));
+                if shut.load(Ordering::SeqCst) {
+                    return;
+                }
             }
         });
-        Self { parser, keys: Some(keys), child, written, master: Some(pair.master) }
+        Self { parser, keys: Some(keys), child, closed, written, master: Some(pair.master) }
     }
 
     pub fn text(&self) -> String {
@@ -81,8 +89,9 @@ impl Screen {
         self.master.as_ref().unwrap().resize(size).unwrap();
     }
 
-    /// Closes the terminal while the program runs in it.
+    /// Closes the terminal while the program runs in it, when it next writes.
     pub fn hang_up(&mut self) {
+        self.closed.store(true, Ordering::SeqCst);
         self.keys = None;
         self.master = None;
     }

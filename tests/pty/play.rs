@@ -72,7 +72,6 @@ impl Play {
         self.screen.press("q");
         self.sees(&["Enter leaves"]);
         self.enter();
-        self.ended("LEFT, not ended");
         self.screen.code(PATIENCE)
     }
 
@@ -97,6 +96,11 @@ impl Play {
         String::from_utf8(self.backout(&["audit", "show"]).stdout).unwrap()
     }
 
+    /// Whether anything was begun for this step.
+    pub fn began(&self, step: &str) -> bool {
+        self.log().lines().any(|line| line.contains(&format!("{step}/")) && line.contains(" intent "))
+    }
+
     pub fn verified(&self) {
         let verified = self.backout(&["audit", "verify"]);
         assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
@@ -114,6 +118,8 @@ impl Play {
 
     /// What the terminal is after the program: the shell's again.
     pub fn restored(&self) {
+        // Its last bytes may still be on their way.
+        self.screen.wait("restored screen", PATIENCE, |text| text.contains("\nlog "));
         self.screen.seen(|screen| {
             assert!(!screen.alternate_screen(), "the alternate screen is on");
             assert!(!screen.bracketed_paste(), "bracketed paste is on");
