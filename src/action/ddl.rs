@@ -126,7 +126,7 @@ pub async fn facts(plan: &Plan, handle: &mut Handle, ctx: &Context, sees_session
             facts.push(("table".to_owned(), format!("{table}: {size}")));
         }
         if handle.dialect() == Some(Dialect::Postgres) {
-            facts.push(("in the way".to_owned(), in_the_way(handle, &table, sees_sessions).await));
+            facts.push(("in way".to_owned(), in_the_way(handle, &table, sees_sessions).await));
         }
     }
     facts.extend(breaks(plan, handle, ctx).await);

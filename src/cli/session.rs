@@ -92,7 +92,9 @@ impl Session {
         let runbook = load(&open.runbook)?;
         let mut env: BTreeMap<String, String> = std::env::vars().collect();
         if let Some(file) = &open.env_file {
-            env.extend(env_file(file)?);
+            for (name, value) in env_file(file)? {
+                env.entry(name).or_insert(value);
+            }
         }
         let vars = open.vars.iter().map(|pair| assignment(pair)).collect::<Result<_>>()?;
         let path = std::fs::canonicalize(&open.runbook).unwrap_or_else(|_| open.runbook.clone());

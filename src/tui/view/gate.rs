@@ -57,7 +57,7 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         add("changes", &format!("{number}"), Role::Title);
     }
     for (label, words) in &evidence.facts {
-        let role = if matches!(label.as_str(), "in way" | "breaks" | "never") && words.contains('!') {
+        let role = if label == "breaks" || (matches!(label.as_str(), "in way" | "never") && words.contains('!')) {
             Role::Warn
         } else {
             Role::Plain
