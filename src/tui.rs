@@ -60,6 +60,7 @@ pub async fn run(handle: Handle, options: Options) -> Result<u8, Failure> {
     terminal::on_panic(std::thread::current().id());
     let signals = terminal::signals().map_err(lost)?;
     let (taken, screen) = terminal::take().map_err(lost)?;
+    terminal::watch(handle.clone());
     let keys = crossterm::event::EventStream::new()
         .take_while(|event| std::future::ready(event.is_ok()))
         .filter_map(|event| std::future::ready(event.ok().and_then(input::translate)));
@@ -73,7 +74,7 @@ pub async fn run(handle: Handle, options: Options) -> Result<u8, Failure> {
 fn lost(error: impl Display) -> Failure {
     Failure::new(Kind::Interrupted, "The terminal cannot be used.")
         .cause(error)
-        .hint("run it in an interactive terminal, or use --headless or --plain")
+        .hint("run it in an interactive terminal, or rehearse with --headless")
 }
 
 /// The screen on any backend, with any source of keys and signals: what the tests drive is what runs.

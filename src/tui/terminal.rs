@@ -13,10 +13,12 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use futures_util::stream::Stream;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::input::Signal;
+use crate::engine::{Ask, Handle};
 
 /// One write for a frame: a whole 200x50 screen is 19 KiB.
 const BUFFER: usize = 64 * 1024;
@@ -110,6 +112,35 @@ pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
         let signal = receiver.recv().await?;
         Some((signal, receiver))
     })))
+}
+
+/// How often the terminal is asked whether it is still there, and how long the screen may take to end by itself.
+const LOOK: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Watches from a thread of its own whether the terminal is still there. The terminal library never comes back from
+/// reading one that has hung up, and with it the screen's loop would never hear of anything again: the engine is told
+/// to leave, and the process ends with the engine.
+pub fn watch(handle: Handle) {
+    std::thread::spawn(move || {
+        let gone = || rustix::termios::tcgetattr(std::io::stdin()).is_err_and(|error| error == rustix::io::Errno::IO);
+        while !gone() {
+            if handle.asks.is_closed() {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+        // An engine that is gone needs no telling.
+        let _ = handle.asks.blocking_send(Ask::Leave { why: "the terminal is gone".to_owned() });
+        loop {
+            let exit = handle.snapshots.borrow().exit;
+            if let Some(code) = exit {
+                std::thread::sleep(GRACE);
+                std::process::exit(i32::from(code));
+            }
+            std::thread::sleep(LOOK);
+        }
+    });
 }
 
 /// Whether the locale and the terminal show more than ASCII.
