@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod founding;
+mod hangup;
 mod picture;
 mod play;
 #[allow(dead_code)]
