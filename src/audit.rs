@@ -5,6 +5,7 @@
 //! (every record brings its time), and never goes on after a write or a sync has failed.
 
 mod copy;
+pub mod degraded;
 mod follow;
 pub mod line;
 pub mod log;

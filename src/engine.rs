@@ -151,8 +151,17 @@ pub struct Snapshot {
     pub run_dir: std::path::PathBuf,
     /// How many asks have been taken in: who sent one knows when it has its answer.
     pub taken: u64,
+    /// The log is being written; nothing is decided until it is on the disk.
+    pub log_wait: Option<LogWait>,
     /// The loop has ended; the code that the process should exit with.
     pub exit: Option<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogWait {
+    pub since: Now,
+    /// Asks that came meanwhile and are decided afterwards, in order.
+    pub kept: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -200,4 +209,4 @@ impl Snapshot {
 }
 
 pub use clock::now;
-pub use core::{ENGINE, Setup, event_of, start};
+pub use core::{ENGINE, LOG_DEADLINE, Setup, event_of, start};

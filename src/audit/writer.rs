@@ -3,6 +3,7 @@
 //! Owns the run's lock for as long as it lives, and the timer that puts unsynced records on the disk. Never answers
 //! before the records are where they were asked to be.
 
+use super::degraded;
 use super::line::{Draft, Envelope, Stamp};
 use super::log::Log;
 use super::redact::redact;
@@ -96,6 +97,11 @@ impl Writer {
     /// A payload as it will stand in the log: what a digest must cover, or a reader could not recompute it.
     pub fn as_logged(&self, payload: serde_json::Value) -> serde_json::Value {
         redact(payload, &self.secrets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Records as lines for a person to copy, where the log cannot take them.
+    pub fn as_lines(&self, drafts: &[Draft]) -> Vec<String> {
+        degraded::lines(drafts, &self.secrets.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until everything ordered is on the disk, and lets go of the run.

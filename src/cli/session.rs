@@ -213,6 +213,7 @@ impl Session {
             first,
             actor,
             vars: self.vars,
+            log_deadline: engine::LOG_DEADLINE,
         };
         for line in &self.told {
             let _ = writeln!(std::io::stderr().lock(), "{line}");

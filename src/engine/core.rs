@@ -1,9 +1,11 @@
 //! The loop itself: inputs in, records on disk, state, effects.
 //!
-//! Owns the writer, the state and everything that waits for them. Never awaits anything slow but the log.
+//! Owns the writer, the state and everything that waits for them. Never awaits anything slow: what comes while the log
+//! is written is taken in and kept in order.
 
 mod asks;
 mod effects;
+mod intake;
 mod readings;
 mod record;
 mod reports;
@@ -14,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 
+use self::intake::Came;
 use super::probe::Probes;
 use super::work::{Done, Work};
 use super::{Ask, Handle, Link, Message, Snapshot, clock};
@@ -34,6 +38,8 @@ pub use self::record::event_of;
 const TICK: Duration = Duration::from_millis(250);
 /// Events kept for drivers.
 const TAIL: usize = 500;
+/// How long the log may take to put a record on the disk. After that it counts as dead: nothing may rest on it.
+pub const LOG_DEADLINE: Duration = Duration::from_secs(30);
 /// The actor of what the engine decides by itself.
 pub const ENGINE: &str = "engine";
 
@@ -51,6 +57,8 @@ pub struct Setup {
     pub actor: String,
     /// From the command line, by name.
     pub vars: Vec<(String, String)>,
+    /// [`LOG_DEADLINE`], or another.
+    pub log_deadline: Duration,
 }
 
 /// Starts the engine as a task. It ends when the run ends, when it is told to leave, or when the log dies.
@@ -79,9 +87,12 @@ pub fn start(setup: Setup) -> Result<(Handle, tokio::task::JoinHandle<Result<u8>
         progress: None,
         run_dir: setup.run_dir,
         taken: 0,
+        log_wait: None,
         exit: None,
     };
     let (publish, snapshots) = watch::channel(Arc::new(snapshot.clone()));
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let engine = Engine {
         runbook: setup.runbook.clone(),
         access: setup.access,
@@ -92,12 +103,15 @@ pub fn start(setup: Setup) -> Result<(Handle, tokio::task::JoinHandle<Result<u8>
         publish,
         events: events.clone(),
         actor: setup.actor,
-        asks: ask_inbox,
+        asks: Some(ask_inbox),
         reports: report_inbox,
         done: done_inbox,
         work: Work::new(reports, done),
         probes: Probes::new(&setup.runbook),
         jobs: HashMap::new(),
+        tick,
+        inbox: VecDeque::new(),
+        log_deadline: setup.log_deadline,
         waiting: None,
         leaving: None,
         lost: None,
@@ -140,13 +154,18 @@ struct Engine {
     publish: watch::Sender<Arc<Snapshot>>,
     events: broadcast::Sender<Arc<Event>>,
     actor: String,
-    asks: mpsc::Receiver<Ask>,
+    /// None once every driver is gone.
+    asks: Option<mpsc::Receiver<Ask>>,
     reports: mpsc::Receiver<(String, u32, Report)>,
     done: mpsc::UnboundedReceiver<Done>,
     work: Work,
     probes: Probes,
     /// Prepared, and shown or begun: what an intent starts.
     jobs: HashMap<(String, u32), Job>,
+    tick: Interval,
+    /// What came while the log was written, in order; what stops things stands first.
+    inbox: VecDeque<Came>,
+    log_deadline: Duration,
     waiting: Option<Waiting>,
     leaving: Option<Leaving>,
     /// The log died: nothing that changes anything runs any more.
@@ -166,37 +185,36 @@ impl Engine {
         }
         self.recover().await;
         self.survey();
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             self.run_effects().await;
             self.show();
             if let Some(code) = self.may_end() {
-                self.snapshot.exit = Some(code);
-                self.publish.send_replace(Arc::new(self.snapshot.clone()));
-                let closed = self.writer.close();
-                return match self.lost {
-                    Some(failure) => Err(failure),
-                    None => closed.map(|()| code),
-                };
+                return self.end(code).await;
             }
-            tokio::select! {
-                biased;
-                Some((step, att, report)) = self.reports.recv() => self.hear(step, att, report).await,
-                Some(done) = self.done.recv() => self.finish(done).await,
-                ask = self.asks.recv() => match ask {
-                    Some(ask) => {
-                        self.ask(ask).await;
-                        self.run_effects().await;
-                        self.snapshot.taken += 1;
-                    }
-                    // Every driver is gone: as if the terminal was lost.
-                    None if self.leaving.is_none() => self.leave(Leaving::Leave, HoldReason::Terminal, "no driver is left").await,
-                    None => tokio::time::sleep(TICK).await,
-                },
-                _ = tick.tick() => self.tick().await,
+            let came = match self.inbox.pop_front() {
+                Some(came) => came,
+                None => self.comes().await,
+            };
+            self.take_in(came).await;
+        }
+    }
+
+    /// Everything is on the disk, or the process ends as one whose log died.
+    async fn end(mut self, code: u8) -> Result<u8> {
+        if self.lost.is_none() {
+            let written = self.writer.append(Vec::new(), true);
+            if let Err(failure) = self.durable(written).await {
+                self.log_died(failure, &[]);
             }
         }
+        let ended = match self.lost {
+            // A thread that hangs in a sync is not waited for.
+            Some(failure) => Err(failure),
+            None => self.writer.close().map(|()| code),
+        };
+        self.snapshot.exit = Some(ended.as_ref().map_or_else(Failure::exit_code, |code| *code));
+        self.publish.send_replace(Arc::new(self.snapshot));
+        ended
     }
 
     /// What an earlier process left open.
@@ -204,6 +222,16 @@ impl Engine {
         if let Some(gate) = &self.state.gate {
             let detail = format!("the process that showed the gate of {} is gone", gate.step);
             self.take(Input::Close { reason: CloseReason::Left, detail }, ENGINE).await;
+        }
+        if audit::degraded::found(&self.snapshot.run_dir) {
+            let why =
+                format!("an earlier process could not write its log; its last words are in {}", audit::degraded::FILE);
+            let record = Record::AuditDegraded { why };
+            if self.append(vec![Draft { step: None, att: None, record }], ENGINE).await
+                && let Err(error) = audit::degraded::recorded(&self.snapshot.run_dir)
+            {
+                tracing::warn!(%error, "the last words of an earlier process are told of once more at the next resume");
+            }
         }
         self.effects.extend(resume(&self.state));
         for reason in [HoldReason::Terminal, HoldReason::Signal] {
@@ -221,6 +249,10 @@ impl Engine {
 
     /// The exit code, when nothing is under way and the loop should end.
     fn may_end(&self) -> Option<u8> {
+        // What was kept while the log was written is still to be decided.
+        if !self.inbox.is_empty() {
+            return None;
+        }
         let unknown = self.state.open.as_ref().is_some_and(|open| open.unknown);
         let running = self.work.acting() || (self.state.open.is_some() && !unknown && self.lost.is_none());
         if running {

@@ -480,6 +480,7 @@ pub fn snapshot(events: Vec<Event>, seconds: u64) -> Snapshot {
         progress: None,
         taken: 0,
         run_dir: "/var/lib/backout/runs/20261124T021800Z-7f3a".into(),
+        log_wait: None,
         exit: None,
     }
 }

@@ -10,5 +10,6 @@ mod kafka;
 mod postgres;
 mod rehearsal;
 mod shop;
+mod slow_log;
 mod sqlite;
 mod support;

@@ -16,14 +16,9 @@ impl Engine {
     pub(super) async fn run_effects(&mut self) {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
-                Effect::Work { step, att } => match self.jobs.remove(&(step.clone(), att)) {
-                    Some(job) => self.work.perform(step, att, job, self.context()),
-                    None => {
-                        let outcome =
-                            Outcome::new(OutcomeResult::NotApplied, "nothing was started: its preparation is gone");
-                        self.take(Input::Finished { step, att, outcome }, ENGINE).await;
-                    }
-                },
+                // What was on the disk before the log died is for the next process to settle.
+                Effect::Work { .. } | Effect::Act(_) if self.lost.is_some() => {}
+                Effect::Work { step, att } => self.begin(step, att).await,
                 Effect::Release { step, att, .. } | Effect::ReleaseItem { step, att } => {
                     let go = if self.stopping() { Go::Stop } else { Go::Go };
                     self.release(&step, att, go);
@@ -48,6 +43,17 @@ impl Engine {
                 Effect::End => {}
             }
         }
+    }
+
+    async fn begin(&mut self, step: String, att: u32) {
+        let job = self.jobs.remove(&(step.clone(), att));
+        let because = match job {
+            Some(job) if !self.called_off() => return self.work.perform(step, att, job, self.context()),
+            Some(_) => "nothing was started: the run was stopped while the intent was being written",
+            None => "nothing was started: its preparation is gone",
+        };
+        let outcome = Outcome::new(OutcomeResult::NotApplied, because);
+        self.take(Input::Finished { step, att, outcome }, ENGINE).await;
     }
 
     /// Whether a worker at a point of no return must turn back.

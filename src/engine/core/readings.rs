@@ -13,8 +13,14 @@ use crate::survey::Survey;
 
 impl Engine {
     pub(super) async fn tick(&mut self) {
-        let now = clock::now();
         self.close_stale_gate().await;
+        self.poll();
+        self.record_checks(&clock::now()).await;
+    }
+
+    /// Asks what is due. Reads only, and waits for nothing.
+    pub(super) fn poll(&mut self) {
+        let now = clock::now();
         let urgent: Vec<_> = self
             .state
             .gate
@@ -30,7 +36,6 @@ impl Engine {
                 self.work.link(target, self.targets.clone());
             }
         }
-        self.record_checks(&now).await;
     }
 
     /// One unsynced record for all checks: every 5 s, at once on a changed verdict, at most one a second.
@@ -48,9 +53,17 @@ impl Engine {
     }
 
     pub(super) async fn answered(&mut self, checked: Checked) {
-        let changed = self.probes.answered(checked.clone(), &clock::now());
+        self.refresh(&checked);
+        self.judge(checked).await;
+    }
+
+    pub(super) fn refresh(&mut self, checked: &Checked) {
+        self.verdicts_changed |= self.probes.answered(checked.clone(), &clock::now());
         self.dirty = true;
-        self.verdicts_changed |= changed;
+    }
+
+    /// What an answer means for guards and for the open gate.
+    pub(super) async fn judge(&mut self, checked: Checked) {
         if self.state.guards.contains_key(&checked.check) {
             // How long it must have held was proved when it was bound: a process that has just begun to look has not
             // seen it break.

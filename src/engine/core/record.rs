@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use super::{ENGINE, Engine, TAIL};
+use super::{ENGINE, Engine, Leaving, TAIL};
 use crate::audit;
 use crate::engine::{Message, clock, fault};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::run::decide::{Draft, Facts, Input, Refusal, decide};
 use crate::run::effect::effects;
 use crate::run::record::{Event, Now, Record};
@@ -42,6 +42,7 @@ impl Engine {
             return true;
         }
         if self.lost.is_some() {
+            self.say_lost();
             return false;
         }
         let at = clock::now();
@@ -65,11 +66,11 @@ impl Engine {
             }
         }
         let sync = events.iter().any(|event| !event.record.may_wait());
-        let lines = events.iter().map(line).collect();
-        match self.writer.append(lines, sync).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(failure)) => return self.log_died(failure),
-            Err(_) => return self.log_died(Failure::new(Kind::AuditUnwritable, "the audit log's writer is gone")),
+        let lines: Vec<_> = events.iter().map(line).collect();
+        let written = self.writer.append(lines.clone(), sync);
+        if let Err(failure) = self.durable(written).await {
+            self.log_died(failure, &lines);
+            return false;
         }
         self.state = next;
         self.dirty = true;
@@ -90,14 +91,34 @@ impl Engine {
         true
     }
 
-    pub(super) fn log_died(&mut self, failure: Failure) -> bool {
-        let can = Some("nothing that changes anything runs any more; reading works; leave with q".to_owned());
-        self.say(format!("The audit log cannot be written: {failure}"), None, can);
-        self.lost = Some(failure);
+    /// From here on nothing changes anything. The records that may not be on the disk are kept beside the log, and said
+    /// at the end for whoever has to write them down.
+    pub(super) fn log_died(&mut self, failure: Failure, unwritten: &[audit::Draft]) {
+        let (dir, why, lines) = (self.snapshot.run_dir.clone(), failure.to_string(), self.writer.as_lines(unwritten));
+        let told = lines.iter().fold(failure, |failure, line| failure.cause(format!("perhaps not in the log: {line}")));
+        self.lost = Some(told);
+        self.say_lost();
+        // The disk that hangs in the log's sync may hang here too.
+        std::thread::spawn(move || {
+            if let Err(error) = audit::degraded::keep(&dir, &why, &lines) {
+                tracing::error!(%error, "what the log did not take is not on the disk either");
+            }
+        });
         // Whoever waits at a point is told to stop.
         self.waiting = None;
         self.work.cancel();
-        false
+        if self.state.started.as_ref().is_some_and(|(started, _)| started.headless) {
+            // Nobody reads on.
+            self.leaving.get_or_insert(Leaving::Leave);
+        }
+    }
+
+    fn say_lost(&mut self) {
+        let Some(failure) = &self.lost else { return };
+        let what =
+            failure.causes.first().map_or_else(|| failure.message.clone(), |why| format!("{}: {why}", failure.message));
+        let means = "nothing that changes anything runs any more; reading works";
+        self.say(what, Some(means.to_owned()), Some("leave with q, mend the disk, then `backout resume`".to_owned()));
     }
 }
 

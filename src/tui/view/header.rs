@@ -15,7 +15,9 @@ pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
     let room = usize::from(columns);
     let theme = scene.theme;
     let mut lines = vec![if scene.model.gate.is_some() { at_gate(scene, room) } else { who(scene, room) }];
+    let log = scene.snapshot.log_wait.as_ref().map_or(0, |wait| scene.now.seconds_since(&wait.since));
     let sentence = match scene.snapshot.preparing.as_ref() {
+        _ if log > 0 => format!("Waiting for the audit log, {log} s: nothing begins before it is on the disk"),
         Some((step, since)) => {
             format!("Wait: the gate of {step} is being prepared, {} s", scene.now.seconds_since(since))
         }
