@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::audit::Anchor;
 use crate::run::record::{FrozenContent, ItemDone};
 use crate::runbook::expect::Verdict;
 use crate::runbook::template::Scope;
@@ -51,6 +52,8 @@ pub struct Context {
     pub items: BTreeMap<String, BTreeMap<String, ItemDone>>,
     /// Data of each step's last `begun` or `sent` point: what may have been under way when a process died.
     pub begun: BTreeMap<String, Value>,
+    /// The newest record of the audit log that is on the disk: what a marker carries.
+    pub head: Option<Anchor>,
 }
 
 /// How deep a probe goes.

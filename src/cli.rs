@@ -87,7 +87,7 @@ fn dispatch(verb: Verb) -> Result<u8> {
         Verb::Rehearse(args) => block_on(rehearse::run(args)),
         Verb::Lint(args) => lint::run(&args),
         Verb::Plan(args) => plan::run(&args),
-        Verb::Audit(args) => audit::run(&args),
+        Verb::Audit(args) => block_on(audit::run(args)),
         Verb::Doctor(args) => block_on(doctor::run(args)),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions { shell } => {

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::audit::Anchor;
 use crate::check::Context;
 use crate::names::{self, Place};
 use crate::run::gate::offer_digest;
@@ -67,7 +68,8 @@ fn holder(ctx: &Context) -> String {
     ctx.access.env.get("USER").cloned().unwrap_or_else(|| "operator".to_owned())
 }
 
-/// Writes the marker of this attempt, if the claim is still ours. The first statement of a step's transaction.
+/// Writes the marker of this attempt, if the claim is still ours. The first statement of a step's transaction. It
+/// carries the head of the audit log: who changes the log up to there has to change this database too.
 ///
 /// # Errors
 /// The server's words.
@@ -75,8 +77,8 @@ pub async fn write(handle: &mut Handle, ctx: &Context, offer: &Offer, epoch: u64
     let Some(dialect) = handle.dialect() else { return Ok(false) };
     let sql = portable(
         dialect,
-        "insert into {b}marker (run_id, step, n, runbook, intent, holder)
-         select $1::text, $2::text, $3::bigint, $4::text, $5::text, $6::text from {b}claim c
+        "insert into {b}marker (run_id, step, n, runbook, intent, holder, audit_seq, audit_head)
+         select $1::text, $2::text, $3::bigint, $4::text, $5::text, $6::text, $8::bigint, $9::text from {b}claim c
          where c.runbook = $4::text and c.run_id = $1::text and c.epoch = $7::bigint for share of c",
     );
     let binds = vec![
@@ -87,8 +89,32 @@ pub async fn write(handle: &mut Handle, ctx: &Context, offer: &Offer, epoch: u64
         text_bind(offer_digest(offer)),
         text_bind(holder(ctx)),
         bind(json!(epoch)),
+        bind(json!(ctx.head.as_ref().map(|head| head.seq))),
+        bind(json!(ctx.head.as_ref().map(|head| head.head.as_str()))),
     ];
     Ok(handle.run(sql, binds).await? == 1)
+}
+
+/// The heads of the audit log that this run's markers carry, oldest first.
+///
+/// # Errors
+/// The server's words.
+pub async fn heads(handle: &mut Handle, run: &str) -> Result<Vec<Anchor>, SqlError> {
+    let Some(dialect) = handle.dialect() else { return Ok(Vec::new()) };
+    let sql = portable(
+        dialect,
+        "select step, n, audit_seq, audit_head from {b}marker
+         where run_id = $1::text and audit_head is not null order by audit_seq",
+    );
+    let rows = handle.read(sql, vec![text_bind(run)]).await?;
+    let anchor = |row: &crate::target::db::Row| {
+        let text = |name: &str| row.get(name).map(crate::runbook::template::as_text).unwrap_or_default();
+        let from = format!("marker of {}/{} in {}", text("step"), text("n"), handle.target());
+        // A number that is none counts as one that lies beyond every log: it is said, not dropped.
+        let seq = text("audit_seq").parse().unwrap_or(u64::MAX);
+        Anchor { seq, head: text("audit_head"), from }
+    };
+    Ok(rows.iter().map(anchor).collect())
 }
 
 /// The digest that the marker of an attempt carries, if it is there.

@@ -47,6 +47,7 @@ pub async fn run(args: Args) -> Result<u8> {
         decided: Default::default(),
         items: Default::default(),
         begun: Default::default(),
+        head: None,
     };
     let survey = survey::take(&context, engine::now, |_| {}).await;
     let mut out = io::stdout().lock();

@@ -112,6 +112,7 @@ pub fn start(setup: Setup) -> Result<(Handle, tokio::task::JoinHandle<Result<u8>
         tick,
         inbox: VecDeque::new(),
         log_deadline: setup.log_deadline,
+        head: None,
         waiting: None,
         leaving: None,
         lost: None,
@@ -166,6 +167,8 @@ struct Engine {
     /// What came while the log was written, in order; what stops things stands first.
     inbox: VecDeque<Came>,
     log_deadline: Duration,
+    /// The newest record that is known to be on the disk.
+    head: Option<audit::Anchor>,
     waiting: Option<Waiting>,
     leaving: Option<Leaving>,
     /// The log died: nothing that changes anything runs any more.

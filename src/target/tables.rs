@@ -37,7 +37,7 @@ pub async fn install(handle: &mut Handle) -> Result<()> {
     }
     statements.extend([
         format!("create table if not exists {{b}}claim (runbook text primary key, run_id text not null, epoch {long} not null, holder text not null, at {now})"),
-        format!("create table if not exists {{b}}marker (run_id text not null, step text not null, n {long} not null, runbook text not null, intent text not null check (length(intent) = 64), holder text not null, at {now}, primary key (run_id, step, n))"),
+        format!("create table if not exists {{b}}marker (run_id text not null, step text not null, n {long} not null, runbook text not null, intent text not null check (length(intent) = 64), audit_seq {long}, audit_head text check (length(audit_head) = 64), holder text not null, at {now}, primary key (run_id, step, n))"),
         format!("create table if not exists {{b}}anchor (run_id text not null, seq {long} not null, head text not null check (length(head) = 64), at {now}, primary key (run_id, seq))"),
         format!("create table if not exists {{b}}progress (run_id text not null, step text not null, last_key text, rows_done {long} not null default 0, batches {long} not null default 0, primary key (run_id, step))"),
         format!("create table if not exists {{b}}before_image (seq {serial}, run_id text not null, step text not null, n {long} not null, tbl text not null, pk text not null, old_row {json}, new_row {json}, saved_at {now}, undone_at text, primary key (run_id, step, n, tbl, pk))"),

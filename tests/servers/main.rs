@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod anchors;
 mod answers;
 mod bad_input;
 mod canary;
+mod desk;
 mod founding;
 mod kafka;
 mod postgres;

@@ -67,10 +67,15 @@ pub struct Shop {
 }
 
 impl Shop {
+    /// The runbook as a file has it.
+    pub fn text(kind: &str) -> String {
+        RUNBOOK.replace("KIND", kind)
+    }
+
     /// A run of its own on the database at `address`.
     pub fn run(kind: &str, address: &str, run: &str) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let text = RUNBOOK.replace("KIND", kind);
+        let text = Self::text(kind);
         let loaded = resolve::load_str("shop.yaml", &text, Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
         let runbook = Arc::new(loaded.runbook);
         let access = Arc::new(Access {
@@ -93,6 +98,7 @@ impl Shop {
             decided: BTreeMap::new(),
             items: BTreeMap::new(),
             begun: BTreeMap::new(),
+            head: None,
         };
         Self { context, _dir: dir }
     }

@@ -46,7 +46,11 @@ impl fmt::Display for Report {
                 Anchored::Beyond => "lies beyond the end of the chain: records were cut off",
                 _ => "is not the hash of that record: the log was rewritten",
             };
-            write!(f, "\nanchor      CONTRADICTED: {anchor} {why}")?;
+            write!(f, "\nanchor      CONTRADICTED: {anchor}")?;
+            if !anchor.from.is_empty() {
+                write!(f, " ({})", Shown::new(&anchor.from))?;
+            }
+            write!(f, " {why}")?;
         }
         let holding = self.anchors.iter().filter(|(_, a)| *a == Anchored::Holds).count();
         write!(f, "\nanchors     {holding}/{} hold; ", self.anchors.len())?;

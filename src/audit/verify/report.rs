@@ -19,6 +19,9 @@ pub struct Anchor {
     pub seq: u64,
     /// 64 hexadecimal characters.
     pub head: String,
+    /// Who kept it: `marker of rename-back/1 in shop`; empty for one that a person gave.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from: String,
 }
 
 impl std::str::FromStr for Anchor {
@@ -41,11 +44,16 @@ impl std::str::FromStr for Anchor {
                 return Err(wrong());
             }
         };
-        Ok(Self { seq, head })
+        Ok(Self { seq, head, from: String::new() })
     }
 }
 
 impl Anchor {
+    /// The place of a record, and the head of the chain after it.
+    pub fn of(record: &Envelope) -> Self {
+        Self { seq: record.seq, head: record.hash.clone(), from: String::new() }
+    }
+
     /// One line for the incident channel, to be copied by a person.
     pub fn channel_line(&self, run: &str) -> String {
         format!("backout-anchor run={} {self}", Shown::new(run))

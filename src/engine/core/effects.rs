@@ -111,6 +111,7 @@ impl Engine {
             decided,
             items: state.steps.iter().map(|(id, step)| (id.clone(), step.items.clone())).collect(),
             begun: state.steps.iter().filter_map(|(id, step)| Some((id.clone(), step.begun.clone()?))).collect(),
+            head: self.head.clone(),
         }
     }
 }

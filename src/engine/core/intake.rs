@@ -79,7 +79,10 @@ impl Engine {
     ///
     /// # Errors
     /// The log failed, or did not answer in time: what it was handed may or may not be on the disk.
-    pub(super) async fn durable(&mut self, mut answer: oneshot::Receiver<Result<Vec<Envelope>>>) -> Result<()> {
+    pub(super) async fn durable(
+        &mut self,
+        mut answer: oneshot::Receiver<Result<Vec<Envelope>>>,
+    ) -> Result<Vec<Envelope>> {
         let since = clock::now();
         let until = tokio::time::Instant::now() + self.log_deadline;
         let written = loop {
@@ -102,7 +105,7 @@ impl Engine {
             }
         };
         self.dirty |= self.snapshot.log_wait.take().is_some();
-        written.map(drop)
+        written
     }
 
     /// Keeps what came for later. What a person stops, stops now as far as it needs no record: a worker that has not

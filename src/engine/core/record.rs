@@ -68,9 +68,14 @@ impl Engine {
         let sync = events.iter().any(|event| !event.record.may_wait());
         let lines: Vec<_> = events.iter().map(line).collect();
         let written = self.writer.append(lines.clone(), sync);
-        if let Err(failure) = self.durable(written).await {
-            self.log_died(failure, &lines);
-            return false;
+        match self.durable(written).await {
+            // An anchor that the disk may yet lose would contradict the log after a power loss.
+            Ok(records) if sync => self.head = records.last().map(audit::Anchor::of),
+            Ok(_) => {}
+            Err(failure) => {
+                self.log_died(failure, &lines);
+                return false;
+            }
         }
         self.state = next;
         self.dirty = true;

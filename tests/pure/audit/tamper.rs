@@ -73,7 +73,8 @@ fn every_cut_is_torn_or_a_clean_prefix_that_an_anchor_catches() {
     let mut clean = vec![0];
     all.iter().for_each(|line| clean.push(clean.last().unwrap() + line.len()));
     let last = Envelope::parse(all[19]).unwrap();
-    let options = Options { anchors: vec![Anchor { seq: 19, head: last.hash }], ..Options::default() };
+    let options =
+        Options { anchors: vec![Anchor { seq: 19, head: last.hash, from: String::new() }], ..Options::default() };
     for cut in 0..log.len() {
         let records = clean.iter().filter(|&&end| end <= cut).count() as u64 - 1;
         if let Ok(i) = clean.binary_search(&cut) {
@@ -135,7 +136,7 @@ fn records_deleted_doubled_swapped_or_edited() {
         let rewritten = rechain(&with, i);
         assert_eq!(judge(&rewritten).verdict, Verdict::Whole, "record {i}");
         let head = Envelope::parse(all[19]).unwrap().hash;
-        let anchored = Options { anchors: vec![Anchor { seq: 19, head }], ..Options::default() };
+        let anchored = Options { anchors: vec![Anchor { seq: 19, head, from: String::new() }], ..Options::default() };
         let report = check(&Memory::of(&[&rewritten]), &anchored);
         assert_eq!((report.verdict, report.anchors[0].1), (Verdict::Contradicted, Anchored::Contradicts));
     }
@@ -176,8 +177,8 @@ fn anchors_protect_what_is_before_them() {
     options.anchors.push(format!("19:{}", Envelope::parse(lines(&log)[19]).unwrap().hash).parse().unwrap());
     let report = check(&Memory::of(&[&log]), &options);
     assert_eq!((report.exit_code(), report.unprotected), (0, 0), "{report}");
-    let line = Anchor { seq: 12, head: at12.hash.clone() }.channel_line(RUN);
-    assert_eq!(line.parse::<Anchor>().unwrap(), Anchor { seq: 12, head: at12.hash.clone() });
+    let line = Anchor { seq: 12, head: at12.hash.clone(), from: String::new() }.channel_line(RUN);
+    assert_eq!(line.parse::<Anchor>().unwrap(), Anchor { seq: 12, head: at12.hash.clone(), from: String::new() });
     for wrong in ["", "12", "x:00", "12:zz", &format!("12:{}", at12.hash.to_uppercase()), "-1:00"] {
         assert!(wrong.parse::<Anchor>().is_err(), "{wrong}");
     }
