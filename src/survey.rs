@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use serde::Serialize;
+use serde::Serializer;
 
 use crate::action;
 use crate::check::{self, Context, Depth};
 use crate::run::record::{Checked, Environment, Found, Now, Position, Surveyed};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{CheckRef, Phase, Runbook, Step, TargetKind};
+use crate::sql::{Dialect, Zone, zones};
 use crate::target::Identity;
 
 pub mod services;
@@ -20,25 +21,29 @@ pub mod services;
 pub use services::ServiceSeen;
 
 /// The map.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Survey {
     /// In the runbook's order.
+    #[serde(serialize_with = "steps_by_name")]
     pub steps: Vec<(String, Found)>,
     pub checks: Vec<Checked>,
     pub services: Vec<ServiceSeen>,
     /// The release's own statements: in, not in, half in, or cannot be told.
+    #[serde(serialize_with = "told")]
     pub statements: Vec<(String, Found)>,
+    #[serde(serialize_with = "seen_or_not")]
     pub targets: BTreeMap<String, Result<Identity, String>>,
     pub environment: Environment,
     /// The first step that is not done: where to enter.
     pub entry: Option<String>,
     /// Steps before it that the world shows as done.
     pub done: Vec<String>,
+    #[serde(serialize_with = "by_check")]
     pub redness: BTreeMap<CheckRef, Red>,
 }
 
 /// The three meanings of red.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Red {
     MendedBy { step: String },
@@ -46,18 +51,40 @@ pub enum Red {
     Broke,
 }
 
+/// What a target said of itself, or why it did not.
+fn seen(identity: &Result<Identity, String>) -> serde_json::Value {
+    match identity {
+        Ok(identity) => serde_json::to_value(&identity.seen).unwrap_or_default(),
+        Err(words) => serde_json::json!({ "unreachable": words }),
+    }
+}
+
+fn steps_by_name<S: Serializer>(steps: &[(String, Found)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(steps.iter().map(|(step, found)| (step, found)))
+}
+
+fn told<S: Serializer>(statements: &[(String, Found)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(
+        statements.iter().map(|(statement, found)| serde_json::json!({ "statement": statement, "found": found })),
+    )
+}
+
+fn seen_or_not<S: Serializer>(targets: &BTreeMap<String, Result<Identity, String>>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(targets.iter().map(|(name, identity)| (name, seen(identity))))
+}
+
+fn by_check<S: Serializer>(redness: &BTreeMap<CheckRef, Red>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(redness.iter().map(|(check, red)| (check.to_string(), red)))
+}
+
 impl Survey {
     /// What goes into the log.
     pub fn record(&self) -> Surveyed {
-        let words = |identity: &Result<Identity, String>| match identity {
-            Ok(identity) => serde_json::to_value(&identity.seen).unwrap_or_default(),
-            Err(words) => serde_json::json!({ "unreachable": words }),
-        };
         Surveyed {
             steps: self.steps.iter().cloned().collect(),
             checks: self.checks.clone(),
             environment: self.environment,
-            targets: self.targets.iter().map(|(name, identity)| (name.clone(), words(identity))).collect(),
+            targets: self.targets.iter().map(|(name, identity)| (name.clone(), seen(identity))).collect(),
         }
     }
 }
@@ -151,6 +178,13 @@ fn redness(runbook: &Runbook, checks: &[Checked]) -> BTreeMap<CheckRef, Red> {
         .collect()
 }
 
+/// A statement on one line, without its comments.
+fn line(dialect: Dialect, sql: &str) -> String {
+    let code = zones(dialect, sql).into_iter().filter(|(_, zone)| *zone != Zone::Comment);
+    let code: Vec<&str> = code.map(|(range, _)| &sql[range]).collect();
+    code.concat().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Which statements of the release are in, told from the catalog.
 async fn statements(context: &Context) -> Vec<(String, Found)> {
     let Some(migration) = &context.runbook.migration else { return Vec::new() };
@@ -174,7 +208,7 @@ async fn statements(context: &Context) -> Vec<(String, Found)> {
                 for sql in pieces {
                     let facts = crate::sql::judge(dialect, &sql).done;
                     let position = check::schema::position(&facts, &target.name, context).await;
-                    found.push((sql.split_whitespace().collect::<Vec<_>>().join(" "), position));
+                    found.push((line(dialect, &sql), position));
                 }
             }
             Err(refused) => found.push((

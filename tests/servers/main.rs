@@ -12,3 +12,4 @@ mod rehearsal;
 mod shop;
 mod sqlite;
 mod support;
+mod survey;
