@@ -1,5 +1,6 @@
 //! Tasks beside the loop: workers, checks, surveys. Each one reports back; none of them touches the state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,18 +112,19 @@ impl Work {
         step: Step,
         att: u32,
         undoing: bool,
-        needs: Vec<CheckRef>,
+        asked: BTreeSet<CheckRef>,
         environment: Environment,
         context: Context,
     ) {
         self.spawn(async move {
-            let asked = join_all(needs.into_iter().map(|need| async {
-                let answer = ask(&need, &context, Depth::Parse).await;
-                stamp(need, answer, clock::now())
+            let asked = join_all(asked.into_iter().map(|check| async {
+                let answer = ask(&check, &context, Depth::Parse).await;
+                stamp(check, answer, clock::now())
             }));
             let (readings, prepared) = tokio::join!(asked, action::prepare(&step, att, undoing, environment, &context));
             let prepared = prepared.map(|mut prepared| {
-                prepared.evidence.needs.clone_from(&readings);
+                let needed = |checked: &&Checked| step.needs.iter().any(|need| need.check == checked.check);
+                prepared.evidence.needs = readings.iter().filter(needed).cloned().collect();
                 Box::new(prepared)
             });
             Done::Prepared { step: step.id, prepared, readings }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::record::{Checked, End, HoldReason, OutcomeResult};
 use super::state::{State, Status};
 use crate::runbook::expect::Verdict;
-use crate::runbook::{Action, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
+use crate::runbook::{Action, After, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
 
 pub type Readings = BTreeMap<CheckRef, Checked>;
 
@@ -105,16 +105,25 @@ pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, rea
 
 /// `after` and the phases.
 fn order(runbook: &Runbook, state: &State, step: &Step) -> Vec<Blocked> {
-    let mut why: Vec<_> = step
-        .after
-        .iter()
-        .filter(|after| !state.behind(&after.step))
-        .map(|after| Blocked::After { step: after.step.clone(), hard: after.hard })
-        .collect();
+    let open = |after: &After| {
+        open_before(runbook, state, &after.step).map(|step| Blocked::After { step: step.to_owned(), hard: after.hard })
+    };
+    let mut why: Vec<_> = step.after.iter().filter_map(open).collect();
     if let Some(earlier) = runbook.steps.values().find(|other| other.phase < step.phase && !state.behind(&other.id)) {
         why.push(Blocked::Phase { step: earlier.id.clone() });
     }
     why
+}
+
+/// `step`, or what it waits for, where that is not finished: a step that falls away, because a decision went another
+/// way, does not free those behind it from those before it.
+fn open_before<'a>(runbook: &'a Runbook, state: &State, step: &'a str) -> Option<&'a str> {
+    if !state.behind(step) {
+        return Some(step);
+    }
+    let fell_away = state.status(step) == Status::NotNeeded;
+    let after = runbook.steps.get(step).filter(|_| fell_away).map_or(&[][..], |step| &step.after);
+    after.iter().find_map(|after| open_before(runbook, state, &after.step))
 }
 
 /// The holds that stop this step, or its undo.

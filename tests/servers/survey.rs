@@ -42,6 +42,9 @@ fn end(world: Rehearsal, home: &Path) {
 
 #[test]
 fn the_whole_map_as_json() {
+    if support::server("survey", support::POSTGRES).is_none() {
+        return;
+    }
     let home = support::state_dir();
     let world = broken(&home.path().join("rehearsals"));
     let output = survey(&world, &["--json"]);
@@ -61,6 +64,9 @@ fn the_whole_map_as_json() {
 
 #[test]
 fn the_whole_map_in_words() {
+    if support::server("survey", support::POSTGRES).is_none() {
+        return;
+    }
     let home = support::state_dir();
     let world = broken(&home.path().join("rehearsals"));
     let output = survey(&world, &[]);
