@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, RunId, Stamp, Writer};
 use crate::driver::{self, Answers, Printer};
-use crate::engine::{self, Setup};
+use crate::engine::{self, Setup, Snapshot};
 use crate::failure::{Failure, Kind, Result};
 use crate::rehearsal::Rehearsal;
 use crate::run::decide::Input;
@@ -230,9 +230,10 @@ impl Session {
             }
             None => {
                 let options = tui::Options { no_color: drive.no_color, ascii: false };
+                let snapshots = handle.snapshots.clone();
                 let drawn = tui::run(handle, options).await;
                 let ended = joined(engine).await;
-                tell_where(run, &run_dir);
+                tell_where(&snapshots.borrow());
                 drawn.and(ended)
             }
         }
@@ -274,8 +275,11 @@ async fn joined(engine: tokio::task::JoinHandle<Result<u8>>) -> Result<u8> {
     engine.await.unwrap_or_else(|died| Err(Failure::new(Kind::Defect, "the engine died").cause(died)))
 }
 
-fn tell_where(run: &str, run_dir: &Path) {
-    let words = format!("run {run}\nlog {}\n", run_dir.display());
+/// What stays in the terminal when the screen is gone.
+fn tell_where(snapshot: &Snapshot) {
+    let (run, dir) = (snapshot.state.run(), snapshot.run_dir.display());
+    let more = if snapshot.state.closed() { String::new() } else { format!("go on {}\n", snapshot.resume_words()) };
+    let words = format!("run {run}\nlog {dir}\n{more}");
     // Where stderr is gone, nobody reads it.
     let _ = std::io::stderr().write_all(words.as_bytes());
 }

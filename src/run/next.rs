@@ -8,6 +8,7 @@ use super::record::{Checked, End, HoldReason, OutcomeResult};
 use super::state::{State, Status};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Action, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
+use crate::text::counted;
 
 pub type Readings = BTreeMap<CheckRef, Checked>;
 
@@ -45,7 +46,7 @@ impl std::fmt::Display for Blocked {
             Self::NotEntered => f.write_str("the entry point has not been accepted"),
             Self::Ended => f.write_str("the run has ended"),
             Self::Status(status) => write!(f, "the step is {}", status.word()),
-            Self::Decision { rows } => write!(f, "{rows} rows want a decision"),
+            Self::Decision { rows } => write!(f, "{} undecided", counted(*rows, "row")),
         }
     }
 }
@@ -222,7 +223,9 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     if let Some((end, open)) = &state.ended {
         let words = match end {
             End::Recovered => "Recovered: read the summary, then leave".to_owned(),
-            End::Degraded => format!("Degraded, safe and owned: {} open items have owners", open.len()),
+            End::Degraded => {
+                format!("Degraded, safe and owned: {} with an owner each", counted(open.len(), "open item"))
+            }
             End::Stopped => "Stopped: nothing more happens in this run".to_owned(),
         };
         return say(words, None, false);
@@ -288,7 +291,7 @@ fn close_sentence(runbook: &Runbook, state: &State, readings: &Readings) -> Next
     let sentence = if red == 0 {
         "Close the run: every step is finished and every check is green".to_owned()
     } else {
-        format!("Wait, or look: every step is finished, but {red} checks are not green")
+        format!("Wait, or look: every step is finished, but {} not green", counted(red, "check"))
     };
     Next { sentence, step: None, enter: true }
 }

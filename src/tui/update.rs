@@ -74,11 +74,11 @@ pub fn on_signal(mut model: Model, snapshot: &Snapshot, signal: Signal, at: Dura
     let effect = match signal {
         Signal::Interrupt => interrupt(&mut model, snapshot),
         Signal::Terminate => {
-            model.leaving = true;
+            model.unread = true;
             Some(Effect::Ask(Ask::Terminate))
         }
         Signal::HangUp => {
-            model.leaving = true;
+            model.unread = true;
             Some(Effect::Ask(Ask::Leave { why: "the terminal is gone".into() }))
         }
         Signal::Stop => {
@@ -167,9 +167,12 @@ fn prompt(purpose: Purpose) -> Dialog {
 }
 
 pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Command) -> Option<Effect> {
+    if command != Command::Back {
+        // It was about the key before.
+        model.says = None;
+    }
     if !keymap::works(command, model, snapshot) {
-        let name = keymap::BINDINGS.iter().find(|b| b.command == command).map_or("that", |b| b.name);
-        model.says = Some(format!("\"{name}\" has nothing to do here at this moment."));
+        model.says = Some(keymap::why_not(command, model, snapshot));
         return None;
     }
     let step = model.step(snapshot).map(str::to_owned);

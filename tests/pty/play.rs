@@ -72,6 +72,7 @@ impl Play {
         self.screen.press("q");
         self.sees(&["Enter leaves"]);
         self.enter();
+        self.ended("LEFT, not ended");
         self.screen.code(PATIENCE)
     }
 

@@ -23,7 +23,7 @@ pub fn height(scene: &Scene<'_>, body: Rect) -> u16 {
         Some(Dialog::Help { .. } | Dialog::Palette { .. }) => body.height,
         Some(Dialog::Note { .. } | Dialog::Finish { .. }) => 12,
         Some(Dialog::Decide { .. }) => 10,
-        Some(Dialog::Prompt { .. } | Dialog::Leave) => 7,
+        Some(Dialog::Prompt { .. } | Dialog::Leave) => 8,
     };
     wanted.min(body.height)
 }
@@ -61,13 +61,13 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
             sheet.title("leave");
             let runs = match &scene.snapshot.state.open {
                 Some(open) => format!(
-                    "{} runs: it is followed to its end without this screen, and recorded. Then backout ends.",
+                    "{} runs: it is followed to its end, and recorded. Then the last page says how it stands.",
                     open.step
                 ),
                 None => "Nothing runs. The run is held and stays open; what was contained stays contained.".into(),
             };
             sheet.words(&runs, Role::Plain);
-            sheet.words(&format!("Come back with: backout resume {}", scene.snapshot.state.run()), Role::Title);
+            sheet.words(&format!("Come back with: {}", scene.snapshot.resume_words()), Role::Title);
             sheet.words("Enter leaves · Esc stays", Role::Muted);
         }
         Dialog::Decide { step, word, reason, in_reason, says } => {

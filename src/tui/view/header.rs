@@ -20,6 +20,10 @@ pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
             format!("Wait: the gate of {step} is being prepared, {} s", scene.now.seconds_since(since))
         }
         None if scene.snapshot.exit.is_some() => "Read how it ended, then Enter".into(),
+        None if scene.model.leaving => match &scene.snapshot.state.open {
+            Some(open) => format!("Wait: {} is followed to its end, then you leave", open.step),
+            None => "Wait: leaving".into(),
+        },
         None => enter_hint(scene),
     };
     for (i, text) in wrap(&sentence, room.saturating_sub(7)).into_iter().take(2).enumerate() {

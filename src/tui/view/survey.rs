@@ -71,7 +71,7 @@ fn check_line(scene: &Scene<'_>, label: &str, check: &CheckRef, title: &str, col
         Some(Live { latest, history: Default::default(), asking: false })
     });
     let latest = live.as_ref().and_then(|l| l.latest.as_ref());
-    let (glyph, role) = theme::verdict(latest.map(|c| &c.verdict));
+    let (glyph, role) = checks::mark(scene, check, latest);
     let words = (columns * 9 / 20).max(24);
     let mut answer = checks::answer(live.as_ref());
     let meaning = checks::meaning(scene, check, live.as_ref());
