@@ -49,6 +49,9 @@ pub struct Drive {
     /// What is typed at each gate
     #[arg(long, value_name = "FILE")]
     pub answers: Option<PathBuf>,
+    /// No screen: lines that are only added, answers typed line by line; for screen readers and for scripts that watch
+    #[arg(long, conflicts_with = "headless")]
+    pub plain: bool,
     /// Headless: one JSON object for each record
     #[arg(long, requires = "headless")]
     pub json: bool,
@@ -183,7 +186,8 @@ impl Session {
     }
 
     fn ready(&self, drive: &Drive) -> Result<Option<Answers>> {
-        if !drive.headless && !super::interactive() {
+        let person = if drive.plain { super::typed_by_a_person() } else { super::interactive() };
+        if !drive.headless && !person {
             return Err(Failure::new(Kind::Usage, "this is not a terminal, or CI is set: no gate passes by itself")
                 .hint("--headless --answers FILE runs a rehearsal without a terminal; `backout survey` reads only"));
         }
@@ -229,8 +233,14 @@ impl Session {
                 joined(engine).await.map(|ended| if code == 0 { ended } else { code })
             }
             None => {
-                let options = tui::Options { no_color: drive.no_color, ascii: false };
                 let snapshots = handle.snapshots.clone();
+                if drive.plain {
+                    let told = driver::plain::run(handle).await;
+                    let ended = joined(engine).await;
+                    tell_where(&snapshots.borrow());
+                    return told.and(ended);
+                }
+                let options = tui::Options { no_color: drive.no_color, ascii: false };
                 let drawn = tui::run(handle, options).await;
                 let ended = joined(engine).await;
                 tell_where(&snapshots.borrow());

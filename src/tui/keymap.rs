@@ -64,6 +64,19 @@ pub struct Binding {
     pub help: &'static str,
 }
 
+impl Binding {
+    /// The key, pressed.
+    pub fn press(&self) -> Option<KeyEvent> {
+        self.codes.first().map(|(code, modifiers)| KeyEvent::new(*code, *modifiers))
+    }
+
+    /// What is typed where there are words instead of keys: the name, or the key as it is written.
+    pub fn said(word: &str) -> Option<&'static Self> {
+        let word = word.trim();
+        BINDINGS.iter().find(|b| b.key == word || b.name.eq_ignore_ascii_case(word))
+    }
+}
+
 const NONE: KeyModifiers = KeyModifiers::NONE;
 const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 const SHIFT: KeyModifiers = KeyModifiers::SHIFT;

@@ -9,6 +9,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::input::{Input, Signal};
 use super::keymap::{self, Command};
 use super::model::{self, Dialog, Field, Model, Pane, Purpose, View};
+use super::view;
 use crate::engine::{Ask, Link, Snapshot};
 use crate::run::gate;
 use crate::run::next::blocked;
@@ -308,7 +309,7 @@ fn navigate(model: &mut Model, snapshot: &Snapshot, command: Command) -> Option<
         Command::FindNext => find(model, snapshot),
         Command::Copy => {
             let id = model.step(snapshot)?.to_owned();
-            let text = super::view::plain_detail(model, snapshot, &id);
+            let text = view::text(model, snapshot, view::Page::Detail, 100).join("\n");
             model.says = Some(format!("Copied {id}; also in {}.", super::clipboard::FILE));
             return Some(Effect::Copy(text));
         }

@@ -15,7 +15,7 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     scrolled(scene, lines(scene, usize::from(area.width)), scene.model.scroll, area, buffer);
 }
 
-fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let (snapshot, theme) = (scene.snapshot, scene.theme);
     let state = &snapshot.state;
     let (what, role) = match &state.ended {

@@ -14,8 +14,26 @@ use crate::tui::theme::{Role, environment};
 pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
     let room = usize::from(columns);
     let theme = scene.theme;
-    let mut lines = vec![if scene.model.gate.is_some() { at_gate(scene, room) } else { who(scene, room) }];
-    let sentence = match scene.snapshot.preparing.as_ref() {
+    let mut lines = vec![heading(scene, room)];
+    for (i, text) in wrap(&sentence(scene), room.saturating_sub(7)).into_iter().take(2).enumerate() {
+        let label = if i == 0 { " NEXT  " } else { "       " };
+        lines.push(Line::from(vec![
+            Span::styled(label, theme.style(Role::Warn)),
+            Span::styled(text, theme.style(Role::Title)),
+        ]));
+    }
+    lines.push(targets(scene, room));
+    lines
+}
+
+/// The first row: where and who.
+pub fn heading(scene: &Scene<'_>, room: usize) -> Line<'static> {
+    if scene.model.gate.is_some() { at_gate(scene, room) } else { who(scene, room) }
+}
+
+/// What to do now.
+pub fn sentence(scene: &Scene<'_>) -> String {
+    match scene.snapshot.preparing.as_ref() {
         Some((step, since)) => {
             format!("Wait: the gate of {step} is being prepared, {} s", scene.now.seconds_since(since))
         }
@@ -25,16 +43,7 @@ pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
             None => "Wait: leaving".into(),
         },
         None => enter_hint(scene),
-    };
-    for (i, text) in wrap(&sentence, room.saturating_sub(7)).into_iter().take(2).enumerate() {
-        let label = if i == 0 { " NEXT  " } else { "       " };
-        lines.push(Line::from(vec![
-            Span::styled(label, theme.style(Role::Warn)),
-            Span::styled(text, theme.style(Role::Title)),
-        ]));
     }
-    lines.push(targets(scene, room));
-    lines
 }
 
 fn enter_hint(scene: &Scene<'_>) -> String {

@@ -17,12 +17,7 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     draw_lines(entry, bottom(area, rows), buffer);
     let page = top(area, area.height - rows);
     if page.width < 120 {
-        let columns = usize::from(page.width);
-        let mut lines = layers(scene, columns);
-        lines.extend(services(scene, columns));
-        lines.extend(statements(scene, columns));
-        lines.extend(never(scene, columns));
-        return scrolled(scene, lines, scene.model.scroll, page, buffer);
+        return scrolled(scene, map(scene, usize::from(page.width)), scene.model.scroll, page, buffer);
     }
     let left = Rect { width: page.width / 2, ..page };
     let right = Rect { x: page.x + left.width + 1, width: page.width - left.width - 1, ..page };
@@ -41,6 +36,15 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     lines.push(Line::default());
     lines.extend(steps(scene, columns));
     scrolled(scene, lines, scene.model.scroll, right, buffer);
+}
+
+fn map(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    [layers(scene, columns), services(scene, columns), statements(scene, columns), never(scene, columns)].concat()
+}
+
+/// All of it, and where to enter.
+pub fn page(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    [map(scene, columns), steps(scene, columns), entry(scene, columns)].concat()
 }
 
 fn layers(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
