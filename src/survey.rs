@@ -151,6 +151,12 @@ fn redness(runbook: &Runbook, checks: &[Checked]) -> BTreeMap<CheckRef, Red> {
         .collect()
 }
 
+/// The statement in one line, without the lines above it that only comment.
+fn without_comments(sql: &str) -> String {
+    let words = sql.lines().filter(|line| !line.trim_start().starts_with("--")).flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Which statements of the release are in, told from the catalog.
 async fn statements(context: &Context) -> Vec<(String, Found)> {
     let Some(migration) = &context.runbook.migration else { return Vec::new() };
@@ -174,7 +180,7 @@ async fn statements(context: &Context) -> Vec<(String, Found)> {
                 for sql in pieces {
                     let facts = crate::sql::judge(dialect, &sql).done;
                     let position = check::schema::position(&facts, &target.name, context).await;
-                    found.push((sql.split_whitespace().collect::<Vec<_>>().join(" "), position));
+                    found.push((without_comments(&sql), position));
                 }
             }
             Err(refused) => found.push((

@@ -215,7 +215,7 @@ impl Session {
             writer,
             events,
             first,
-            actor,
+            actor: actor.clone(),
             vars: self.vars,
         };
         for line in &self.told {
@@ -235,7 +235,7 @@ impl Session {
             None => {
                 let snapshots = handle.snapshots.clone();
                 if drive.plain {
-                    let told = driver::plain::run(handle).await;
+                    let told = driver::plain::run(handle, actor).await;
                     let ended = joined(engine).await;
                     tell_where(&snapshots.borrow());
                     return told.and(ended);

@@ -29,11 +29,11 @@ use typed::Typed;
 /// How long the engine may take to accept a question before it is said to be busy.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs until the engine has ended, and gives the exit code.
+/// Runs until the engine has ended, and gives the exit code. `actor` is who joined with this process.
 ///
 /// # Errors
 /// Signals cannot be heard.
-pub async fn run(handle: Handle) -> Result<u8> {
+pub async fn run(handle: Handle, actor: String) -> Result<u8> {
     let signals = terminal::signals()
         .map_err(|error| Failure::new(Kind::Interrupted, "signals cannot be heard here").cause(error))?;
     let ascii = !terminal::shows_unicode(|name| std::env::var(name).ok());
@@ -41,7 +41,7 @@ pub async fn run(handle: Handle) -> Result<u8> {
     let mut model = Model::default();
     // Nothing is cut for want of room.
     model.size = (1000, 50);
-    let plain = Plain { handle, model, told: Told::new(ascii), started: Instant::now(), asked: None };
+    let plain = Plain { handle, model, told: Told::new(ascii, actor), started: Instant::now(), asked: None };
     plain.drive(typed::lines(), signals, &mut io::stdout()).await
 }
 
@@ -122,6 +122,7 @@ impl Plain {
 
     fn signal(&mut self, signal: Signal, snapshot: &Snapshot) -> Vec<Effect> {
         self.told.answer_again();
+
         let (model, effect) = on_signal(std::mem::take(&mut self.model), snapshot, signal, self.at());
         self.model = model;
         effect.into_iter().collect()

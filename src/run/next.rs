@@ -269,13 +269,13 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
             say(sentence, Some(&step.id), true)
         }
         Some((_, why)) if why.contains(&Blocked::NotEntered) => {
-            say("Accept where to enter: read the map below".into(), None, true)
+            say("Look at the map, then accept where to enter".into(), None, true)
         }
         Some((step, why)) => {
             let first = why.first().map(ToString::to_string).unwrap_or_default();
             say(format!("{} waits: {first}", step.id), Some(&step.id), false)
         }
-        None if !state.entered => say("Accept where to enter: read the map below".into(), None, true),
+        None if !state.entered => say("Look at the map, then accept where to enter".into(), None, true),
         None => close_sentence(runbook, state, readings),
     }
 }

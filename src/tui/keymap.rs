@@ -298,7 +298,7 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
         None => {}
     }
     if snapshot.exit.is_some() {
-        return vec![("Enter", "close"), ("PgDn", "more"), ("l", "log")];
+        return vec![("Enter", "close"), ("PgDn", "more")];
     }
     if model.gate.is_some() {
         let mut keys = vec![("Enter", "answer"), ("PgUp PgDn", "read"), ("Esc", "nothing happens")];

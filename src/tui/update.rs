@@ -15,7 +15,7 @@ use crate::run::gate;
 use crate::run::next::blocked;
 use crate::run::record::OutcomeResult;
 use crate::run::state::Status;
-use crate::runbook::Action;
+use crate::runbook::{Action, Phase};
 
 mod dialog;
 mod gate_page;
@@ -159,7 +159,7 @@ fn interrupt(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.leaving = true;
         return Some(Effect::Ask(Ask::Leave { why: "interrupted twice".into() }));
     }
-    model.says = Some("Held: nothing new begins, what runs is followed to its end. ^C again now leaves.".into());
+    model.says = Some("^C once more, now, leaves.".into());
     Some(Effect::Ask(Ask::Hold { why: "interrupted from the keyboard".into() }))
 }
 
@@ -268,14 +268,20 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.dialogs.push(dialog::decide(id));
         return None;
     }
-    if let Action::Manual(_) = step.action
-        && state.status(&id).open_to_attempt()
-    {
+    if matches!(step.action, Action::Manual(_) | Action::Reconcile { .. }) && state.status(&id).open_to_attempt() {
         // What is missing is said before anything is typed for nothing.
-        match blocked(&snapshot.runbook, state, step, false, &snapshot.readings()).first() {
-            Some(why) => model.says = Some(format!("{id} waits: {why}.")),
-            None => model.dialogs.push(prompt(Purpose::Seen { step: id })),
+        if let Some(why) = blocked(&snapshot.runbook, state, step, false, &snapshot.readings()).first() {
+            model.says = Some(format!("{id} waits: {why}."));
+            return None;
         }
+        if matches!(step.action, Action::Manual(_)) {
+            model.dialogs.push(prompt(Purpose::Seen { step: id }));
+            return None;
+        }
+    }
+    if model.view == View::Run && !state.entered && step.phase != Phase::Contain {
+        model.view = View::Survey;
+        model.says = Some("Accept where to enter first: this is the map.".into());
         return None;
     }
     Some(Effect::Ask(Ask::Open { step: id }))

@@ -78,7 +78,7 @@ impl Play {
 
     /// The last page, read and closed.
     pub fn ended(&mut self, words: &str) {
-        self.sees(&[words, "NEXT Read how it ended, then Enter"]);
+        self.sees(&[words, "NEXT Read how it", "then Enter"]);
         self.enter();
     }
 

@@ -179,6 +179,7 @@ impl Hands<'_> {
             && let Some(binding) = Binding::said(name)
             && self.select(step)
         {
+            self.told.knows(step);
             return self.command(binding);
         }
         self.says(format!("\"{word}\" is no command and no step: nothing was done. help lists them."));

@@ -18,10 +18,14 @@ const WHOLE: usize = 400;
 
 pub struct Told {
     ascii: bool,
+    /// Who joined with this process: what is older than that was told to somebody else.
+    actor: String,
     line: Line,
     last: Option<Arc<Event>>,
-    /// What is wrong and what was answered, as it was told last.
-    said: Vec<String>,
+    /// What is wrong, as it was told last.
+    wrong: Vec<String>,
+    /// What was answered to the last line.
+    answers: Vec<String>,
     next: String,
     /// What may be typed.
     prompt: String,
@@ -35,12 +39,14 @@ pub struct Told {
 }
 
 impl Told {
-    pub fn new(ascii: bool) -> Self {
+    pub fn new(ascii: bool, actor: String) -> Self {
         Self {
             ascii,
+            actor,
             line: Line::default(),
             last: None,
-            said: Vec::new(),
+            wrong: Vec::new(),
+            answers: Vec::new(),
             next: String::new(),
             prompt: String::new(),
             gate: None,
@@ -55,12 +61,17 @@ impl Told {
 
     /// The same answer to another line is told again.
     pub fn answer_again(&mut self) {
-        self.said.clear();
+        self.answers.clear();
         self.prompt.clear();
     }
 
     pub fn next_again(&mut self) {
         self.next.clear();
+    }
+
+    /// Selected by what was typed: nobody wants to be told of it.
+    pub fn knows(&mut self, step: &str) {
+        self.picked = Some(step.to_owned());
     }
 
     pub fn show(&mut self, page: Page) {
@@ -83,6 +94,11 @@ impl Told {
     /// Nobody reads it any more.
     pub fn tell(&mut self, model: &Model, snapshot: &Snapshot, asking: bool, out: &mut dyn Write) -> io::Result<()> {
         if !self.begun {
+            let joined =
+                |event: &Arc<Event>| matches!(&event.record, Record::OperatorJoined(by) if by.id == self.actor);
+            let Some(at) = snapshot.log.iter().rposition(joined) else { return Ok(()) };
+            let before = snapshot.log.iter().take(at).any(|event| event.record.kind() == "operator_joined");
+            self.last = before.then(|| snapshot.log.get(at.checked_sub(1)?).cloned()).flatten();
             self.begun = true;
             self.put(
                 out,
@@ -134,14 +150,14 @@ impl Told {
     /// What stands in the log behind the last that was told.
     fn events(&mut self, snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
         let known = self.last.as_ref().and_then(|last| snapshot.log.iter().rposition(|event| Arc::ptr_eq(event, last)));
-        let mut new = snapshot.log.iter().skip(known.map_or(0, |at| at + 1)).cloned().collect::<Vec<_>>();
-        if self.last.is_none() && new.iter().filter(|event| event.record.kind() == "operator_joined").count() > 1 {
-            let here = new.iter().rposition(|event| event.record.kind() == "operator_joined").unwrap_or(0);
-            new.drain(..here);
-            self.put(out, "This run goes on; what was before stands in the log: type log.")?;
-        }
+        let new: Vec<_> = snapshot.log.iter().skip(known.map_or(0, |at| at + 1)).cloned().collect();
         for event in new {
-            if !matches!(event.record, Record::Heartbeat {}) {
+            // The gate's page says it better; the others say nothing to somebody who watches.
+            let quiet = matches!(
+                event.record,
+                Record::Heartbeat {} | Record::GateShown(_) | Record::Enabled {} | Record::Reached { .. }
+            );
+            if !quiet {
                 let mut line = Vec::new();
                 self.line.event(&mut line, &event)?;
                 for text in String::from_utf8_lossy(&line).lines() {
@@ -153,19 +169,23 @@ impl Told {
         Ok(())
     }
 
-    /// What is wrong, what the engine or a dialog said: each line once, until another line is typed.
+    /// What is wrong, each line once; what was answered, once for each line that was typed.
     fn banner(&mut self, model: &Model, snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
-        let mut now: Vec<String> =
-            view::text(model, snapshot, Page::Banner, WRAP).iter().filter_map(|l| spoken(l)).collect();
-        now.extend(model.gate.iter().filter_map(|gate| gate.says.clone()));
-        now.extend(model.dialogs.last().and_then(|dialog| match dialog {
+        let mut quiet = model.clone();
+        let mut answers: Vec<String> = quiet.says.take().into_iter().collect();
+        answers.extend(model.gate.iter().filter_map(|gate| gate.says.clone()));
+        answers.extend(model.dialogs.last().and_then(|dialog| match dialog {
             Dialog::Prompt { says, .. } | Dialog::Decide { says, .. } | Dialog::Finish { says, .. } => says.clone(),
             _ => None,
         }));
-        for line in now.iter().filter(|line| !self.said.contains(line)) {
+        // Leaving holds the run: that is what was asked for.
+        let page = if model.leaving { Vec::new() } else { view::text(&quiet, snapshot, Page::Banner, WRAP) };
+        let wrong: Vec<String> = page.iter().filter_map(|line| spoken(line)).collect();
+        let fresh = wrong.iter().filter(|line| !self.wrong.contains(line));
+        for line in fresh.chain(answers.iter().filter(|line| !self.answers.contains(line))) {
             self.put(out, &format!("!! {line}"))?;
         }
-        self.said = now;
+        (self.wrong, self.answers) = (wrong, answers);
         Ok(())
     }
 
@@ -203,6 +223,9 @@ impl Told {
     }
 
     fn next(&mut self, model: &Model, snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
+        if !model.dialogs.is_empty() {
+            return Ok(());
+        }
         let sentence = match &snapshot.preparing {
             Some((step, _)) => format!("Wait: the gate of {step} is being prepared"),
             None => view::text(model, snapshot, Page::Next, WHOLE).join(" "),

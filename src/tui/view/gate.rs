@@ -112,7 +112,7 @@ fn elsewhere(shown: &GateShown) -> &str {
     shown.evidence.facts.iter().find(|(label, _)| label == "on").map_or("this machine", |(_, words)| words)
 }
 
-fn asks(level: Level) -> &'static str {
+pub fn asks(level: Level) -> &'static str {
     match level {
         Level::Irreversible => "IRREVERSIBLE: a second person, or break-glass with a reason; then the token",
         Level::Seen => "what you saw, ten characters or more",
@@ -168,7 +168,7 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
         Span::styled(format!(" {state}"), theme.style(role)),
         Span::styled(format!(" · expires {} · a paste is refused", clock(left)), theme.style(Role::Muted)),
     ];
-    if scene.model.gate.as_ref().is_some_and(|g| g.says.is_none()) {
+    if columns >= 72 && scene.model.gate.as_ref().is_some_and(|g| g.says.is_none()) {
         last.push(Span::styled(" · Enter alone does nothing", theme.style(Role::Muted)));
     }
     lines.push(Line::from(last));

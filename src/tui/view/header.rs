@@ -37,7 +37,10 @@ pub fn sentence(scene: &Scene<'_>) -> String {
         Some((step, since)) => {
             format!("Wait: the gate of {step} is being prepared, {} s", scene.now.seconds_since(since))
         }
-        None if scene.snapshot.exit.is_some() => "Read how it ended, then Enter".into(),
+        None if scene.snapshot.exit.is_some() && scene.snapshot.state.closed() => {
+            "Read how it ended, then Enter".into()
+        }
+        None if scene.snapshot.exit.is_some() => "Read how it stands, then Enter".into(),
         None if scene.model.leaving => match &scene.snapshot.state.open {
             Some(open) => format!("Wait: {} is followed to its end, then you leave", open.step),
             None => "Wait: leaving".into(),
@@ -68,6 +71,9 @@ fn enter_hint(scene: &Scene<'_>) -> String {
         // The footer says what Esc does; a token is not to be torn by a wrap.
         let short = sentence.split_once("   Esc").map(|(short, _)| short.trim_end_matches('.').to_owned());
         return short.filter(|_| width(&sentence) > room).unwrap_or(sentence);
+    }
+    if scene.next.step.is_none() && !scene.next.enter && !scene.snapshot.state.holds.is_empty() {
+        return format!("{sentence}  ({})", keymap::key_of(keymap::Command::Lift));
     }
     if scene.next.enter && scene.model.dialogs.is_empty() {
         const HINT: &str = "  (Enter)";
@@ -123,9 +129,10 @@ fn at_gate(scene: &Scene<'_>, room: usize) -> Line<'static> {
     };
     let kind = if open.shown.offer.undoes.is_some() { "UNDO" } else { "GATE" };
     let place = super::steps::place(scene, &open.step);
+    let again = if open.att > 1 { format!("   attempt {}", open.att) } else { String::new() };
     Row::new()
         .put(format!(" {text} "), theme.style(role))
-        .put(format!(" {kind}  {place} {}   attempt {}", open.step, open.att), theme.style(Role::Title))
+        .put(format!(" {kind}  {place} {}{again}", open.step), theme.style(Role::Title))
         .end(format!("offer {short} "), theme.style(Role::Muted))
         .fit(room)
 }

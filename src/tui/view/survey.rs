@@ -109,7 +109,9 @@ fn services(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         return out;
     };
     for seen in &survey.services {
-        let there = match (seen.connected, &seen.group_state) {
+        // Whether it has members stands behind the comma: the check of the group says so in full.
+        let group_state = seen.group_state.as_deref().and_then(|state| state.split(',').next());
+        let there = match (seen.connected, group_state) {
             (Some(n), Some(group)) => format!("{n} · {group}"),
             (Some(n), None) => format!("{n} connected"),
             (None, Some(group)) => format!("group {group}"),
