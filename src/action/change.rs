@@ -19,6 +19,7 @@ use crate::runbook::template::{Bind, RenderedSql};
 use crate::runbook::{Change, SetRef, SetSource};
 use crate::sql::{self, Class, Dialect};
 use crate::target::db::{Handle, Row, bind, text_bind};
+use crate::text::counted;
 
 mod anatomy;
 
@@ -145,8 +146,8 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan, offer: &Offer, ctx: &C
     let before = distinct(handle.rows(&locking, None).await?, &plan.key);
     if plan.set.is_none() && before.len() as u64 != plan.number {
         return Err(Back::Because(format!(
-            "rolled back: {} rows would change and {} were agreed to",
-            before.len(),
+            "rolled back: {} would change, agreed to were {}",
+            counted(before.len(), "row"),
             plan.number
         )));
     }

@@ -8,6 +8,7 @@ use crate::run::record::{Found, Position};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Action, CheckRef, Phase, Step};
 use crate::target::db::Handle;
+use crate::text::counted;
 
 fn found(position: Position, because: impl Into<String>) -> Found {
     Found { position, because: because.into() }
@@ -48,7 +49,9 @@ pub async fn position(step: &Step, ctx: &Context) -> Found {
                 };
                 match change::Plan::of(change, &step.id, &mut handle, ctx).await {
                     Ok(plan) if plan.number == 0 => found(Position::Done, "no row of its set is left to change"),
-                    Ok(plan) => found(Position::NotDone, format!("{} rows of its set would change", plan.number)),
+                    Ok(plan) => {
+                        found(Position::NotDone, format!("{} of its set would change", counted(plan.number, "row")))
+                    }
                     Err(failure) => found(Position::Unknown, words(&failure)),
                 }
             }
@@ -92,7 +95,7 @@ async fn by_checks(checks: &[CheckRef], ctx: &Context) -> Found {
         match answer.verdict {
             // One look shows no length of time: a crash-looping group is empty now and then.
             Verdict::Pass if waits(check, ctx) => {
-                unknown.push(format!("{check}: green now, and it must be for a while"))
+                unknown.push(format!("{check} is green, but one look cannot tell that it stays so"))
             }
             Verdict::Pass => {}
             Verdict::Fail => red.push(check.to_string()),
@@ -127,7 +130,7 @@ async fn published(step: &Step, publish: &crate::runbook::Publish, ctx: &Context
         return found(Position::NotDone, format!("{} has no rows in this run", publish.from));
     }
     match there(step, publish, &events, ctx).await {
-        Ok(n) if n == events.len() => found(Position::Done, format!("all {n} events stand in {}", publish.topic)),
+        Ok(n) if n == events.len() => found(Position::Done, format!("{} in {}", counted(n, "event"), publish.topic)),
         Ok(0) => found(Position::NotDone, format!("none of its events stands in {}", publish.topic)),
         Ok(n) => found(Position::HalfDone, format!("{n} of {} events stand in {}", events.len(), publish.topic)),
         Err(failure) => found(Position::Unknown, words(&failure)),

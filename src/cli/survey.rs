@@ -10,7 +10,7 @@ use crate::run::record::{Checked, Position};
 use crate::runbook::expect::Verdict;
 use crate::survey::{self, Red, Survey};
 use crate::target::Targets;
-use crate::text::Shown;
+use crate::text::{Shown, in_one_line, multiline};
 
 use super::session::{Open, Session};
 
@@ -81,7 +81,13 @@ fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<
                 Shown::new(&identity.seen.server),
                 Shown::new(&identity.seen.words)
             )?,
-            Err(words) => writeln!(out, "  {name:<10} DOWN: {}", Shown::capped(words, 200))?,
+            Err(words) => {
+                // Why, and what to do, each on a line of its own.
+                for (i, line) in multiline(words.trim_end()).iter().enumerate() {
+                    let label = if i == 0 { "DOWN:" } else { "     " };
+                    writeln!(out, "  {:<10} {label} {line}", if i == 0 { name.as_str() } else { "" })?;
+                }
+            }
         }
     }
     writeln!(out, "\nchecks")?;
@@ -110,7 +116,7 @@ fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<
     if !survey.statements.is_empty() {
         writeln!(out, "\nthe release, as the database has it")?;
         for (statement, found) in &survey.statements {
-            writeln!(out, "  {:<10} {}", word(found.position, "in", "not in"), Shown::capped(statement, 100))?;
+            writeln!(out, "  {:<10} {}", word(found.position, "in", "not in"), in_one_line(statement).cap(100))?;
         }
     }
     writeln!(out, "\nsteps")?;
@@ -119,7 +125,7 @@ fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<
             out,
             "  {:<10} {step:<20} {}",
             word(found.position, "done", "not done"),
-            Shown::capped(&found.because, 100)
+            in_one_line(&found.because).cap(100)
         )?;
     }
     if !context.runbook.never.is_empty() {
@@ -155,7 +161,7 @@ fn check_line(context: &Context, survey: &Survey, checked: &Checked) -> String {
         Verdict::Fail => "✗ FAIL   ",
         Verdict::Unknown { .. } => "? unknown",
     };
-    format!("{mark} {:<48} {} {} ms{red}", Shown::capped(title, 48), Shown::capped(&value, 120), checked.took_ms)
+    format!("{mark} {:<48} {} {} ms{red}", Shown::capped(title, 48), in_one_line(&value).cap(120), checked.took_ms)
 }
 
 fn word(position: Position, done: &'static str, not: &'static str) -> &'static str {

@@ -4,14 +4,19 @@
 //! Measures on a quiet machine say something; others do not. What needs servers takes
 //! them from BACKOUT_TEST_POSTGRES_URL and BACKOUT_TEST_KAFKA (`tests/run with cargo bench`), and is skipped without.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a measurement that cannot be made stops; the table goes to stdout"
+)]
 
 mod audit;
 mod generated;
 mod rehearsal;
 mod screens;
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared with the terminal tests, which look at other parts of it")]
 #[path = "../picture/screen.rs"]
 mod screen;
 
