@@ -183,7 +183,12 @@ impl Targets {
         match &mut *handle {
             Handle::Postgres(connection) => connection.identity().await,
             Handle::Sqlite(connection) => connection.identity().await,
-            Handle::Kafka(connection) => connection.identity(name).await,
+            Handle::Kafka(connection) => {
+                // A copy: nobody waits for this answer to ask the cluster something else.
+                let connection = connection.clone();
+                drop(handle);
+                connection.identity(name).await
+            }
         }
     }
 

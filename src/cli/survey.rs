@@ -140,7 +140,9 @@ fn line(runbook: &Runbook, seen: &Seen) -> String {
         Seen::Target(name, Ok(identity)) => {
             format!("{name:<10} {} · {}", Shown::new(&identity.seen.server), Shown::new(&identity.seen.words))
         }
-        Seen::Target(name, Err(words)) => format!("{name:<10} DOWN: {}", Shown::capped(words, 200)),
+        Seen::Target(name, Err(words)) => {
+            format!("{name:<10} DOWN: {}", Shown::capped(&words.replace('\n', "; "), 300))
+        }
         Seen::Check(checked) => check_line(runbook, checked),
         Seen::Service(service) => service_line(service),
         Seen::Statement(statement, found) => {

@@ -155,7 +155,11 @@ impl Connection {
             // Nobody else takes events off this client; they would pile up while a broker is away.
             while client.poll(Duration::ZERO).is_some() {}
             let answer = ask(&client);
-            connection.inner.up.set(!answer.as_ref().is_err_and(unreached));
+            if answer.as_ref().is_err_and(unreached) {
+                connection.inner.up.set(false);
+            } else {
+                client.context().answered();
+            }
             answer.map_err(|e| {
                 while client.poll(Duration::ZERO).is_some() {}
                 connection.failed(&what, &e, client.context().last())
@@ -194,6 +198,7 @@ impl Connection {
     pub fn failed(&self, what: &str, error: &KafkaError, words: Option<String>) -> Failure {
         let failure = match words {
             Some(words) if unreached(error) => self.cannot(what).cause(self.inner.address.scrub(&words)),
+            None if unreached(error) => self.cannot(what).cause(format!("no answer within {} s", CALL.as_secs())),
             _ => self.cannot(what),
         };
         let failure = failure.cause(self.inner.address.scrub(&error.to_string()));

@@ -38,9 +38,15 @@ impl Words {
         Self { last: Mutex::default(), up: up.clone() }
     }
 
-    /// The reason of the last lost or refused connection, if there was one.
+    /// The reason of the last lost or refused connection, if there was one since the last answer.
     pub fn last(&self) -> Option<String> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A broker has answered: what was said of earlier connections is over.
+    pub fn answered(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.up.set(true);
     }
 }
 
