@@ -213,14 +213,18 @@ impl Connection {
     }
 }
 
-const IDENTITY: &str = "select current_database() as db, current_user as usr, pg_is_in_recovery() as standby,
+// Whoever may not use the schema is told that nothing is there for him, not that the question is forbidden: to_regclass
+// would say the latter.
+const IDENTITY: &str =
+    "with own as (select c.oid, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'backout' and has_schema_privilege(n.oid, 'usage'))
+    select current_database() as db, current_user as usr, pg_is_in_recovery() as standby,
     current_setting('server_version') as version,
     (select ssl from pg_stat_ssl where pid = pg_backend_pid()) as ssl,
     pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees_all,
-    to_regclass('backout.environment') is not null as has_environment,
-    to_regclass('backout.marker') is not null and to_regclass('backout.claim') is not null
-      and coalesce(has_table_privilege(to_regclass('backout.marker'), 'insert'), false)
-      and coalesce(has_table_privilege(to_regclass('backout.claim'), 'update'), false) as has_marker";
+    exists (select from own where relname = 'environment') as has_environment,
+    exists (select from own where relname = 'marker' and has_table_privilege(oid, 'insert'))
+      and exists (select from own where relname = 'claim' and has_table_privilege(oid, 'update')) as has_marker";
 
 /// Declares this database a rehearsal: only what its own server says it is makes the row count.
 ///
