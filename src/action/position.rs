@@ -2,6 +2,8 @@
 //!
 //! Never changes anything. What the world cannot tell is not done in a new run, or unknown where doing it twice hurts.
 
+use futures_util::future::join_all;
+
 use super::{change, ddl, is_sql, items, prepare, publish};
 use crate::check::{self, Context, Depth, Names, schema};
 use crate::run::record::{Found, Position};
@@ -84,14 +86,16 @@ fn words(failure: &crate::failure::Failure) -> String {
 
 async fn by_checks(checks: &[CheckRef], ctx: &Context) -> Found {
     let (mut red, mut unknown) = (Vec::new(), Vec::new());
-    for check in checks {
-        let answer = match check {
+    let asked = checks.iter().map(|check| async move {
+        match check {
             CheckRef::ServiceGone(service) => check::service_gone(service, ctx).await,
             CheckRef::Check(name) => match ctx.runbook.checks.get(name) {
                 Some(check) => check::ask(check, ctx, Depth::Parse).await,
                 None => check::Answer::unknown("no such check"),
             },
-        };
+        }
+    });
+    for (check, answer) in checks.iter().zip(join_all(asked).await) {
         match answer.verdict {
             // One look shows no length of time: a crash-looping group is empty now and then.
             Verdict::Pass if waits(check, ctx) => {

@@ -14,7 +14,7 @@ use crate::failure::Result;
 use crate::run::record::{Act, Checked, Environment, Offer, Outcome, OutcomeResult, Point};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{CheckKind, CheckRef, Step};
-use crate::survey::{self, Survey, stamp};
+use crate::survey::{self, Seen, Survey, stamp};
 use crate::target::Targets;
 
 /// How long `verify` waits for a world that needs a moment, beside the check's own `for`.
@@ -85,7 +85,11 @@ impl Work {
     pub fn survey(&self, context: Context) {
         let done = self.done.clone();
         self.spawn(async move {
-            let seen = move |checked: &Checked| drop(done.send(Done::Answered(checked.clone())));
+            let seen = move |_, seen| {
+                if let Seen::Check(checked) = seen {
+                    let _ = done.send(Done::Answered(checked));
+                }
+            };
             Done::Surveyed(Box::new(survey::take(&context, clock::now, seen).await))
         });
     }

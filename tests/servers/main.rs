@@ -10,6 +10,7 @@
 mod answers;
 mod bad_input;
 mod canary;
+mod down;
 mod founding;
 mod kafka;
 mod kinds;
