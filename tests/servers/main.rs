@@ -9,6 +9,7 @@ mod founding;
 mod kafka;
 mod postgres;
 mod rehearsal;
+mod rows;
 mod shop;
 mod sqlite;
 mod support;
