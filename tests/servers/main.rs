@@ -13,3 +13,4 @@ mod rows;
 mod shop;
 mod sqlite;
 mod support;
+mod walls;

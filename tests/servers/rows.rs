@@ -43,7 +43,11 @@ const POSTGRES: Types = &[
     ("a_char", "char(5)", &["'ab'", "'abcde'"]),
     ("\"Odd 'name\"", "text", &["'1'", "'two'"]),
     ("a_bytea", "bytea", &["''", "'\\x00ff10'", "'\\xdeadbeef'"]),
-    ("a_numeric", "numeric", &["'NaN'", "1.50", "1e40", "-0.00000000000000000000000001", "123456789012345678901234567890.120"]),
+    (
+        "a_numeric",
+        "numeric",
+        &["'NaN'", "1.50", "1e40", "-0.00000000000000000000000001", "123456789012345678901234567890.120"],
+    ),
     ("a_money", "numeric(12,2)", &["0.10", "-99999.99"]),
     ("a_small", "int2", &["-32768", "7"]),
     ("a_big", "int8", &["9223372036854775807", "-9223372036854775808", "9007199254740993"]),
@@ -143,7 +147,10 @@ async fn on_sqlite(path: &str, run: &str, seed: u64) -> Shop {
     let shop = Shop::with(&runbook("sqlite", SQLITE), path, run);
     // The key has a blob in it, and a column is computed from another.
     for sql in [
-        format!("CREATE TABLE things (k BLOB NOT NULL DEFAULT (randomblob(4)), id INT NOT NULL{}, kind TEXT AS (typeof(free)) STORED, PRIMARY KEY (k, id)) WITHOUT ROWID", columns(SQLITE)),
+        format!(
+            "CREATE TABLE things (k BLOB NOT NULL DEFAULT (randomblob(4)), id INT NOT NULL{}, kind TEXT AS (typeof(free)) STORED, PRIMARY KEY (k, id)) WITHOUT ROWID",
+            columns(SQLITE)
+        ),
         format!("CREATE TABLE others (id INTEGER PRIMARY KEY{})", columns(SQLITE)),
     ] {
         shop.sql(&sql).await;
