@@ -338,12 +338,15 @@ async fn undo(
         }
         Action::Change(_) => {
             let mut handle = database(on, &step.id, ctx).await?;
-            let plan = change::UndoPlan::of(&undone.id, &mut handle, ctx).await?;
-            let words = format!("put back {} that {} changed", counted(plan.number, "row"), undone.id);
-            let (number, since) = (plan.number, plan.changed_since.clone());
+            let tables = identity.is_some_and(|identity| identity.has_marker);
+            let plan = change::UndoPlan::of(&undone.id, tables, &mut handle, ctx).await?;
+            let digest = hex(&Sha256::digest(plan.digest_of().as_bytes()));
+            let words = format!("put back {} that {} changed, digest {digest}", counted(plan.number, "row"), undone.id);
+            let (number, since, because) = (plan.number, plan.changed_since.clone(), plan.because.clone());
             let mut draft = Draft::new(Work::Transaction(Body::Undo(plan)), "change", vec![words], Level::Number);
             draft.number = Some(number);
-            draft.undo = Undoing::BeforeImage;
+            draft.undo = Undoing::By { rendered: vec![format!("{} again", undone.id)], derived: true, limits: None };
+            draft.facts.extend(because.map(|why| ("saved rows".to_owned(), format!("from the run's own file: {why}"))));
             if !since.is_empty() {
                 draft.facts.push((
                     "changed since".to_owned(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use backout::action::{Go, Port, Report};
 use backout::check::kafka::group;
 use backout::failure::Kind;
-use backout::run::record::{Environment, ItemDone, OutcomeResult, Point};
+use backout::run::record::{Environment, ItemDone, OutcomeResult, Point, Position};
 use backout::runbook::expect::Verdict;
 use backout::runbook::{GroupCheck, Target, TargetKind};
 use backout::shapes::{self, Limits, ShapeTable};
