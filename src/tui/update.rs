@@ -249,8 +249,13 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.dialogs.push(dialog::finish(snapshot));
         return None;
     };
-    if matches!(state.status(&id), Status::Applied | Status::Unverified) {
-        return Some(Effect::Ask(Ask::Verify { step: id }));
+    match state.status(&id) {
+        Status::Unverified => return Some(Effect::Ask(Ask::Verify { step: id })),
+        Status::Applied => {
+            model.says = Some(format!("What must hold after {id} is being judged: wait. v judges it again."));
+            return None;
+        }
+        _ => {}
     }
     if let Some(open) = state.open.as_ref() {
         if open.unknown {

@@ -100,7 +100,7 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         add(if i == 0 { "first" } else { "" }, row, Role::Plain);
     }
     if let Some(epoch) = offer.epoch {
-        add("claim", &format!("epoch {epoch}"), Role::Muted);
+        add("claim", &format!("epoch {epoch}: no other run acts here meanwhile"), Role::Muted);
     }
     add("asks", asks(offer.level), Role::Plain);
     add("digest", &format!("step {}", offer.step_digest), Role::Muted);
@@ -114,7 +114,7 @@ fn elsewhere(shown: &GateShown) -> &str {
 
 pub fn asks(level: Level) -> &'static str {
     match level {
-        Level::Irreversible => "IRREVERSIBLE: a second person, or break-glass with a reason; then the token",
+        Level::Irreversible => "IRREVERSIBLE: break-glass with a reason, then the token",
         Level::Seen => "what you saw, ten characters or more",
         Level::Number => "the number that changes, typed",
         Level::Object => "what it touches, and where, typed",
@@ -131,7 +131,7 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
         (Some(by), _) => Some((format!("approved by {by}"), Role::Ok)),
         (None, Some(reason)) => Some((format!("BREAK-GLASS: {reason}"), Role::Warn)),
         (None, None) if wants_second(scene.snapshot) => {
-            Some(("IRREVERSIBLE: a second person first. Alone: Tab, then why it cannot wait".into(), Role::Bad))
+            Some(("IRREVERSIBLE: Tab, then why it cannot wait for a second person".into(), Role::Bad))
         }
         _ => None,
     };
