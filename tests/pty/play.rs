@@ -92,6 +92,8 @@ impl Play {
     /// The last page, read and closed.
     pub fn ended(&mut self, words: &str) {
         self.sees(&[words, "NEXT Read how it", "then Enter"]);
+        // It stays for a moment whatever is pressed, so that it is seen.
+        std::thread::sleep(Duration::from_secs(1));
         self.enter();
     }
 

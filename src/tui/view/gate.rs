@@ -31,11 +31,8 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
     let (offer, evidence) = (&shown.offer, &shown.evidence);
     let mut out = Vec::new();
     let step = scene.snapshot.runbook.steps.get(&offer.step);
-    if let Some(step) = step {
-        let words = step.why.as_ref().map_or_else(|| step.title.clone(), |why| format!("{}. {why}", step.title));
-        let flat = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        out.extend(wrap(&flat, columns.saturating_sub(2)).into_iter().map(|text| Line::raw(format!(" {text}"))));
-        out.push(Line::default());
+    for text in step.iter().flat_map(|step| wrap(&step.title, columns.saturating_sub(2))) {
+        out.push(Line::raw(format!(" {text}")));
     }
     for text in offer.rendered.iter().flat_map(|text| wrap(text, columns.saturating_sub(2))) {
         out.push(Line::styled(format!(" {text}"), theme.style(Role::Title)));
@@ -90,12 +87,12 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         );
         add(if i == 0 { "needs" } else { "" }, &words, role);
     }
+    let (words, role) = detail::undo_words(&offer.undo);
+    add("undo", &words, role);
     for (i, check) in step.iter().filter(|_| offer.undoes.is_none()).flat_map(|step| &step.verify).enumerate() {
         let (words, _) = detail::judged(scene, check);
         add(if i == 0 { "then" } else { "" }, &format!("must hold: {words}"), Role::Plain);
     }
-    let (words, role) = detail::undo_words(&offer.undo);
-    add("undo", &words, role);
     for (i, row) in evidence.sample.iter().enumerate() {
         add(if i == 0 { "first" } else { "" }, row, Role::Plain);
     }
@@ -103,6 +100,9 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         add("claim", &format!("epoch {epoch}: no other run acts here meanwhile"), Role::Muted);
     }
     add("asks", asks(offer.level), Role::Plain);
+    if let Some(why) = step.and_then(|step| step.why.as_ref()) {
+        add("why", &why.split_whitespace().collect::<Vec<_>>().join(" "), Role::Plain);
+    }
     add("digest", &format!("step {}", offer.step_digest), Role::Muted);
     out
 }
