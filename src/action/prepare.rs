@@ -431,10 +431,11 @@ async fn change_draft(
     draft.undo = Undoing::BeforeImage;
     if let Some((set, table)) = &plan.set {
         let since = (table.rows.len() as u64).saturating_sub(plan.number);
-        draft.facts.push((
-            "set".to_owned(),
-            format!("{set}: {} frozen, {since} of them not met any more", counted(table.rows.len(), "row")),
-        ));
+        let now = match since {
+            0 => "all of them still as they were".to_owned(),
+            _ => format!("{since} of them changed since, and left alone"),
+        };
+        draft.facts.push(("set".to_owned(), format!("{set}: {} frozen, {now}", counted(table.rows.len(), "row"))));
     }
     draft.work = Work::Transaction(Body::Change(Box::new(plan)));
     fence(&mut draft, handle, identity, ctx, step, true).await?;

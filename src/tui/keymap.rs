@@ -339,7 +339,7 @@ fn open_label(model: &Model, snapshot: &Snapshot) -> &'static str {
     }
     let Some(step) = model.step(snapshot).and_then(|id| snapshot.runbook.steps.get(id)) else { return "close the run" };
     match (state.status(&step.id), &step.action) {
-        (Status::Applied | Status::Unverified, _) => "verify",
+        (Status::Unverified, _) => "verify",
         (_, Action::Manual(_)) => "say what you saw",
         (_, Action::Decide(_)) => "decide",
         _ => "open",

@@ -110,7 +110,7 @@ fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effe
     }
     if snapshot.exit.is_some() {
         if matches!(key.code, KeyCode::Enter | KeyCode::Char('q')) {
-            return Some(Effect::Quit);
+            return model.may_close().then_some(Effect::Quit);
         }
         return keymap::command(key).and_then(|c| navigate(model, snapshot, c));
     }
@@ -145,7 +145,7 @@ fn on_paste(model: &mut Model, snapshot: &Snapshot, text: &str) {
 /// `^C`: the innermost thing is cancelled; where there is none, the run is held; twice, it is left.
 fn interrupt(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
     if snapshot.exit.is_some() {
-        return Some(Effect::Quit);
+        return model.may_close().then_some(Effect::Quit);
     }
     if model.dialogs.pop().is_some() {
         return None;
@@ -182,7 +182,10 @@ pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Comman
         Command::Open => return open(model, snapshot),
         Command::Undo => return ask(Ask::Undo { step: step? }),
         Command::Verify => return ask(Ask::Verify { step: step? }),
-        Command::Lift => return ask(Ask::Lift),
+        Command::Lift => {
+            model.interrupted = None;
+            return ask(Ask::Lift);
+        }
         Command::Hold => model.dialogs.push(prompt(Purpose::Hold)),
         Command::Skip => model.dialogs.push(prompt(Purpose::Skip { step: step? })),
         Command::Jump => model.dialogs.push(prompt(Purpose::Jump { to: step? })),
@@ -249,8 +252,13 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.dialogs.push(dialog::finish(snapshot));
         return None;
     };
-    if matches!(state.status(&id), Status::Applied | Status::Unverified) {
-        return Some(Effect::Ask(Ask::Verify { step: id }));
+    match state.status(&id) {
+        Status::Unverified => return Some(Effect::Ask(Ask::Verify { step: id })),
+        Status::Applied => {
+            model.says = Some(format!("What must hold after {id} is being judged: wait. v judges it again."));
+            return None;
+        }
+        _ => {}
     }
     if let Some(open) = state.open.as_ref() {
         if open.unknown {

@@ -9,6 +9,7 @@
 
 mod founding;
 mod picture;
+mod plain;
 mod play;
 #[allow(dead_code, reason = "shared with the benches, which look at other parts of it")]
 #[path = "../picture/screen.rs"]

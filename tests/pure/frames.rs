@@ -355,7 +355,10 @@ fn the_loop_writes_only_what_changed_and_ends_with_the_engine() {
             left.exit = Some(5);
             snapshots.send(std::sync::Arc::new(left)).unwrap();
             // The last page stays until it has been read.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            more.send(key(KeyCode::Enter)).unwrap();
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            assert!(!more.is_closed(), "an Enter too early closed the last page");
             more.send(key(KeyCode::Enter)).unwrap();
         };
         let (code, ()) = tokio::join!(tui.drive(Box::pin(keys), stream::pending()), engine);

@@ -231,7 +231,8 @@ impl Told {
             None => view::text(model, snapshot, Page::Next, WHOLE).join(" "),
         };
         let sentence = sentence.replace("(Enter)", "(open)").replace("Esc: nothing", "back: nothing");
-        let sentence = sentence.replace("Tab, then", "break-glass, then").replace(": Enter freezes", ": open freezes");
+        let sentence =
+            sentence.replace("then Tab, and", "then break-glass, and").replace(": Enter freezes", ": open freezes");
         if sentence != self.next {
             self.put(out, &format!("NEXT  {sentence}"))?;
             self.next = sentence;

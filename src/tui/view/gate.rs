@@ -31,11 +31,8 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
     let (offer, evidence) = (&shown.offer, &shown.evidence);
     let mut out = Vec::new();
     let step = scene.snapshot.runbook.steps.get(&offer.step);
-    if let Some(step) = step {
-        let words = step.why.as_ref().map_or_else(|| step.title.clone(), |why| format!("{}. {why}", step.title));
-        let flat = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        out.extend(wrap(&flat, columns.saturating_sub(2)).into_iter().map(|text| Line::raw(format!(" {text}"))));
-        out.push(Line::default());
+    for text in step.iter().flat_map(|step| wrap(&step.title, columns.saturating_sub(2))) {
+        out.push(Line::raw(format!(" {text}")));
     }
     for text in offer.rendered.iter().flat_map(|text| wrap(text, columns.saturating_sub(2))) {
         out.push(Line::styled(format!(" {text}"), theme.style(Role::Title)));
@@ -90,19 +87,22 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         );
         add(if i == 0 { "needs" } else { "" }, &words, role);
     }
+    let (words, role) = detail::undo_words(&offer.undo);
+    add("undo", &words, role);
     for (i, check) in step.iter().filter(|_| offer.undoes.is_none()).flat_map(|step| &step.verify).enumerate() {
         let (words, _) = detail::judged(scene, check);
         add(if i == 0 { "then" } else { "" }, &format!("must hold: {words}"), Role::Plain);
     }
-    let (words, role) = detail::undo_words(&offer.undo);
-    add("undo", &words, role);
     for (i, row) in evidence.sample.iter().enumerate() {
         add(if i == 0 { "first" } else { "" }, row, Role::Plain);
     }
     if let Some(epoch) = offer.epoch {
-        add("claim", &format!("epoch {epoch}"), Role::Muted);
+        add("claim", &format!("epoch {epoch}: no other run acts here meanwhile"), Role::Muted);
     }
     add("asks", asks(offer.level), Role::Plain);
+    if let Some(why) = step.and_then(|step| step.why.as_ref()) {
+        add("why", &why.split_whitespace().collect::<Vec<_>>().join(" "), Role::Plain);
+    }
     add("digest", &format!("step {}", offer.step_digest), Role::Muted);
     out
 }
@@ -114,7 +114,7 @@ fn elsewhere(shown: &GateShown) -> &str {
 
 pub fn asks(level: Level) -> &'static str {
     match level {
-        Level::Irreversible => "IRREVERSIBLE: a second person, or break-glass with a reason; then the token",
+        Level::Irreversible => "IRREVERSIBLE: break-glass with a reason, then the token",
         Level::Seen => "what you saw, ten characters or more",
         Level::Number => "the number that changes, typed",
         Level::Object => "what it touches, and where, typed",
@@ -131,7 +131,7 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
         (Some(by), _) => Some((format!("approved by {by}"), Role::Ok)),
         (None, Some(reason)) => Some((format!("BREAK-GLASS: {reason}"), Role::Warn)),
         (None, None) if wants_second(scene.snapshot) => {
-            Some(("IRREVERSIBLE: a second person first. Alone: Tab, then why it cannot wait".into(), Role::Bad))
+            Some(("IRREVERSIBLE: Tab, then why it cannot wait for a second person".into(), Role::Bad))
         }
         _ => None,
     };

@@ -66,7 +66,7 @@ fn enter_hint(scene: &Scene<'_>) -> String {
     let room = usize::from(scene.model.size.0).saturating_sub(7);
     if scene.model.gate.is_some() {
         if wants_second(scene.snapshot) {
-            return "Read all of it. A second person approves it; alone: Tab, then say why".into();
+            return "Read all of it, then Tab, and say why it cannot wait for a second person".into();
         }
         // The footer says what Esc does; a token is not to be torn by a wrap.
         let short = sentence.split_once("   Esc").map(|(short, _)| short.trim_end_matches('.').to_owned());
