@@ -13,4 +13,5 @@ mod rows;
 mod shop;
 mod sqlite;
 mod support;
+mod takeover;
 mod walls;
