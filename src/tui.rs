@@ -135,7 +135,7 @@ where
         let mut engine_runs = true;
         let mut dirty = false;
         loop {
-            if let Some(code) = snapshot.exit.filter(|_| self.model.leaving || self.blind) {
+            if let Some(code) = snapshot.exit.filter(|_| self.model.unread || self.blind) {
                 return Ok(code);
             }
             let wake = match dirty {
@@ -260,7 +260,6 @@ where
                 // A terminal that takes nothing is a terminal that is gone.
                 tracing::warn!(%error, "the terminal cannot be written");
                 self.blind = true;
-                self.model.leaving = true;
                 let _ = self.handle.asks.try_send(Ask::Leave { why: "the terminal cannot be written".into() });
                 return Ok(now);
             }

@@ -17,6 +17,7 @@ use crate::runbook::template::{Bind, RenderedSql};
 use crate::runbook::{Change, SetRef, SetSource};
 use crate::sql::{self, Class, Dialect};
 use crate::target::db::{Handle, Row, text_bind};
+use crate::text::counted;
 
 mod anatomy;
 mod image;
@@ -138,8 +139,8 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan, offer: &Offer, ctx: &C
     let keys = table.keys(handle, &locking).await?;
     if plan.set.is_none() && keys.len() as u64 != plan.number {
         return Err(Back::Because(format!(
-            "rolled back: {} rows would change and {} were agreed to",
-            keys.len(),
+            "rolled back: {} would change, agreed to were {}",
+            counted(keys.len(), "row"),
             plan.number
         )));
     }

@@ -17,6 +17,7 @@ use crate::run::record::{Outcome, OutcomeResult, Point, Position};
 use crate::runbook::Publish;
 use crate::runbook::template::{Missing, Scope, render_value};
 use crate::target::kafka::{Connection, blocking};
+use crate::text::counted;
 
 mod producer;
 mod scan;
@@ -231,7 +232,7 @@ async fn attempt(port: &Port, connection: &Connection, job: Job, resumed: Option
                 Some(why) => format!("without a transaction: {why}"),
             };
             let before = if there > 0 { format!(", {there} stood there before") } else { String::new() };
-            outcome(OutcomeResult::Applied, format!("{of} events acknowledged {how}{before}"), Some(all))
+            outcome(OutcomeResult::Applied, format!("{} acknowledged {how}{before}", counted(of, "event")), Some(all))
         }
         Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),
     })

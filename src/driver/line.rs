@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Printer;
 use crate::run::record::{Event, OutcomeResult, Record};
 use crate::runbook::expect::Verdict;
-use crate::text::Shown;
+use crate::text::{Shown, counted};
 
 #[derive(Default)]
 pub struct Line {
@@ -86,7 +86,9 @@ fn words(record: &Record) -> String {
             let count = outcome.changed.map(|n| format!(", {n} changed")).unwrap_or_default();
             format!("{result}{count}: {}", outcome.evidence)
         }
-        Record::Verified { verdict, checks } => format!("verified {} checks: {}", checks.len(), verdict.word()),
+        Record::Verified { verdict, checks } => {
+            format!("verified {}: {}", counted(checks.len(), "check"), verdict.word())
+        }
         Record::StepDone { verified } => if *verified { "done" } else { "applied, NOT VERIFIED" }.into(),
         Record::NotNeeded { because } => format!("not needed: {because}"),
         Record::Skipped { reason, .. } => format!("skipped: {reason}"),
@@ -104,7 +106,9 @@ fn words(record: &Record) -> String {
         Record::ClaimLost { target, holder } => format!("claim on {target} lost to {holder}"),
         Record::TargetLost { target, why } => format!("{target} lost: {why}"),
         Record::TargetFound { target, .. } => format!("{target} found"),
-        Record::RunFinished { end, open } => format!("finished: {end:?}, {} open items", open.len()),
+        Record::RunFinished { end, open } => {
+            format!("finished: {end:?}, {}", counted(open.len(), "open item")).to_lowercase()
+        }
         other => other.kind().replace('_', " "),
     }
 }

@@ -178,7 +178,10 @@ pub struct Model {
     pub focused: bool,
     /// The last interrupt.
     pub interrupted: Option<Duration>,
+    /// Leaving was asked for: what is open is followed to its end, then the last page says how it stands.
     pub leaving: bool,
+    /// Nobody reads a last page: the terminal is gone, or the process is told to end.
+    pub unread: bool,
     /// The clock of the screen, since it was opened.
     pub at: Duration,
     /// When the present snapshot came.
@@ -203,6 +206,7 @@ impl Default for Model {
             focused: true,
             interrupted: None,
             leaving: false,
+            unread: false,
             at: Duration::ZERO,
             snapshot_at: Duration::ZERO,
             size: (80, 24),

@@ -9,12 +9,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::input::{Input, Signal};
 use super::keymap::{self, Command};
 use super::model::{self, Dialog, Field, Model, Pane, Purpose, View};
+use super::view;
 use crate::engine::{Ask, Link, Snapshot};
 use crate::run::gate;
 use crate::run::next::blocked;
 use crate::run::record::OutcomeResult;
 use crate::run::state::Status;
-use crate::runbook::Action;
+use crate::runbook::{Action, Phase};
 
 mod dialog;
 mod gate_page;
@@ -74,11 +75,11 @@ pub fn on_signal(mut model: Model, snapshot: &Snapshot, signal: Signal, at: Dura
     let effect = match signal {
         Signal::Interrupt => interrupt(&mut model, snapshot),
         Signal::Terminate => {
-            model.leaving = true;
+            model.unread = true;
             Some(Effect::Ask(Ask::Terminate))
         }
         Signal::HangUp => {
-            model.leaving = true;
+            model.unread = true;
             Some(Effect::Ask(Ask::Leave { why: "the terminal is gone".into() }))
         }
         Signal::Stop => {
@@ -158,7 +159,7 @@ fn interrupt(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.leaving = true;
         return Some(Effect::Ask(Ask::Leave { why: "interrupted twice".into() }));
     }
-    model.says = Some("Held: nothing new begins, what runs is followed to its end. ^C again now leaves.".into());
+    model.says = Some("^C once more, now, leaves.".into());
     Some(Effect::Ask(Ask::Hold { why: "interrupted from the keyboard".into() }))
 }
 
@@ -167,9 +168,12 @@ fn prompt(purpose: Purpose) -> Dialog {
 }
 
 pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Command) -> Option<Effect> {
+    if command != Command::Back {
+        // It was about the key before.
+        model.says = None;
+    }
     if !keymap::works(command, model, snapshot) {
-        let name = keymap::BINDINGS.iter().find(|b| b.command == command).map_or("that", |b| b.name);
-        model.says = Some(format!("\"{name}\" has nothing to do here at this moment."));
+        model.says = Some(keymap::why_not(command, model, snapshot));
         return None;
     }
     let step = model.step(snapshot).map(str::to_owned);
@@ -264,14 +268,20 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.dialogs.push(dialog::decide(id));
         return None;
     }
-    if let Action::Manual(_) = step.action
-        && state.status(&id).open_to_attempt()
-    {
+    if matches!(step.action, Action::Manual(_) | Action::Reconcile { .. }) && state.status(&id).open_to_attempt() {
         // What is missing is said before anything is typed for nothing.
-        match blocked(&snapshot.runbook, state, step, false, &snapshot.readings()).first() {
-            Some(why) => model.says = Some(format!("{id} waits: {why}.")),
-            None => model.dialogs.push(prompt(Purpose::Seen { step: id })),
+        if let Some(why) = blocked(&snapshot.runbook, state, step, false, &snapshot.readings()).first() {
+            model.says = Some(format!("{id} waits: {why}."));
+            return None;
         }
+        if matches!(step.action, Action::Manual(_)) {
+            model.dialogs.push(prompt(Purpose::Seen { step: id }));
+            return None;
+        }
+    }
+    if model.view == View::Run && !state.entered && step.phase != Phase::Contain {
+        model.view = View::Survey;
+        model.says = Some("Accept where to enter first: this is the map.".into());
         return None;
     }
     Some(Effect::Ask(Ask::Open { step: id }))
@@ -305,7 +315,7 @@ fn navigate(model: &mut Model, snapshot: &Snapshot, command: Command) -> Option<
         Command::FindNext => find(model, snapshot),
         Command::Copy => {
             let id = model.step(snapshot)?.to_owned();
-            let text = super::view::plain_detail(model, snapshot, &id);
+            let text = view::text(model, snapshot, view::Page::Detail, 100).join("\n");
             model.says = Some(format!("Copied {id}; also in {}.", super::clipboard::FILE));
             return Some(Effect::Copy(text));
         }

@@ -72,12 +72,13 @@ impl Play {
         self.screen.press("q");
         self.sees(&["Enter leaves"]);
         self.enter();
+        self.ended("LEFT, not ended");
         self.screen.code(PATIENCE)
     }
 
     /// The last page, read and closed.
     pub fn ended(&mut self, words: &str) {
-        self.sees(&[words, "NEXT Read how it ended, then Enter"]);
+        self.sees(&[words, "NEXT Read how it", "then Enter"]);
         self.enter();
     }
 

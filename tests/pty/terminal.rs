@@ -59,6 +59,7 @@ fn ctrl_c_holds_and_twice_leaves() {
     play.screen.press("r");
     play.sees(&["not held"]);
     play.screen.press("\u{3}\u{3}");
+    play.ended("LEFT, not ended");
     assert_ne!(play.screen.code(PATIENCE), 0);
     play.restored();
 }

@@ -45,6 +45,11 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
     cursor.map(|(x, y)| Position { x: area.x + x, y: foot_area.y + y })
 }
 
+/// All of it, as far down as it goes.
+pub fn page(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    [totals(scene, columns), asked(scene, columns), foot(scene, columns).0].concat()
+}
+
 fn totals(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let theme = scene.theme;
     let muted = theme.style(Role::Muted);
