@@ -20,5 +20,6 @@ mod rows;
 mod shop;
 mod sqlite;
 mod support;
+mod takeover;
 mod survey;
 mod walls;
