@@ -202,10 +202,11 @@ pub(super) fn type_(mut words: Words<'_>) -> Option<Statement> {
         statement.kind = "ALTER TYPE … RENAME ATTRIBUTE";
         statement.old_code = OldCode::both(format!("older code still says {key}.{}", from.key()));
         statement.reverse = Reverse::Exact(format!(
-            "ALTER TYPE {} RENAME ATTRIBUTE {} TO {}",
+            "ALTER TYPE {} RENAME ATTRIBUTE {} TO {}{}",
             name.source(),
             to.source(),
-            from.source()
+            from.source(),
+            if words.ahead(&["cascade"]) { " CASCADE" } else { "" }
         ));
     } else if words.ahead(&["owner", "to"]) {
         statement.kind = "ALTER TYPE … OWNER TO";

@@ -130,6 +130,9 @@ pub(super) fn drop(mut words: Words<'_>) -> Option<Statement> {
     if cascade {
         // What hangs on it goes too, columns among it, and the statement does not name it.
         statement.raise(Class::Irreversible);
+        if words.dialect == Dialect::Postgres {
+            statement.parts = vec![statement.kind, "DROP … CASCADE"];
+        }
     }
     Some(statement)
 }
@@ -250,7 +253,7 @@ pub(super) fn truncate(mut words: Words<'_>) -> Option<Statement> {
     if words.contains("cascade") {
         statement.kind = "TRUNCATE … CASCADE";
     }
-    statement.old_code = OldCode::reads("every row is gone");
+    statement.old_code = OldCode::both("every row is gone, and rows that point to them are refused");
     statement.reverse = Reverse::NeedsSaved { what: "a copy of every row".to_owned(), sql: None };
     Some(statement)
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod canary;
 mod founding;
 mod kafka;
+mod knowledge;
 mod postgres;
 mod rehearsal;
 mod shop;

@@ -146,7 +146,11 @@ fn column_forms(definition: &Words<'_>) -> Vec<&'static str> {
         out.push("ALTER TABLE … ADD COLUMN … CHECK");
     }
     if has(&["references"]) {
-        out.push("ALTER TABLE … ADD COLUMN … REFERENCES");
+        let filled = out.iter().position(|form| form.ends_with("… DEFAULT"));
+        match filled.filter(|_| pg) {
+            Some(at) => out[at] = "ALTER TABLE … ADD COLUMN … DEFAULT … REFERENCES",
+            None => out.push("ALTER TABLE … ADD COLUMN … REFERENCES"),
+        }
     }
     if pg && !built_in_type(definition) && !serial(definition) {
         out.push("ALTER TABLE … ADD COLUMN (own type)");
@@ -212,7 +216,13 @@ pub(super) fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action
         Some(name) => {
             action.done = vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: true }];
             action.back = Some(format!("DROP CONSTRAINT {}", name.source()));
-            action.saved = using_index.then(|| "the index, which goes with the constraint".to_owned());
+            action.saved = match kind {
+                _ if using_index => Some("the index, which goes with the constraint".to_owned()),
+                _ if kind.contains("PRIMARY") => {
+                    Some("whether its columns refused NULL before: without the key they still do".to_owned())
+                }
+                _ => None,
+            };
         }
         None => action.saved = Some("the name that the server gives the constraint".to_owned()),
     }
@@ -225,6 +235,7 @@ pub(super) fn dropped_constraint(mut words: Words<'_>, table: &str) -> Option<Ac
     words.eat(&["if", "exists"]);
     let name = words.ident()?;
     Some(Action {
+        more: if cascade { vec!["DROP … CASCADE"] } else { Vec::new() },
         class: if cascade { Class::Irreversible } else { Class::Ddl },
         objects: vec![Object::of(ObjectKind::Constraint, table, name.key())],
         saved: Some(format!(
@@ -241,11 +252,13 @@ pub(super) fn drop(mut words: Words<'_>, table: &str) -> Option<Action> {
     if words.eat(&["constraint"]) {
         return dropped_constraint(words, table);
     }
+    let cascade = words.later(&["cascade"]);
     words.eat(&["column"]);
     words.eat(&["if", "exists"]);
     let column = words.ident()?;
     let name = column.key();
     Some(Action {
+        more: if cascade { vec!["DROP … CASCADE"] } else { Vec::new() },
         class: Class::Irreversible,
         objects: vec![Object::of(ObjectKind::Column, table, &name)],
         saved: Some(format!(

@@ -7,6 +7,7 @@ const AX: &[(On, Lock)] = &[(On::Table, Lock::ACCESS_EXCLUSIVE)];
 const SRX: &[(On, Lock)] = &[(On::Table, Lock::SHARE_ROW_EXCLUSIVE)];
 const SUX: &[(On, Lock)] = &[(On::Table, Lock::SHARE_UPDATE_EXCLUSIVE)];
 const SRX_BOTH: &[(On, Lock)] = &[(On::Table, Lock::SHARE_ROW_EXCLUSIVE), (On::Others, Lock::SHARE_ROW_EXCLUSIVE)];
+const AX_AND_SRX: &[(On, Lock)] = &[(On::Table, Lock::ACCESS_EXCLUSIVE), (On::Others, Lock::SHARE_ROW_EXCLUSIVE)];
 const AX_AND_TARGET: &[(On, Lock)] = &[
     (On::Table, Lock::ACCESS_EXCLUSIVE),
     (On::Unnamed("the table that a dropped foreign key points to"), Lock::ACCESS_EXCLUSIVE),
@@ -24,11 +25,9 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("ALTER TABLE … ADD COLUMN … NOT NULL", AX, Scan),
     Form::new("ALTER TABLE … ADD COLUMN … CHECK", AX, Scan),
     Form::new("ALTER TABLE … ADD COLUMN … UNIQUE", AX, IndexBuild),
-    Form::new(
-        "ALTER TABLE … ADD COLUMN … REFERENCES",
-        &[(On::Table, Lock::ACCESS_EXCLUSIVE), (On::Others, Lock::SHARE_ROW_EXCLUSIVE)],
-        Scan,
-    ),
+    // Without a default every value is NULL, and there is nothing to look up.
+    Form::new("ALTER TABLE … ADD COLUMN … REFERENCES", AX_AND_SRX, CatalogOnly),
+    Form::new("ALTER TABLE … ADD COLUMN … DEFAULT … REFERENCES", AX_AND_SRX, Scan),
     Form::new("ALTER TABLE … ADD COLUMN … IDENTITY", AX, Rewrite),
     Form::new("ALTER TABLE … ADD COLUMN … SERIAL", AX, Rewrite),
     Form::new("ALTER TABLE … ADD COLUMN … STORED", AX, Rewrite),
@@ -48,8 +47,16 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("ALTER TABLE … ALTER COLUMN … SET STORAGE", AX, CatalogOnly),
     Form::new("ALTER TABLE … ALTER COLUMN … SET COMPRESSION", AX, CatalogOnly).since(14),
     Form::new("ALTER TABLE … ALTER COLUMN … ADD GENERATED", AX, CatalogOnly),
-    Form::new("ALTER TABLE … ALTER COLUMN … SET GENERATED", AX, CatalogOnly),
-    Form::new("ALTER TABLE … ALTER COLUMN … DROP IDENTITY", AX, CatalogOnly),
+    Form::new(
+        "ALTER TABLE … ALTER COLUMN … SET GENERATED",
+        &[(On::Table, Lock::ACCESS_EXCLUSIVE), (On::Unnamed("the sequence of the column"), Lock::SHARE_ROW_EXCLUSIVE)],
+        CatalogOnly,
+    ),
+    Form::new(
+        "ALTER TABLE … ALTER COLUMN … DROP IDENTITY",
+        &[(On::Table, Lock::ACCESS_EXCLUSIVE), (On::Unnamed("the sequence of the column"), Lock::ACCESS_EXCLUSIVE)],
+        CatalogOnly,
+    ),
     Form::new("ALTER TABLE … ALTER COLUMN … DROP EXPRESSION", AX, CatalogOnly).since(13),
     Form::new("ALTER TABLE … ALTER COLUMN … SET EXPRESSION", AX, Rewrite)
         .since(17)
@@ -79,14 +86,7 @@ pub(super) const FORMS: &[Form] = &[
     ),
     Form::new("ALTER TABLE … DROP CONSTRAINT", AX_AND_TARGET, CatalogOnly),
     Form::new("ALTER TABLE … RENAME CONSTRAINT", AX, CatalogOnly),
-    Form::new(
-        "ALTER TABLE … ALTER CONSTRAINT",
-        &[
-            (On::Table, Lock::ACCESS_EXCLUSIVE),
-            (On::Unnamed("the table that the foreign key points to"), Lock::ACCESS_EXCLUSIVE),
-        ],
-        CatalogOnly,
-    ),
+    Form::new("ALTER TABLE … ALTER CONSTRAINT", AX, CatalogOnly),
     // The table.
     Form::new("ALTER TABLE … RENAME TO", AX, CatalogOnly),
     Form::new("ALTER TABLE … SET SCHEMA", AX, CatalogOnly),
@@ -95,8 +95,11 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("ALTER TABLE … RESET (…)", SUX, CatalogOnly),
     Form::new("ALTER TABLE … SET LOGGED", AX, Rewrite),
     Form::new("ALTER TABLE … SET UNLOGGED", AX, Rewrite),
-    Form::new("ALTER TABLE … SET TABLESPACE", AX, Rewrite),
-    Form::new("ALTER TABLE … SET ACCESS METHOD", AX, Rewrite).since(15),
+    Form::new("ALTER TABLE … SET TABLESPACE", AX, Rewrite)
+        .read_in("manual, ALTER TABLE; the lock was measured, the copy was not"),
+    Form::new("ALTER TABLE … SET ACCESS METHOD", AX, Rewrite)
+        .since(15)
+        .read_in("manual, ALTER TABLE; the lock was measured, the rewrite was not"),
     Form::new("ALTER TABLE … CLUSTER ON", SUX, CatalogOnly),
     Form::new("ALTER TABLE … SET WITHOUT CLUSTER", SUX, CatalogOnly),
     Form::new("ALTER TABLE … SET WITHOUT OIDS", AX, CatalogOnly),

@@ -21,6 +21,12 @@ const fn lock_table(kind: &'static str, locks: Locks) -> Form {
 }
 
 pub(super) const FORMS: &[Form] = &[
+    // What CASCADE adds to any DROP.
+    Form::new(
+        "DROP … CASCADE",
+        &[(On::Unnamed("everything that hangs on it, columns of other tables too"), Lock::ACCESS_EXCLUSIVE)],
+        CatalogOnly,
+    ),
     // Types and domains.
     Form::new("ALTER TYPE … ADD VALUE", NONE, CatalogOnly).since(12),
     Form::new("ALTER TYPE … ADD VALUE", NONE, CatalogOnly)
@@ -31,7 +37,11 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("ALTER TYPE … RENAME TO", NONE, CatalogOnly),
     Form::new("ALTER TYPE … OWNER TO", NONE, CatalogOnly),
     Form::new("ALTER TYPE … SET SCHEMA", NONE, CatalogOnly),
-    Form::new("ALTER TYPE … RENAME ATTRIBUTE", NONE, CatalogOnly),
+    Form::new(
+        "ALTER TYPE … RENAME ATTRIBUTE",
+        &[(On::Unnamed("the type, and with CASCADE every table of it"), Lock::ACCESS_EXCLUSIVE)],
+        CatalogOnly,
+    ),
     Form::new("ALTER TYPE", NONE, Unknown).read_in("manual, ALTER TYPE"),
     Form::new("ALTER DOMAIN … RENAME TO", NONE, CatalogOnly),
     Form::new("ALTER DOMAIN … SET DEFAULT", NONE, CatalogOnly),
@@ -200,7 +210,7 @@ pub(super) const FORMS: &[Form] = &[
     // Maintenance.
     Form::new("VACUUM", TABLES_SUX, Scan).outside(),
     Form::new("VACUUM FULL", TABLES_AX, Rewrite).outside(),
-    Form::new("ANALYZE", TABLES_SUX, Scan),
+    Form::new("ANALYZE", TABLES_SUX, Unknown),
     Form::new("CLUSTER", TABLE_AX, Rewrite),
     Form::new(
         "REINDEX INDEX",
@@ -278,9 +288,12 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("EXPLAIN", READ, CatalogOnly),
     Form::new("SHOW", NONE, CatalogOnly),
     // What runs is not in the statement.
-    Form::new("DO", &[(On::Unnamed("whatever its body touches"), Lock::ACCESS_EXCLUSIVE)], Unknown),
-    Form::new("CALL", &[(On::Unnamed("whatever the procedure touches"), Lock::ACCESS_EXCLUSIVE)], Unknown),
-    Form::new("EXECUTE", &[(On::Unnamed("whatever was prepared"), Lock::ACCESS_EXCLUSIVE)], Unknown),
+    Form::new("DO", &[(On::Unnamed("whatever its body touches"), Lock::ACCESS_EXCLUSIVE)], Unknown)
+        .read_in("nowhere: what runs is not in the statement"),
+    Form::new("CALL", &[(On::Unnamed("whatever the procedure touches"), Lock::ACCESS_EXCLUSIVE)], Unknown)
+        .read_in("nowhere: what runs is not in the statement"),
+    Form::new("EXECUTE", &[(On::Unnamed("whatever was prepared"), Lock::ACCESS_EXCLUSIVE)], Unknown)
+        .read_in("nowhere: what runs is not in the statement"),
     // The session and the transaction.
     Form::new("SET", NONE, CatalogOnly),
     Form::new("RESET", NONE, CatalogOnly),
@@ -288,9 +301,9 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("LISTEN", NONE, CatalogOnly),
     Form::new("UNLISTEN", NONE, CatalogOnly),
     Form::new("DECLARE", READ, Unknown),
-    Form::new("FETCH", NONE, Unknown),
-    Form::new("MOVE", NONE, Unknown),
-    Form::new("CLOSE", NONE, CatalogOnly),
+    Form::new("FETCH", NONE, Unknown).read_in("manual, FETCH"),
+    Form::new("MOVE", NONE, Unknown).read_in("manual, MOVE"),
+    Form::new("CLOSE", NONE, CatalogOnly).read_in("manual, CLOSE"),
     Form::new("PREPARE", READ, CatalogOnly),
     Form::new("DEALLOCATE", NONE, CatalogOnly),
 ];

@@ -202,7 +202,7 @@ fn postgres_statements() {
         ("DROP TYPE order_status", "Ddl | DROP TYPE | type order_status | - | saved | type order_status is not there"),
         (
             "DROP TYPE order_status CASCADE",
-            "Irreversible | DROP TYPE | type order_status | - | saved | type order_status is not there",
+            "Irreversible | DROP TYPE | type order_status | ACCESS EXCLUSIVE | saved | type order_status is not there",
         ),
         (
             "TRUNCATE TABLE orders, lines CASCADE",
