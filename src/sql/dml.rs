@@ -40,6 +40,9 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
     if statement.class == Class::Read {
         read(&words, &mut statement);
     }
+    if words.dialect == Dialect::Mysql && words.all.windows(2).any(|pair| pair[0].punct(":") && pair[1].punct("=")) {
+        statement.raise(Class::Session);
+    }
     readonly::raise_by_calls(&words, &mut statement);
     Some(statement)
 }
@@ -76,7 +79,10 @@ fn change(kind: &'static str) -> Statement {
 
 fn select(words: &Words<'_>) -> Statement {
     let mut statement = Statement::new(Class::Read, "SELECT");
-    if words.contains("into") {
+    // `INSERT INTO` in a WITH is another thing.
+    let verbs = ["insert", "merge", "replace", "ignore"];
+    let mut pairs = words.all.windows(2);
+    if pairs.any(|pair| pair[1].is("into") && !verbs.iter().any(|verb| pair[0].is(verb))) {
         match words.dialect {
             Dialect::Mysql => {
                 statement = Statement::new(Class::Irreversible, "SELECT INTO");

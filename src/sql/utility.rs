@@ -62,8 +62,9 @@ fn explain(mut words: Words<'_>) -> Option<Statement> {
         // Planning takes the same locks.
         statement.parts = vec!["EXPLAIN", inner.kind];
     }
+    // A function that calls itself immutable runs while the statement is planned.
+    super::readonly::raise_by_calls(&words, &mut statement);
     statement.objects = inner.objects;
-    statement.calls = inner.calls;
     statement.old_code = OldCode::fine("it only reads");
     statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
     Some(statement)
@@ -179,11 +180,14 @@ fn pragma(mut words: Words<'_>) -> Option<Statement> {
 }
 
 /// Statements told by their first words; the longer beginnings first.
-const PLAIN: [(&[&str], Class, &str); 62] = [
+const PLAIN: [(&[&str], Class, &str); 64] = [
     (&["begin"], Class::Transaction, "BEGIN"),
     (&["start", "slave"], Class::Irreversible, "START SLAVE"),
     (&["start", "replica"], Class::Irreversible, "START REPLICA"),
     (&["start"], Class::Transaction, "START TRANSACTION"),
+    // Of a transaction that somebody else prepared.
+    (&["commit", "prepared"], Class::Irreversible, "COMMIT PREPARED"),
+    (&["rollback", "prepared"], Class::Irreversible, "ROLLBACK PREPARED"),
     (&["commit"], Class::Transaction, "COMMIT"),
     (&["end"], Class::Transaction, "END"),
     (&["rollback"], Class::Transaction, "ROLLBACK"),
@@ -256,6 +260,9 @@ fn plain(mut words: Words<'_>) -> Option<Statement> {
             statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
         }
         "SET" => set(&words, &mut statement),
+        // MySQL: of the log, of replication.
+        "RESET" if words.dialect == Dialect::Mysql => statement.raise(Class::Irreversible),
+        "RESET" => set(&words, &mut statement),
         "LOCK TABLE" => lock(words, &mut statement),
         "VACUUM" | "CLUSTER" | "ANALYZE" => maintenance(words, &mut statement),
         "REINDEX" => reindex(words, &mut statement),
@@ -313,6 +320,8 @@ fn set(words: &Words<'_>, statement: &mut Statement) {
         "unique_checks",
         "check_constraint_checks",
         "zero_damaged_pages",
+        "backslash_quote",
+        "all",
         "allow_system_table_mods",
         "standard_conforming_strings",
         "sql_mode",
@@ -375,6 +384,10 @@ fn maintenance(mut words: Words<'_>, statement: &mut Statement) {
     let full = statement.kind == "VACUUM" && words.contains("full");
     words.parens();
     while ["full", "verbose", "analyze", "analyse", "freeze", "table", "local"].iter().any(|word| words.eat(&[word])) {}
+    if words.dialect == Dialect::Sqlite && words.contains("into") {
+        statement.raise(Class::Irreversible);
+        return;
+    }
     while let Some(name) = words.name() {
         statement.objects.push(Object::new(ObjectKind::Table, name.key()));
         words.parens();
@@ -387,9 +400,6 @@ fn maintenance(mut words: Words<'_>, statement: &mut Statement) {
     }
     statement.reverse = Reverse::None { because: "the rows are the same: there is nothing to undo".to_owned() };
     statement.old_code = OldCode::fine("the rows are the same");
-    if words.dialect == Dialect::Sqlite && words.eat(&["into"]) {
-        statement.raise(Class::Irreversible);
-    }
 }
 
 fn reindex(mut words: Words<'_>, statement: &mut Statement) {
