@@ -14,6 +14,7 @@ mod down;
 mod founding;
 mod kafka;
 mod kinds;
+mod knowledge;
 mod postgres;
 mod rehearsal;
 mod rows;
