@@ -122,7 +122,10 @@ pub fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Whether a person sits there: both ends are a terminal and nobody said CI.
 pub fn interactive() -> bool {
-    std::io::stdin().is_terminal()
-        && std::io::stdout().is_terminal()
-        && std::env::var_os("CI").is_none_or(|ci| ci.is_empty())
+    typed_by_a_person() && std::io::stdout().is_terminal()
+}
+
+/// Whether what comes in is typed: where it goes is another matter.
+pub fn typed_by_a_person() -> bool {
+    std::io::stdin().is_terminal() && std::env::var_os("CI").is_none_or(|ci| ci.is_empty())
 }

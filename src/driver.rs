@@ -1,4 +1,4 @@
-//! Headless drivers: the same engine without a screen.
+//! Drivers without a screen, over the same engine: headless here, a person without a screen in [`plain`].
 //!
 //! Owns how answers from a file become asks, and what is printed meanwhile. Never answers a gate that the file does not
 //! name, and never waits for ever: what does not turn green in time ends the drive with the exit code that says so.
@@ -19,6 +19,7 @@ use crate::runbook::{Action, CheckRef, Level, Step};
 pub mod answers;
 pub mod json;
 pub mod line;
+pub mod plain;
 
 pub use answers::Answers;
 

@@ -202,6 +202,13 @@ pub struct Handle {
 }
 
 impl Snapshot {
+    /// How this run is taken up again, as it is typed.
+    pub fn resume_words(&self) -> String {
+        let state_dir = self.run_dir.ancestors().nth(2).filter(|dir| **dir != crate::audit::state_dir(None));
+        let kept = state_dir.map(|dir| format!(" --state-dir {}", dir.display())).unwrap_or_default();
+        format!("backout resume {}{kept}", self.state.run())
+    }
+
     /// The latest answer of every check that has one.
     pub fn readings(&self) -> crate::run::next::Readings {
         self.checks.iter().filter_map(|(check, live)| Some((check.clone(), live.latest.clone()?))).collect()

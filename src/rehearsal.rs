@@ -18,6 +18,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::runbook::{Runbook, TargetKind};
 
 pub mod actor;
+pub mod bounds;
 pub mod bus;
 pub mod control;
 pub mod declare;

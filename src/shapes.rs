@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::runbook::Reads;
 use crate::runbook::expect::Verdict;
+use crate::text::counted;
 
 mod fields;
 mod scan;
@@ -64,7 +65,7 @@ pub fn readable(table: &ShapeTable, services: &BTreeMap<String, Reads>) -> Reada
     } else if let Some(why) = &table.partial {
         Verdict::unknown(format!("read in part only: {why}"))
     } else if table.undecodable > 0 {
-        Verdict::unknown(format!("{} records are not JSON", table.undecodable))
+        Verdict::unknown(format!("{} not JSON", counted(table.undecodable, "record")))
     } else {
         Verdict::Pass
     };

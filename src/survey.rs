@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use serde::Serialize;
+use serde::Serializer;
 
 use crate::action;
 use crate::check::{self, Context, Depth};
 use crate::run::record::{Checked, Environment, Found, Now, Position, Surveyed};
-use crate::runbook::expect::Verdict;
 use crate::runbook::{CheckRef, Phase, Runbook, Step, TargetKind};
+use crate::sql::{Dialect, Zone, zones};
 use crate::target::Identity;
 
 pub mod services;
@@ -20,25 +20,29 @@ pub mod services;
 pub use services::ServiceSeen;
 
 /// The map.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Survey {
     /// In the runbook's order.
+    #[serde(serialize_with = "steps_by_name")]
     pub steps: Vec<(String, Found)>,
     pub checks: Vec<Checked>,
     pub services: Vec<ServiceSeen>,
     /// The release's own statements: in, not in, half in, or cannot be told.
+    #[serde(serialize_with = "told")]
     pub statements: Vec<(String, Found)>,
+    #[serde(serialize_with = "seen_or_not")]
     pub targets: BTreeMap<String, Result<Identity, String>>,
     pub environment: Environment,
     /// The first step that is not done: where to enter.
     pub entry: Option<String>,
     /// Steps before it that the world shows as done.
     pub done: Vec<String>,
+    #[serde(serialize_with = "by_check")]
     pub redness: BTreeMap<CheckRef, Red>,
 }
 
 /// The three meanings of red.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Red {
     MendedBy { step: String },
@@ -46,45 +50,99 @@ pub enum Red {
     Broke,
 }
 
+/// What a target said of itself, or why it did not.
+fn seen(identity: &Result<Identity, String>) -> serde_json::Value {
+    match identity {
+        Ok(identity) => serde_json::to_value(&identity.seen).unwrap_or_default(),
+        Err(words) => serde_json::json!({ "unreachable": words }),
+    }
+}
+
+fn steps_by_name<S: Serializer>(steps: &[(String, Found)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(steps.iter().map(|(step, found)| (step, found)))
+}
+
+fn told<S: Serializer>(statements: &[(String, Found)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(
+        statements.iter().map(|(statement, found)| serde_json::json!({ "statement": statement, "found": found })),
+    )
+}
+
+fn seen_or_not<S: Serializer>(targets: &BTreeMap<String, Result<Identity, String>>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(targets.iter().map(|(name, identity)| (name, seen(identity))))
+}
+
+fn by_check<S: Serializer>(redness: &BTreeMap<CheckRef, Red>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(redness.iter().map(|(check, red)| (check.to_string(), red)))
+}
+
+/// One line of the map, as it comes.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    Target(String, Result<Identity, String>),
+    Check(Checked),
+    Service(ServiceSeen),
+    Statement(String, Found),
+    Step(String, Found),
+}
+
 impl Survey {
     /// What goes into the log.
     pub fn record(&self) -> Surveyed {
-        let words = |identity: &Result<Identity, String>| match identity {
-            Ok(identity) => serde_json::to_value(&identity.seen).unwrap_or_default(),
-            Err(words) => serde_json::json!({ "unreachable": words }),
-        };
         Surveyed {
             steps: self.steps.iter().cloned().collect(),
             checks: self.checks.clone(),
             environment: self.environment,
-            targets: self.targets.iter().map(|(name, identity)| (name.clone(), words(identity))).collect(),
+            targets: self.targets.iter().map(|(name, identity)| (name.clone(), seen(identity))).collect(),
         }
     }
 }
 
-/// Every question of the runbook at once. `now` stamps the answers; `seen` hears of each as it comes.
-pub async fn take(context: &Context, now: impl Fn() -> Now + Copy, seen: impl Fn(&Checked)) -> Survey {
+/// Every question of the runbook at once, so that a target without an answer holds up nothing but its own lines. `now`
+/// stamps the answers; `seen` hears of each line as it comes, with its place among those of its kind.
+pub async fn take(context: &Context, now: impl Fn() -> Now + Copy, seen: impl Fn(usize, Seen)) -> Survey {
     let runbook = &context.runbook;
-    let targets = identities(context).await;
-    let asked = join_all(runbook.checks.values().map(|check| async {
-        let answer = check::ask(check, context, Depth::Parse).await;
-        let checked = stamp(CheckRef::Check(check.name.clone()), answer, now());
-        seen(&checked);
-        checked
+    let targets = identities(context, &seen);
+    let asked = join_all(runbook.checks.values().enumerate().map(|(place, check)| {
+        let seen = &seen;
+        async move {
+            let answer = check::ask(check, context, Depth::Parse).await;
+            let checked = stamp(CheckRef::Check(check.name.clone()), answer, now());
+            seen(place, Seen::Check(checked.clone()));
+            checked
+        }
     }));
-    let gone = join_all(runbook.services.values().filter(|service| service.gone).map(|service| async {
-        let answer = check::service::gone(&service.name, context).await;
-        let checked = stamp(CheckRef::ServiceGone(service.name.clone()), answer, now());
-        seen(&checked);
-        checked
+    let named = runbook.services.values().filter(|service| service.gone);
+    let gone = join_all(named.enumerate().map(|(place, service)| {
+        let seen = &seen;
+        async move {
+            let answer = check::service_gone(&service.name, context).await;
+            let checked = stamp(CheckRef::ServiceGone(service.name.clone()), answer, now());
+            seen(runbook.checks.len() + place, Seen::Check(checked.clone()));
+            checked
+        }
     }));
-    let positions =
-        join_all(runbook.steps.values().map(|step| async { (step.id.clone(), action::position(step, context).await) }));
-    let (mut checks, gone, steps, services, statements) =
-        tokio::join!(asked, gone, positions, services::census(context), statements(context));
+    let services = join_all(runbook.services.values().enumerate().map(|(place, service)| {
+        let seen = &seen;
+        async move {
+            let service = services::seen(service, context).await;
+            seen(place, Seen::Service(service.clone()));
+            service
+        }
+    }));
+    let positions = join_all(runbook.steps.values().enumerate().map(|(place, step)| {
+        let seen = &seen;
+        async move {
+            let found = action::position(step, context).await;
+            seen(place, Seen::Step(step.id.clone(), found.clone()));
+            (step.id.clone(), found)
+        }
+    }));
+    let (targets, mut checks, gone, steps, services, statements) =
+        tokio::join!(targets, asked, gone, positions, services, statements(context, &seen));
     checks.extend(gone);
     let (entry, done) = propose(runbook, &steps);
-    let redness = redness(runbook, &checks);
+    let redness = checks.iter().filter_map(|checked| Some((checked.check.clone(), red(runbook, checked)?))).collect();
     let environment = environment(runbook, &targets);
     Survey { steps, checks, services, statements, targets, environment, entry, done, redness }
 }
@@ -93,11 +151,12 @@ pub fn stamp(check: CheckRef, answer: check::Answer, at: Now) -> Checked {
     Checked { check, verdict: answer.verdict, value: answer.value, words: answer.words, at, took_ms: answer.took_ms }
 }
 
-async fn identities(context: &Context) -> BTreeMap<String, Result<Identity, String>> {
+async fn identities(context: &Context, seen: &impl Fn(usize, Seen)) -> BTreeMap<String, Result<Identity, String>> {
     let named = context.runbook.targets.values().filter(|target| has_identity(target.kind));
-    join_all(named.map(|target| async {
-        let identity = context.targets.identity(&target.name).await;
-        (target.name.clone(), identity.map_err(|failure| failure.to_string()))
+    join_all(named.enumerate().map(|(place, target)| async move {
+        let identity = context.targets.identity(&target.name).await.map_err(|failure| failure.to_string());
+        seen(place, Seen::Target(target.name.clone(), identity.clone()));
+        (target.name.clone(), identity)
     }))
     .await
     .into_iter()
@@ -110,7 +169,7 @@ pub fn has_identity(kind: TargetKind) -> bool {
 }
 
 /// A rehearsal only where every target that can say so declares one.
-fn environment(runbook: &Runbook, targets: &BTreeMap<String, Result<Identity, String>>) -> Environment {
+pub fn environment(runbook: &Runbook, targets: &BTreeMap<String, Result<Identity, String>>) -> Environment {
     let declared = |identity: &Result<Identity, String>| {
         identity.as_ref().is_ok_and(|identity| identity.environment == Environment::Rehearsal)
     };
@@ -136,36 +195,41 @@ fn propose(runbook: &Runbook, steps: &[(String, Found)]) -> (Option<String>, Vec
     (entry, done)
 }
 
-fn redness(runbook: &Runbook, checks: &[Checked]) -> BTreeMap<CheckRef, Red> {
-    let mends = |check: &CheckRef| runbook.steps.values().find(|step| step.verify.contains(check));
-    checks
-        .iter()
-        .filter(|checked| checked.verdict == Verdict::Fail)
-        .map(|checked| {
-            let red = match mends(&checked.check) {
-                Some(step) => Red::MendedBy { step: step.id.clone() },
-                None => Red::NobodyMends,
-            };
-            (checked.check.clone(), red)
-        })
-        .collect()
+/// What the red of an answer means; none where it is not red.
+pub fn red(runbook: &Runbook, checked: &Checked) -> Option<Red> {
+    let mends = runbook.steps.values().find(|step| step.verify.contains(&checked.check));
+    checked.verdict.is_fail().then(|| match mends {
+        Some(step) => Red::MendedBy { step: step.id.clone() },
+        None => Red::NobodyMends,
+    })
+}
+
+/// A statement on one line, without its comments.
+fn line(dialect: Dialect, sql: &str) -> String {
+    let code = zones(dialect, sql).into_iter().filter(|(_, zone)| *zone != Zone::Comment);
+    let code: Vec<&str> = code.map(|(range, _)| &sql[range]).collect();
+    code.concat().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Which statements of the release are in, told from the catalog.
-async fn statements(context: &Context) -> Vec<(String, Found)> {
+async fn statements(context: &Context, seen: &impl Fn(usize, Seen)) -> Vec<(String, Found)> {
     let Some(migration) = &context.runbook.migration else { return Vec::new() };
     let target = context.runbook.targets.values().find(|target| target.kind.dialect().is_some());
     let Some((target, dialect)) = target.and_then(|target| Some((target, target.kind.dialect()?))) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut statements = Vec::new();
+    let mut tell = |statement: String, found: Found| {
+        seen(statements.len(), Seen::Statement(statement.clone(), found.clone()));
+        statements.push((statement, found));
+    };
     for file in migration.up.get(dialect).into_iter().flatten() {
-        let path = context.runbook.base.join(file);
-        let text = match tokio::fs::read_to_string(&path).await {
+        let unknown = |because: String| Found { position: Position::Unknown, because };
+        let name = file.display().to_string();
+        let text = match tokio::fs::read_to_string(context.runbook.base.join(file)).await {
             Ok(text) => text,
             Err(error) => {
-                let because = format!("{} cannot be read: {error}", file.display());
-                found.push((file.display().to_string(), Found { position: Position::Unknown, because }));
+                tell(name.clone(), unknown(format!("{name} cannot be read: {error}")));
                 continue;
             }
         };
@@ -174,14 +238,11 @@ async fn statements(context: &Context) -> Vec<(String, Found)> {
                 for sql in pieces {
                     let facts = crate::sql::judge(dialect, &sql).done;
                     let position = check::schema::position(&facts, &target.name, context).await;
-                    found.push((sql.split_whitespace().collect::<Vec<_>>().join(" "), position));
+                    tell(line(dialect, &sql), position);
                 }
             }
-            Err(refused) => found.push((
-                file.display().to_string(),
-                Found { position: Position::Unknown, because: refused.to_string() },
-            )),
+            Err(refused) => tell(name, unknown(refused.to_string())),
         }
     }
-    found
+    statements
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
@@ -92,19 +93,31 @@ pub struct Identity {
     pub has_marker: bool,
 }
 
+/// How long a failure to connect is believed: else everybody who asks for a target that does not answer would wait for
+/// it one after the other, each for the whole limit.
+const DOWN: Duration = Duration::from_secs(1);
+
 /// The read connection of one target, held by one asker at a time.
-pub type Monitor = OwnedMappedMutexGuard<Option<Handle>, Handle>;
+pub type Monitor = OwnedMappedMutexGuard<Slot, Handle>;
+
+/// Where the read connection of one target stands.
+#[derive(Default)]
+pub struct Slot {
+    handle: Option<Handle>,
+    /// When it could last not be opened, and why.
+    down: Option<(Instant, Failure)>,
+}
 
 /// Every target of the runbook, opened when somebody first asks.
 pub struct Targets {
     runbook: Arc<Runbook>,
     access: Arc<Access>,
-    monitors: BTreeMap<String, Arc<Mutex<Option<Handle>>>>,
+    monitors: BTreeMap<String, Arc<Mutex<Slot>>>,
 }
 
 impl Targets {
     pub fn new(runbook: Arc<Runbook>, access: Arc<Access>) -> Self {
-        let monitors = runbook.targets.keys().map(|name| (name.clone(), Arc::new(Mutex::new(None)))).collect();
+        let monitors = runbook.targets.keys().map(|name| (name.clone(), Arc::default())).collect();
         Self { runbook, access, monitors }
     }
 
@@ -129,13 +142,20 @@ impl Targets {
             .monitors
             .get(name)
             .ok_or_else(|| Failure::new(Kind::Defect, format!("target {name} has no connection slot")))?;
-        let mut guard = Arc::clone(slot).lock_owned().await;
-        if guard.as_ref().is_none_or(Handle::unusable) {
-            *guard = None;
+        let mut slot = Arc::clone(slot).lock_owned().await;
+        if slot.handle.as_ref().is_none_or(Handle::unusable) {
+            if let Some((at, failure)) = &slot.down
+                && at.elapsed() < DOWN
+            {
+                return Err(failure.clone());
+            }
+            slot.handle = None;
             let app = names::application_name(self.access.run8(), "checks", 0);
-            *guard = Some(self.open(target, &app, true).await?);
+            let opened = self.open(target, &app, true).await;
+            slot.down = opened.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
+            slot.handle = Some(opened?);
         }
-        OwnedMutexGuard::try_map(guard, Option::as_mut)
+        OwnedMutexGuard::try_map(slot, |slot| slot.handle.as_mut())
             .map_err(|_| Failure::new(Kind::Defect, format!("target {name} has no connection")))
     }
 
@@ -163,7 +183,12 @@ impl Targets {
         match &mut *handle {
             Handle::Postgres(connection) => connection.identity().await,
             Handle::Sqlite(connection) => connection.identity().await,
-            Handle::Kafka(connection) => connection.identity(name).await,
+            Handle::Kafka(connection) => {
+                // A copy: nobody waits for this answer to ask the cluster something else.
+                let connection = connection.clone();
+                drop(handle);
+                connection.identity(name).await
+            }
         }
     }
 

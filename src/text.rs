@@ -107,6 +107,18 @@ pub fn multiline(text: &str) -> Vec<Shown> {
     text.split('\n').map(|line| Shown::new(&line.strip_suffix('\r').unwrap_or(line).replace('\t', "    "))).collect()
 }
 
+/// A number and what it counts: `1 row`, `2 rows`.
+pub fn counted(n: impl TryInto<u64>, one: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Text of several lines in one: line ends, and the spaces around them, become ` · `.
+pub fn in_one_line(text: &str) -> Shown {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Shown::new(&lines.join(" · "))
+}
+
 /// Is this text exactly what it looks like? `LF` and `TAB` are allowed.
 ///
 /// For SQL, which is refused and never escaped: what is shown must be what runs.

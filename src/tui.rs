@@ -138,7 +138,7 @@ where
         let mut engine_runs = true;
         let mut dirty = false;
         loop {
-            if let Some(code) = snapshot.exit.filter(|_| self.model.leaving || self.blind) {
+            if let Some(code) = snapshot.exit.filter(|_| self.model.unread || self.blind) {
                 return Ok(code);
             }
             let wake = match dirty {
@@ -215,8 +215,11 @@ where
             }
             Some(Effect::Repaint) => {
                 self.last = None;
-                // A terminal that cannot be cleared is found out by the draw that follows.
-                let _ = self.terminal.clear();
+                // Not `clear`: that asks the terminal where its cursor is, and gives up where none answers. A terminal
+                // that cannot be cleared is found out by the draw that follows.
+                if let Ok(size) = self.terminal.size() {
+                    let _ = self.terminal.resize(Rect::new(0, 0, size.width, size.height));
+                }
             }
             Some(Effect::Copy(_) | Effect::Quit) | None => {}
         }

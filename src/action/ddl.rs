@@ -14,6 +14,7 @@ use crate::runbook::template::{RenderedSql, SqlText, as_text};
 use crate::runbook::{Scoped, Step};
 use crate::sql::{self, Class, Dialect, Fact, ObjectKind, Reverse, Statement};
 use crate::target::db::{Handle, text_bind};
+use crate::text::counted;
 
 /// Statements in their order, with what is known of each.
 #[derive(Debug, Clone)]
@@ -143,7 +144,7 @@ async fn size(handle: &mut Handle, table: &str) -> Option<String> {
     }
     let name = sql::quote_ident(Dialect::Sqlite, table).ok()?;
     let rows = handle.one(format!("select count(*) from {name}"), vec![]).await.ok().flatten()?;
-    Some(format!("{} rows", as_text(&rows)))
+    Some(rows.as_u64().map_or_else(|| as_text(&rows), |n| counted(n, "row")))
 }
 
 async fn in_the_way(handle: &mut Handle, table: &str, sees_sessions: bool) -> String {
@@ -203,7 +204,7 @@ async fn breaks(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<(String,
                 let fits = |s: &&sessions::Session| {
                     service.sessions.iter().filter(here).any(|glob| sessions::fits(&glob.name, &s.application_name))
                 };
-                format!("{} sessions now", live.iter().filter(fits).count())
+                format!("{} now", counted(live.iter().filter(fits).count(), "session"))
             }
             Err(_) => "cannot see its sessions".to_owned(),
         };

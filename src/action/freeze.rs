@@ -7,6 +7,7 @@ use super::rows;
 use crate::check::{self, Context, Depth, sql};
 use crate::run::record::{Frozen, FrozenContent, Outcome, OutcomeResult};
 use crate::runbook::FreezeItem;
+use crate::text::counted;
 
 /// Reads everything at once. What cannot be read is frozen as unknown: it never blocks containing.
 pub async fn perform(items: &[FreezeItem], ctx: &Context) -> (Vec<Frozen>, Outcome) {
@@ -21,9 +22,10 @@ pub async fn perform(items: &[FreezeItem], ctx: &Context) -> (Vec<Frozen>, Outco
         .map(|frozen| frozen.item.to_string())
         .collect();
     let evidence = match unknown.is_empty() {
-        true => format!("{} items frozen", frozen.len()),
+        true => format!("{} frozen", counted(frozen.len(), "item")),
         false => {
-            format!("{} items frozen; unknown, freeze again: {}", frozen.len() - unknown.len(), unknown.join(", "))
+            let known = counted(frozen.len() - unknown.len(), "item");
+            format!("{known} frozen; unknown, freeze again: {}", unknown.join(", "))
         }
     };
     let outcome = Outcome::new(OutcomeResult::Applied, evidence);

@@ -2,12 +2,15 @@
 //!
 //! Never changes anything. What the world cannot tell is not done in a new run, or unknown where doing it twice hurts.
 
+use futures_util::future::join_all;
+
 use super::{change, ddl, is_sql, items, prepare, publish};
 use crate::check::{self, Context, Depth, Names, schema};
 use crate::run::record::{Found, Position};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Action, CheckRef, Phase, Step};
 use crate::target::db::Handle;
+use crate::text::counted;
 
 fn found(position: Position, because: impl Into<String>) -> Found {
     Found { position, because: because.into() }
@@ -48,7 +51,9 @@ pub async fn position(step: &Step, ctx: &Context) -> Found {
                 };
                 match change::Plan::of(change, &step.id, &mut handle, ctx).await {
                     Ok(plan) if plan.number == 0 => found(Position::Done, "no row of its set is left to change"),
-                    Ok(plan) => found(Position::NotDone, format!("{} rows of its set would change", plan.number)),
+                    Ok(plan) => {
+                        found(Position::NotDone, format!("{} of its set would change", counted(plan.number, "row")))
+                    }
                     Err(failure) => found(Position::Unknown, words(&failure)),
                 }
             }
@@ -81,18 +86,20 @@ fn words(failure: &crate::failure::Failure) -> String {
 
 async fn by_checks(checks: &[CheckRef], ctx: &Context) -> Found {
     let (mut red, mut unknown) = (Vec::new(), Vec::new());
-    for check in checks {
-        let answer = match check {
+    let asked = checks.iter().map(|check| async move {
+        match check {
             CheckRef::ServiceGone(service) => check::service_gone(service, ctx).await,
             CheckRef::Check(name) => match ctx.runbook.checks.get(name) {
                 Some(check) => check::ask(check, ctx, Depth::Parse).await,
                 None => check::Answer::unknown("no such check"),
             },
-        };
+        }
+    });
+    for (check, answer) in checks.iter().zip(join_all(asked).await) {
         match answer.verdict {
             // One look shows no length of time: a crash-looping group is empty now and then.
             Verdict::Pass if waits(check, ctx) => {
-                unknown.push(format!("{check}: green now, and it must be for a while"))
+                unknown.push(format!("{check} is green, but one look cannot tell that it stays so"))
             }
             Verdict::Pass => {}
             Verdict::Fail => red.push(check.to_string()),
@@ -127,7 +134,7 @@ async fn published(step: &Step, publish: &crate::runbook::Publish, ctx: &Context
         return found(Position::NotDone, format!("{} has no rows in this run", publish.from));
     }
     match there(step, publish, &events, ctx).await {
-        Ok(n) if n == events.len() => found(Position::Done, format!("all {n} events stand in {}", publish.topic)),
+        Ok(n) if n == events.len() => found(Position::Done, format!("{} in {}", counted(n, "event"), publish.topic)),
         Ok(0) => found(Position::NotDone, format!("none of its events stands in {}", publish.topic)),
         Ok(n) => found(Position::HalfDone, format!("{n} of {} events stand in {}", events.len(), publish.topic)),
         Err(failure) => found(Position::Unknown, words(&failure)),

@@ -2,6 +2,8 @@
 //!
 //! Owns the offer. Read-only: nothing here changes a target, and nothing here lowers a level.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 use super::transaction::Body;
@@ -16,6 +18,7 @@ use crate::runbook::{Action, Level, NeverMatch, Step};
 use crate::sql::{Class, is_relative_update};
 use crate::target::Identity;
 use crate::target::db::{Handle, text_bind};
+use crate::text::counted;
 
 pub fn refused(step: &str, why: impl Into<String>) -> Failure {
     Failure::new(Kind::Refused, format!("step {step}: {}", why.into()))
@@ -81,7 +84,7 @@ pub async fn prepare(
         Some(on) if connects(ctx, on) => Some(ctx.targets.identity(on).await?),
         _ => None,
     };
-    let draft = match undone {
+    let mut draft = match undone {
         Some(undone) => undo(step, undone, on, identity.as_ref(), ctx).await?,
         None => action(&step.action, step, on, identity.as_ref(), ctx).await?,
     };
@@ -124,9 +127,26 @@ pub async fn prepare(
         epoch: draft.epoch,
         step_digest: step_digest(step),
     };
+    draft.facts.extend(programs(&draft.work, ctx));
     let evidence = Evidence { needs: Vec::new(), facts: draft.facts, sample: draft.sample };
     let job = Job { step: step.clone(), offer: offer.clone(), work: draft.work };
     Ok(Prepared { offer, evidence, job, needed })
+}
+
+/// Which programs would be started, and where.
+fn programs(work: &Work, ctx: &Context) -> Option<(String, String)> {
+    let argvs: Vec<&Vec<String>> = match work {
+        Work::Command(argv) => vec![argv],
+        Work::CommandEach(calls) => calls.iter().map(|call| &call.what).collect(),
+        _ => return None,
+    };
+    let names: BTreeSet<&str> = argvs.iter().filter_map(|argv| argv.first()).map(String::as_str).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    let words = match &ctx.access.stand_ins {
+        Some(dir) => format!("the sandbox's stand-in for {names}, in {}: nothing real is reached", dir.display()),
+        None => format!("this machine: {names}, as its PATH finds it"),
+    };
+    Some(("on".to_owned(), words))
 }
 
 fn connects(ctx: &Context, on: &str) -> bool {
@@ -196,7 +216,7 @@ async fn action(
                     events: events.clone(),
                 }),
                 word,
-                vec![format!("{} events to {}, digest {digest}", events.len(), publish.topic)],
+                vec![format!("{} to {}, digest {digest}", counted(events.len(), "event"), publish.topic)],
                 Level::Number,
             );
             draft.number = Some(events.len() as u64);
@@ -318,16 +338,20 @@ async fn undo(
         }
         Action::Change(_) => {
             let mut handle = database(on, &step.id, ctx).await?;
-            let plan = change::UndoPlan::of(&undone.id, &mut handle, ctx).await?;
-            let words = format!("put back {} rows that {} changed", plan.number, undone.id);
-            let (number, since) = (plan.number, plan.changed_since.clone());
+            let tables = identity.is_some_and(|identity| identity.has_marker);
+            let plan = change::UndoPlan::of(&undone.id, tables, &mut handle, ctx).await?;
+            let digest = hex(&Sha256::digest(plan.digest_of().as_bytes()));
+            let words = format!("put back {} that {} changed, digest {digest}", counted(plan.number, "row"), undone.id);
+            let (number, since, because) = (plan.number, plan.changed_since.clone(), plan.because.clone());
             let mut draft = Draft::new(Work::Transaction(Body::Undo(plan)), "change", vec![words], Level::Number);
             draft.number = Some(number);
-            draft.undo = Undoing::BeforeImage;
+            draft.undo = Undoing::By { rendered: vec![format!("{} again", undone.id)], derived: true, limits: None };
+            draft.facts.extend(because.map(|why| ("saved rows".to_owned(), format!("from the run's own file: {why}"))));
             if !since.is_empty() {
-                draft
-                    .facts
-                    .push(("changed since".to_owned(), format!("{} rows stay: {}", since.len(), since.join(", "))));
+                draft.facts.push((
+                    "changed since".to_owned(),
+                    format!("{} left as they are now: {}", counted(since.len(), "row"), since.join(", ")),
+                ));
             }
             fence(&mut draft, &mut handle, identity, ctx, &step.id, true).await?;
             Ok(draft)
@@ -388,13 +412,16 @@ async fn change_draft(
     if let Some(bound) = &change.rows {
         let value = serde_json::Value::from(plan.number);
         if !bound.judge(Some(&value), &|name| ctx.frozen_value(name)).is_pass() {
-            return Err(refused(step, format!("{} rows would change, and the runbook says {bound}", plan.number)));
+            return Err(refused(
+                step,
+                format!("{} would change, and the runbook says {bound}", counted(plan.number, "row")),
+            ));
         }
     }
     let mut rendered = vec![plan.real.sql.clone()];
     if let Some((set, table)) = &plan.set {
         let digest = hex(&Sha256::digest(table.json().as_bytes()));
-        rendered.push(format!("{set}: {} rows, digest {digest}", table.rows.len()));
+        rendered.push(format!("{set}: {}, digest {digest}", counted(table.rows.len(), "row")));
     }
     let mut draft = Draft::new(Work::Freeze(Vec::new()), word, rendered, Level::Number);
     draft.binds = plan.real.binds.iter().map(|bind| bind.value.clone()).collect();
@@ -404,10 +431,11 @@ async fn change_draft(
     draft.undo = Undoing::BeforeImage;
     if let Some((set, table)) = &plan.set {
         let since = (table.rows.len() as u64).saturating_sub(plan.number);
-        draft.facts.push((
-            "set".to_owned(),
-            format!("{set}: {} rows frozen, {since} of them not met any more", table.rows.len()),
-        ));
+        let now = match since {
+            0 => "all of them still as they were".to_owned(),
+            _ => format!("{since} of them changed since, and left alone"),
+        };
+        draft.facts.push(("set".to_owned(), format!("{set}: {} frozen, {now}", counted(table.rows.len(), "row"))));
     }
     draft.work = Work::Transaction(Body::Change(Box::new(plan)));
     fence(&mut draft, handle, identity, ctx, step, true).await?;

@@ -13,10 +13,11 @@ use super::item::ItemScope;
 use super::{Go, Item, Port, Report};
 use crate::failure::{Failure, Kind, Result};
 use crate::names;
-use crate::run::record::{Outcome, OutcomeResult, Point};
+use crate::run::record::{Outcome, OutcomeResult, Point, Position};
 use crate::runbook::Publish;
 use crate::runbook::template::{Missing, Scope, render_value};
 use crate::target::kafka::{Connection, blocking};
+use crate::text::counted;
 
 mod producer;
 mod scan;
@@ -120,12 +121,21 @@ pub async fn perform(port: &Port, connection: &Connection, job: Job, resumed: Op
     }
 }
 
+/// What stands in a topic of a step's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Not done: none of those that the attempt was to send.
+    pub position: Position,
+    pub events: u64,
+    pub words: String,
+}
+
 /// After a crash: fences the dead producer, then looks which events are there. `job` holds every event of the step,
 /// `sent` the data of the attempt's `sent` point.
 ///
 /// # Errors
-/// The cluster cannot be asked; the outcome stays unknown.
-pub async fn settle(connection: &Connection, job: &Job, sent: &Value) -> Result<Outcome> {
+/// The cluster cannot be asked.
+pub async fn standing(connection: &Connection, job: &Job, sent: &Value) -> Result<Standing> {
     let ends = ends_of(sent, &job.topic)?;
     let publisher = fence(connection, job).await?;
     blocking(move || drop(publisher)).await?;
@@ -135,12 +145,12 @@ pub async fn settle(connection: &Connection, job: &Job, sent: &Value) -> Result<
     let since = (count("events") == all).then_some(&ends);
     let found = scan(connection, &job.topic, &job.step, since, wanted(job)).await?;
     let (there, before) = (found.len(), all.saturating_sub(count("missing")));
-    let words = format!("{there} of {all} events stand in {}", job.topic);
-    Ok(match there {
-        there if there == all => outcome(OutcomeResult::Applied, words, Some(there as u64)),
-        there if there == before => outcome(OutcomeResult::NotApplied, words, Some(there as u64)),
-        _ => outcome(OutcomeResult::Unknown, format!("{words}; going on sends the others"), Some(there as u64)),
-    })
+    let position = match there {
+        there if there == all => Position::Done,
+        there if there == before => Position::NotDone,
+        _ => Position::HalfDone,
+    };
+    Ok(Standing { position, events: there as u64, words: format!("{there} of {all} events stand in {}", job.topic) })
 }
 
 async fn fence(connection: &Connection, job: &Job) -> Result<Publisher> {
@@ -222,7 +232,7 @@ async fn attempt(port: &Port, connection: &Connection, job: Job, resumed: Option
                 Some(why) => format!("without a transaction: {why}"),
             };
             let before = if there > 0 { format!(", {there} stood there before") } else { String::new() };
-            outcome(OutcomeResult::Applied, format!("{of} events acknowledged {how}{before}"), Some(all))
+            outcome(OutcomeResult::Applied, format!("{} acknowledged {how}{before}", counted(of, "event")), Some(all))
         }
         Err(failure) => outcome(OutcomeResult::Unknown, failure.to_string(), None),
     })

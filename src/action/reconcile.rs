@@ -15,6 +15,7 @@ use crate::run::record::{Frozen, FrozenContent, Outcome, OutcomeResult};
 use crate::runbook::expect::{Decimal, Verdict, same};
 use crate::runbook::template::as_text;
 use crate::runbook::{ClassRule, Compare, Found, FreezeItem, Otherwise, SetSource, Side};
+use crate::text::counted;
 
 type Row = Map<String, Value>;
 
@@ -186,7 +187,7 @@ fn misfit(rule: &ClassRule, row: &Row, found: &[Row]) -> Option<String> {
                 Found::Once => found.len() == 1,
                 Found::Many => found.len() > 1,
             };
-            (!fits).then(|| format!("{} records match", found.len()))
+            (!fits).then(|| format!("{} found", counted(found.len(), "record")))
         }
         ClassRule::Equal { column } => {
             let mine = row.get(column);
@@ -270,7 +271,7 @@ pub async fn perform(set: &str, ctx: &Context) -> (Vec<Frozen>, Outcome) {
     let open: Vec<_> = classified.asked.iter().filter(|row| row.class.is_none()).collect();
     if !open.is_empty() {
         let keys = open.iter().take(5).map(|row| row.key.as_str()).collect::<Vec<_>>().join(", ");
-        return (Vec::new(), not(format!("{} rows want a decision: {keys}", open.len())));
+        return (Vec::new(), not(format!("{} undecided: {keys}", counted(open.len(), "row"))));
     }
     let lines: Vec<Value> = classified
         .rows

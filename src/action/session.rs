@@ -12,6 +12,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::names;
 use crate::run::record::{Act, Outcome, OutcomeResult, Point};
 use crate::runbook::TargetKind;
+use crate::text::counted;
 
 /// The sessions that a step would end, on each target that has sessions.
 ///
@@ -47,7 +48,7 @@ pub(super) async fn perform(found: &[(String, Session)], ctx: &Context, port: &P
             }
         }
     }
-    Outcome { changed: Some(ended), ..outcome(OutcomeResult::Applied, format!("{ended} sessions ended")) }
+    Outcome { changed: Some(ended), ..outcome(OutcomeResult::Applied, format!("{} ended", counted(ended, "session"))) }
 }
 
 async fn end(target: &str, session: &Session, ctx: &Context) -> std::result::Result<bool, String> {

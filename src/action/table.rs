@@ -1,4 +1,4 @@
-//! Rows in a database as JSON: by their keys, and a frozen set as a table for a statement.
+//! A frozen set as a table for a statement, and rows in words.
 //!
 //! Never decides which rows: it brings those it is given.
 
@@ -12,64 +12,6 @@ use crate::target::db::{Handle, Row, SqlError, text_bind};
 /// A name as an identifier that means exactly itself.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// The columns of the primary key, in its order.
-///
-/// # Errors
-/// The server's words; a table without a primary key.
-pub async fn primary_key(handle: &mut Handle, table: &str) -> Result<Vec<String>, SqlError> {
-    let sql = match handle.dialect() {
-        Some(Dialect::Postgres) => {
-            "select a.attname::text as name from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
-             where i.indrelid = to_regclass($1::text) and i.indisprimary order by array_position(i.indkey::int2[], a.attnum)"
-        }
-        _ => "select name from pragma_table_xinfo($1) where pk > 0 order by pk",
-    };
-    let bare = if handle.dialect() == Some(Dialect::Postgres) { table.to_owned() } else { table.replace('"', "") };
-    let rows = handle.read(sql, vec![text_bind(bare)]).await?;
-    if rows.is_empty() {
-        return Err(SqlError::new(format!("table {table} has no primary key: its rows cannot be told apart")));
-    }
-    Ok(rows.iter().filter_map(|row| row.get("name")).map(as_text).collect())
-}
-
-/// The key columns of a row.
-pub fn key_of(row: &Row, key: &[String]) -> Row {
-    key.iter().map(|column| (column.clone(), row.get(column).cloned().unwrap_or(Value::Null))).collect()
-}
-
-/// The same in words: `42`, or `42/7`.
-pub fn key_text(row: &Row, key: &[String]) -> String {
-    key.iter().map(|column| row.get(column).map(as_text).unwrap_or_default()).collect::<Vec<_>>().join("/")
-}
-
-/// The rows of a table whose keys are among these, whole.
-///
-/// # Errors
-/// The server's words.
-pub async fn by_key(
-    handle: &mut Handle,
-    table: &str,
-    key: &[String],
-    keys: &[Row],
-    lock: bool,
-) -> Result<Vec<Row>, SqlError> {
-    let list = |of: &dyn Fn(&String) -> String| key.iter().map(of).collect::<Vec<_>>().join(", ");
-    let columns = list(&|column| format!("backout_t.{}", quoted(column)));
-    let sql = match handle.dialect() {
-        Some(Dialect::Postgres) => format!(
-            "select backout_t.* from {table} as backout_t where ({columns}) in (select {} from jsonb_populate_recordset(null::{table}, $1::jsonb) r){}",
-            list(&|column| format!("r.{}", quoted(column))),
-            if lock { " for update of backout_t" } else { "" }
-        ),
-        _ => format!(
-            "select backout_t.* from {table} as backout_t where ({columns}) in (select {} from json_each($1))",
-            list(&|column| format!("json_extract(value, '$.{}')", quoted(column).replace('\'', "''")))
-        ),
-    };
-    let keys = serde_json::to_string(keys).unwrap_or_default();
-    handle.read(sql, vec![text_bind(keys)]).await
 }
 
 /// A frozen set's rows with a type for each column.

@@ -39,6 +39,8 @@ pub struct Effect {
     pub changed: Option<u64>,
     pub changed_since: Vec<String>,
     pub before_image: Option<String>,
+    /// What the operator should know of it.
+    pub note: Option<String>,
 }
 
 /// Why a transaction was rolled back.
@@ -159,6 +161,7 @@ async fn once(
         outcome.changed = effect.changed;
         outcome.changed_since = effect.changed_since;
         outcome.before_image = effect.before_image;
+        outcome.evidence.extend(effect.note.map(|note| format!("; {note}")));
     }
     Ok(outcome)
 }
@@ -202,7 +205,7 @@ async fn work(
         match body {
             Body::Ddl(plan) => ddl::run(handle, plan).await,
             Body::Change(plan) => change::run(handle, plan, offer, ctx).await,
-            Body::Undo(plan) => change::run_undo(handle, plan, offer, ctx).await,
+            Body::Undo(plan) => plan.run(handle, ctx).await,
         }
     })
     .await?;

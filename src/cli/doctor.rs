@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use crate::failure::Result;
 use crate::run::record::Environment;
 use crate::survey::has_identity;
@@ -26,14 +28,19 @@ pub async fn run(args: Args) -> Result<u8> {
     let access = Arc::new(session.access("doctor", std::path::Path::new("")));
     let runbook = Arc::new(session.runbook);
     let targets = Targets::new(runbook.clone(), access);
-    let mut lines = Vec::new();
-    let mut whole = true;
-    for target in runbook.targets.values().filter(|target| has_identity(target.kind)) {
-        if args.install && target.kind.dialect().is_some() {
+    let named: Vec<_> = runbook.targets.values().filter(|target| has_identity(target.kind)).collect();
+    if args.install {
+        for target in named.iter().filter(|target| target.kind.dialect().is_some()) {
             let mut handle = targets.dedicated(&target.name, "backout/doctor").await?;
             crate::action::marker::install(&mut handle).await?;
         }
-        match targets.identity(&target.name).await {
+    }
+    // All at once: those that do not answer take their time together.
+    let identities = join_all(named.iter().map(|target| targets.identity(&target.name))).await;
+    let mut lines = Vec::new();
+    let mut whole = true;
+    for (target, identity) in named.into_iter().zip(identities) {
+        match identity {
             Ok(identity) => {
                 let environment = match identity.environment {
                     Environment::Production => "production",
@@ -55,7 +62,8 @@ pub async fn run(args: Args) -> Result<u8> {
             }
             Err(failure) => {
                 whole = false;
-                lines.push(format!("{:<10} DOWN {}", target.name, failure.message));
+                let because = failure.causes.first().map(|words| format!(": {words}")).unwrap_or_default();
+                lines.push(format!("{:<10} DOWN {}{because}", target.name, failure.message));
             }
         }
     }

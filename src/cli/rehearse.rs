@@ -7,6 +7,7 @@ use clap::Args;
 use super::session::{Drive, Open, Session};
 use crate::audit;
 use crate::failure::Result;
+use crate::rehearsal::bounds;
 use crate::rehearsal::scenario::{FILE, Scenario};
 use crate::rehearsal::{self, On, Options, Rehearsal, program};
 
@@ -53,6 +54,9 @@ pub async fn run(play: Play) -> Result<u8> {
     };
     // A runbook that does not hold is said before a world is built for it.
     let session = if play.args.end { None } else { Some(Session::open(&open)?) };
+    if let Some(session) = &session {
+        bounds::admit(&session.runbook, &Scenario::read(&play.args.runbook.join(FILE))?)?;
+    }
     match (prepare(&play.args, home).await?, session) {
         (Ready::ToPlay(rehearsal), Some(session)) => session.within(rehearsal).begin(&play.drive).await,
         _ => Ok(0),

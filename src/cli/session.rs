@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, RunId, Stamp, Writer};
 use crate::driver::{self, Answers, Printer};
-use crate::engine::{self, Setup};
+use crate::engine::{self, Setup, Snapshot};
 use crate::failure::{Failure, Kind, Result};
 use crate::rehearsal::Rehearsal;
 use crate::run::decide::Input;
@@ -49,6 +49,9 @@ pub struct Drive {
     /// What is typed at each gate
     #[arg(long, value_name = "FILE")]
     pub answers: Option<PathBuf>,
+    /// No screen: lines that are only added, answers typed line by line; for screen readers and for scripts that watch
+    #[arg(long, conflicts_with = "headless")]
+    pub plain: bool,
     /// Headless: one JSON object for each record
     #[arg(long, requires = "headless")]
     pub json: bool,
@@ -183,7 +186,8 @@ impl Session {
     }
 
     fn ready(&self, drive: &Drive) -> Result<Option<Answers>> {
-        if !drive.headless && !super::interactive() {
+        let person = if drive.plain { super::typed_by_a_person() } else { super::interactive() };
+        if !drive.headless && !person {
             return Err(Failure::new(Kind::Usage, "this is not a terminal, or CI is set: no gate passes by itself")
                 .hint("--headless --answers FILE runs a rehearsal without a terminal; `backout survey` reads only"));
         }
@@ -211,7 +215,7 @@ impl Session {
             writer,
             events,
             first,
-            actor,
+            actor: actor.clone(),
             vars: self.vars,
             log_deadline: engine::LOG_DEADLINE,
         };
@@ -230,10 +234,17 @@ impl Session {
                 joined(engine).await.map(|ended| if code == 0 { ended } else { code })
             }
             None => {
+                let snapshots = handle.snapshots.clone();
+                if drive.plain {
+                    let told = driver::plain::run(handle, actor).await;
+                    let ended = joined(engine).await;
+                    tell_where(&snapshots.borrow());
+                    return told.and(ended);
+                }
                 let options = tui::Options { no_color: drive.no_color, ascii: false };
                 let drawn = tui::run(handle, options).await;
                 let ended = joined(engine).await;
-                tell_where(run, &run_dir);
+                tell_where(&snapshots.borrow());
                 drawn.and(ended)
             }
         }
@@ -275,8 +286,11 @@ async fn joined(engine: tokio::task::JoinHandle<Result<u8>>) -> Result<u8> {
     engine.await.unwrap_or_else(|died| Err(Failure::new(Kind::Defect, "the engine died").cause(died)))
 }
 
-fn tell_where(run: &str, run_dir: &Path) {
-    let words = format!("run {run}\nlog {}\n", run_dir.display());
+/// What stays in the terminal when the screen is gone.
+fn tell_where(snapshot: &Snapshot) {
+    let (run, dir) = (snapshot.state.run(), snapshot.run_dir.display());
+    let more = if snapshot.state.closed() { String::new() } else { format!("go on {}\n", snapshot.resume_words()) };
+    let words = format!("run {run}\nlog {dir}\n{more}");
     // Where stderr is gone, nobody reads it.
     let _ = std::io::stderr().write_all(words.as_bytes());
 }

@@ -1,18 +1,27 @@
 //! `survey`: where are we? Read-only; writes nothing anywhere.
+//!
+//! Owns the page: what answers at once stands in the runbook's order, what does not follows line by line as it comes.
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
 
 use crate::check::Context;
 use crate::engine;
 use crate::failure::Result;
 use crate::run::record::{Checked, Position};
+use crate::runbook::Runbook;
 use crate::runbook::expect::Verdict;
-use crate::survey::{self, Red, Survey};
+use crate::survey::{self, Red, Seen, ServiceSeen, Survey};
 use crate::target::Targets;
-use crate::text::Shown;
+use crate::text::{Shown, in_one_line, multiline};
 
 use super::session::{Open, Session};
+
+/// Longer than a survey of targets that answer takes.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -49,13 +58,17 @@ pub async fn run(args: Args) -> Result<u8> {
         begun: Default::default(),
         head: None,
     };
-    let survey = survey::take(&context, engine::now, |_| {}).await;
-    let mut out = io::stdout().lock();
-    let written = match args.json {
-        true => serde_json::to_string_pretty(&survey).map_err(io::Error::from).and_then(|text| writeln!(out, "{text}")),
-        false => print(&mut out, &context, &survey),
-    };
-    super::lint::quiet(written.map(|()| code(&survey)))
+    if args.json {
+        let survey = survey::take(&context, engine::now, |_, _| {}).await;
+        let text = serde_json::to_string_pretty(&survey).map_err(io::Error::from);
+        let written = text.and_then(|text| writeln!(io::stdout().lock(), "{text}"));
+        return super::lint::quiet(written.map(|()| code(&survey)));
+    }
+    let (told, mut lines) = mpsc::unbounded_channel();
+    let taking = survey::take(&context, engine::now, move |place, seen| drop(told.send((place, seen))));
+    let page = page(&context.runbook, &mut lines);
+    let (survey, written) = tokio::join!(taking, page);
+    super::lint::quiet(written.and_then(|()| last(&context.runbook, &survey)).map(|()| code(&survey)))
 }
 
 /// 1: a check is red; 8: a target did not answer; 7: none red, one unknown.
@@ -72,60 +85,100 @@ fn code(survey: &Survey) -> u8 {
     }
 }
 
-fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<()> {
-    writeln!(out, "{}  {}", survey.environment.word().to_uppercase(), Shown::new(&context.runbook.title))?;
-    for (name, identity) in &survey.targets {
-        match identity {
-            Ok(identity) => writeln!(
-                out,
-                "  {name:<10} {} · {}",
-                Shown::new(&identity.seen.server),
-                Shown::new(&identity.seen.words)
-            )?,
-            Err(words) => writeln!(out, "  {name:<10} DOWN: {}", Shown::capped(words, 200))?,
+/// What has answered within [`AT_ONCE`] in the runbook's order, then the rest as it comes.
+async fn page(runbook: &Runbook, lines: &mut mpsc::UnboundedReceiver<(usize, Seen)>) -> io::Result<()> {
+    let mut seen = Vec::new();
+    let gathering = async {
+        while let Some(line) = lines.recv().await {
+            seen.push(line);
+        }
+    };
+    let _ = tokio::time::timeout(AT_ONCE, gathering).await;
+    seen.sort_by_key(|(place, seen)| (section(seen), *place));
+    let mut out = io::stdout();
+    let identities = seen.iter().filter_map(|(_, seen)| match seen {
+        Seen::Target(name, identity) => Some((name.clone(), identity.clone())),
+        _ => None,
+    });
+    let identities = identities.collect::<std::collections::BTreeMap<_, _>>();
+    let environment = survey::environment(runbook, &identities).word().to_uppercase();
+    let asked = runbook.targets.values().filter(|target| survey::has_identity(target.kind)).count();
+    let until = if identities.len() < asked { ", until every target has said what it is" } else { "" };
+    writeln!(out, "{environment}{until}  {}", Shown::new(&runbook.title))?;
+    let mut heading = "";
+    for (_, seen) in &seen {
+        if heading != section(seen).1 {
+            heading = section(seen).1;
+            writeln!(out, "{heading}")?;
+        }
+        writeln!(out, "  {}", line(runbook, seen))?;
+    }
+    let mut late = false;
+    while let Some((_, seen)) = lines.recv().await {
+        if !late {
+            writeln!(out, "\nstill asked, line by line as it answers")?;
+            late = true;
+        }
+        writeln!(out, "  {}", line(runbook, &seen))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Where a line stands on the page, and under which heading.
+fn section(seen: &Seen) -> (u8, &'static str) {
+    match seen {
+        Seen::Target(..) => (0, ""),
+        Seen::Check(_) => (1, "\nchecks"),
+        Seen::Service(_) => (2, "\nwho runs"),
+        Seen::Statement(..) => (3, "\nthe release, as the database has it"),
+        Seen::Step(..) => (4, "\nsteps"),
+    }
+}
+
+fn line(runbook: &Runbook, seen: &Seen) -> String {
+    match seen {
+        Seen::Target(name, Ok(identity)) => {
+            format!("{name:<10} {} · {}", Shown::new(&identity.seen.server), Shown::new(&identity.seen.words))
+        }
+        Seen::Target(name, Err(words)) => {
+            // Why, and what to do, each on a line of its own.
+            let words: Vec<_> = multiline(words.trim_end()).iter().map(ToString::to_string).collect();
+            let words = words.join("\n                   ");
+            format!("{name:<10} DOWN: {words}")
+        }
+        Seen::Check(checked) => check_line(runbook, checked),
+        Seen::Service(service) => service_line(service),
+        Seen::Statement(statement, found) => {
+            format!("{:<10} {}", word(found.position, "in", "not in"), in_one_line(statement).cap(100))
+        }
+        Seen::Step(step, found) => {
+            let position = word(found.position, "done", "not done");
+            format!("{position:<10} {step:<20} {}", in_one_line(&found.because).cap(100))
         }
     }
-    writeln!(out, "\nchecks")?;
-    for checked in &survey.checks {
-        writeln!(out, "  {}", check_line(context, survey, checked))?;
-    }
-    writeln!(out, "\nwho runs")?;
-    for service in &survey.services {
-        let connected = service.connected.map_or("cannot see".to_owned(), |n| n.to_string());
-        let gone = if service.gone && service.connected != Some(0) { "  ! should be gone" } else { "" };
-        let group = service.group_state.as_deref().unwrap_or("-");
-        let needs = service.needs.iter().map(|(need, there)| match there {
-            Some(true) => format!("{need} is there"),
-            Some(false) => format!("{need} MISSING"),
-            None => need.clone(),
-        });
-        let needs = needs.collect::<Vec<_>>().join(", ");
-        let runs = service.runs.as_deref().unwrap_or("-");
-        writeln!(
-            out,
-            "  {:<14} {runs:<4} sessions {connected:<10} group {group:<10} {}{gone}",
-            service.name,
-            Shown::new(&needs)
-        )?;
-    }
-    if !survey.statements.is_empty() {
-        writeln!(out, "\nthe release, as the database has it")?;
-        for (statement, found) in &survey.statements {
-            writeln!(out, "  {:<10} {}", word(found.position, "in", "not in"), Shown::capped(statement, 100))?;
-        }
-    }
-    writeln!(out, "\nsteps")?;
-    for (step, found) in &survey.steps {
-        writeln!(
-            out,
-            "  {:<10} {step:<20} {}",
-            word(found.position, "done", "not done"),
-            Shown::capped(&found.because, 100)
-        )?;
-    }
-    if !context.runbook.never.is_empty() {
+}
+
+fn service_line(service: &ServiceSeen) -> String {
+    let connected = service.connected.map_or("cannot see".to_owned(), |n| n.to_string());
+    let gone = if service.gone && service.connected != Some(0) { "  ! should be gone" } else { "" };
+    let group = service.group_state.as_deref().unwrap_or("-");
+    let needs = service.needs.iter().map(|(need, there)| match there {
+        Some(true) => format!("{need} is there"),
+        Some(false) => format!("{need} MISSING"),
+        None => need.clone(),
+    });
+    let needs = needs.collect::<Vec<_>>().join(", ");
+    let runs = service.runs.as_deref().unwrap_or("-");
+    format!("{:<14} {runs:<4} sessions {connected:<10} group {group:<10} {}{gone}", service.name, Shown::new(&needs))
+}
+
+/// What only the whole survey can say.
+fn last(runbook: &Runbook, survey: &Survey) -> io::Result<()> {
+    let mut out = io::stdout();
+    if !runbook.never.is_empty() {
         writeln!(out, "\nnever")?;
-        for never in &context.runbook.never {
+        for never in &runbook.never {
             let advice = if never.matches.is_none() { " (advice)" } else { "" };
             writeln!(out, "  {}{advice}: {}", Shown::new(&never.what), Shown::new(&never.because))?;
         }
@@ -136,16 +189,16 @@ fn print(out: &mut dyn Write, context: &Context, survey: &Survey) -> io::Result<
     }
 }
 
-fn check_line(context: &Context, survey: &Survey, checked: &Checked) -> String {
+fn check_line(runbook: &Runbook, checked: &Checked) -> String {
     let name = checked.check.to_string();
-    let title = context.runbook.checks.get(&name).map_or(name.as_str(), |check| check.title.as_str());
+    let title = runbook.checks.get(&name).map_or(name.as_str(), |check| check.title.as_str());
     let value = match (&checked.words, &checked.value, &checked.verdict) {
         (Some(words), _, _) => words.clone(),
         (None, _, Verdict::Unknown { because }) => because.clone(),
         (None, Some(value), _) => value.to_string(),
         (None, None, _) => String::new(),
     };
-    let red = match survey.redness.get(&checked.check) {
+    let red = match survey::red(runbook, checked) {
         Some(Red::MendedBy { step }) => format!("  (mended by {step})"),
         Some(Red::NobodyMends) => "  (no step mends it)".into(),
         Some(Red::Broke) => "  (was green)".into(),
@@ -156,7 +209,7 @@ fn check_line(context: &Context, survey: &Survey, checked: &Checked) -> String {
         Verdict::Fail => "✗ FAIL   ",
         Verdict::Unknown { .. } => "? unknown",
     };
-    format!("{mark} {:<48} {} {} ms{red}", Shown::capped(title, 48), Shown::capped(&value, 120), checked.took_ms)
+    format!("{mark} {:<48} {} {} ms{red}", Shown::capped(title, 48), in_one_line(&value).cap(120), checked.took_ms)
 }
 
 fn word(position: Position, done: &'static str, not: &'static str) -> &'static str {

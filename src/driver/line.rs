@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Printer;
 use crate::run::record::{Event, OutcomeResult, Record};
 use crate::runbook::expect::Verdict;
-use crate::text::Shown;
+use crate::text::{Shown, counted};
 
 #[derive(Default)]
 pub struct Line {
@@ -33,7 +33,11 @@ impl Line {
         if let Record::Checked { checks, .. } = &event.record {
             return checks.iter().filter_map(|checked| self.changed(checked)).collect();
         }
-        vec![words(&event.record)]
+        let mut lines = vec![words(&event.record)];
+        if let Record::GateShown(shown) = &event.record {
+            lines.extend(shown.evidence.facts.iter().map(|(label, words)| format!("gate: {label}: {words}")));
+        }
+        lines
     }
 
     fn changed(&mut self, checked: &crate::run::record::Checked) -> Option<String> {
@@ -82,7 +86,9 @@ fn words(record: &Record) -> String {
             let count = outcome.changed.map(|n| format!(", {n} changed")).unwrap_or_default();
             format!("{result}{count}: {}", outcome.evidence)
         }
-        Record::Verified { verdict, checks } => format!("verified {} checks: {}", checks.len(), verdict.word()),
+        Record::Verified { verdict, checks } => {
+            format!("verified {}: {}", counted(checks.len(), "check"), verdict.word())
+        }
         Record::StepDone { verified } => if *verified { "done" } else { "applied, NOT VERIFIED" }.into(),
         Record::NotNeeded { because } => format!("not needed: {because}"),
         Record::Skipped { reason, .. } => format!("skipped: {reason}"),
@@ -96,9 +102,13 @@ fn words(record: &Record) -> String {
         Record::GuardBroken { check, verdict, .. } => format!("guard {check} BROKE: {}", verdict.word()),
         Record::SettleEvidence { what, finding } => format!("{what}: {finding}"),
         Record::Settled(settled) => format!("settled {:?}: {}", settled.result, settled.reason),
+        Record::Claimed { target, epoch } => format!("holds {target}, claim {epoch}"),
+        Record::ClaimLost { target, holder } => format!("claim on {target} lost to {holder}"),
         Record::TargetLost { target, why } => format!("{target} lost: {why}"),
         Record::TargetFound { target, .. } => format!("{target} found"),
-        Record::RunFinished { end, open } => format!("finished: {end:?}, {} open items", open.len()),
+        Record::RunFinished { end, open } => {
+            format!("finished: {end:?}, {}", counted(open.len(), "open item")).to_lowercase()
+        }
         other => other.kind().replace('_', " "),
     }
 }

@@ -163,7 +163,5 @@ fn held_for(probe: &mut Probe, verdict: Verdict, now: &Now) -> Verdict {
     if held >= hold {
         return Verdict::Pass;
     }
-    Verdict::Unknown {
-        because: format!("green for {} of {}", duration_text(Duration::from_secs(held.as_secs())), duration_text(hold)),
-    }
+    Verdict::Unknown { because: format!("green for {} s, it must be for {}", held.as_secs(), duration_text(hold)) }
 }

@@ -1,5 +1,6 @@
 //! Tasks beside the loop: workers, checks, surveys. Each one reports back; none of them touches the state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::failure::Result;
 use crate::run::record::{Act, Checked, Environment, Offer, Outcome, OutcomeResult, Point};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{CheckKind, CheckRef, Step};
-use crate::survey::{self, Survey, stamp};
+use crate::survey::{self, Seen, Survey, stamp};
 use crate::target::Targets;
 
 /// How long `verify` waits for a world that needs a moment, beside the check's own `for`.
@@ -84,7 +85,11 @@ impl Work {
     pub fn survey(&self, context: Context) {
         let done = self.done.clone();
         self.spawn(async move {
-            let seen = move |checked: &Checked| drop(done.send(Done::Answered(checked.clone())));
+            let seen = move |_, seen| {
+                if let Seen::Check(checked) = seen {
+                    let _ = done.send(Done::Answered(checked));
+                }
+            };
             Done::Surveyed(Box::new(survey::take(&context, clock::now, seen).await))
         });
     }
@@ -111,18 +116,19 @@ impl Work {
         step: Step,
         att: u32,
         undoing: bool,
-        needs: Vec<CheckRef>,
+        asked: BTreeSet<CheckRef>,
         environment: Environment,
         context: Context,
     ) {
         self.spawn(async move {
-            let asked = join_all(needs.into_iter().map(|need| async {
-                let answer = ask(&need, &context, Depth::Parse).await;
-                stamp(need, answer, clock::now())
+            let asked = join_all(asked.into_iter().map(|check| async {
+                let answer = ask(&check, &context, Depth::Parse).await;
+                stamp(check, answer, clock::now())
             }));
             let (readings, prepared) = tokio::join!(asked, action::prepare(&step, att, undoing, environment, &context));
             let prepared = prepared.map(|mut prepared| {
-                prepared.evidence.needs.clone_from(&readings);
+                let needed = |checked: &&Checked| step.needs.iter().any(|need| need.check == checked.check);
+                prepared.evidence.needs = readings.iter().filter(needed).cloned().collect();
                 Box::new(prepared)
             });
             Done::Prepared { step: step.id, prepared, readings }

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Environment;
 use crate::runbook::{Target, TargetKind};
-use crate::target::{Access, Handle, kafka, postgres, sqlite, tables};
+use crate::target::{Access, Handle, Identity, kafka, postgres, sqlite, tables};
 
 const NAME: &str = "of the rehearsal";
 const APPLICATION: &str = "backout-sandbox";
@@ -43,10 +43,11 @@ pub async fn database(url: &str, nonce: &str) -> Result<()> {
     tables::install(&mut Handle::Postgres(connection)).await
 }
 
-pub async fn database_is_rehearsal(url: &str) -> Result<bool> {
+/// What a given database says that it is.
+pub async fn given_database(url: &str) -> Result<Identity> {
     let target = target(TargetKind::Postgres, url);
     let mut connection = postgres::Connection::open(&target, &access(), APPLICATION, true).await?;
-    Ok(connection.identity().await?.environment == Environment::Rehearsal)
+    connection.identity().await
 }
 
 /// Writes the declaration to the cluster.
@@ -54,8 +55,20 @@ pub async fn cluster(brokers: &str, nonce: &str) -> Result<()> {
     kafka::declare_rehearsal(brokers, nonce).await.map(|_| ())
 }
 
-pub async fn cluster_is_rehearsal(brokers: &str) -> Result<bool> {
+/// What given brokers say that they are.
+pub async fn given_cluster(brokers: &str) -> Result<Identity> {
     let target = target(TargetKind::Kafka, brokers);
-    let connection = kafka::Connection::open(&target, &access())?;
-    Ok(connection.identity(NAME).await?.environment == Environment::Rehearsal)
+    kafka::Connection::open(&target, &access())?.identity(NAME).await
+}
+
+/// # Errors
+/// It is production: it does not declare itself a rehearsal, and it is not `empty` either.
+pub fn admit(given: &Identity, empty: bool) -> Result<()> {
+    if empty || given.environment == Environment::Rehearsal {
+        return Ok(());
+    }
+    let what = format!("{} {} is production to a rehearsal", given.seen.server, given.seen.words);
+    Err(Failure::new(Kind::Target, what)
+        .cause("it is neither empty nor declares itself a rehearsal under its own identity, readable by this user")
+        .hint("give one that exists for this rehearsal; nothing was changed"))
 }

@@ -21,6 +21,7 @@ use super::scenario::Scenario;
 use super::shop::{Shop, failed};
 use super::{On, declare, write_atomically};
 use crate::failure::{Failure, Kind, Result};
+use crate::run::record::Environment;
 
 pub const FILE: &str = "sandbox.json";
 /// Locked, shared, by whoever plays.
@@ -153,13 +154,8 @@ async fn build_shop(setup: &Setup, scenario: &Scenario, history: &History, url: 
     const SESSION: &str = "backout-sandbox";
     let mut shop = Shop::open(url, SESSION).await.map_err(|e| failed("cannot be opened", &e))?;
     if setup.postgres_url.is_some() {
-        if !declare::database_is_rehearsal(url).await? && shop.tables().await.map_err(|e| failed("look", &e))? > 0 {
-            return Err(Failure::new(
-                Kind::Target,
-                "the given database is neither empty nor declares itself a rehearsal",
-            )
-            .hint("give an empty database that exists for this rehearsal; nothing was changed"));
-        }
+        let empty = shop.tables().await.map_err(|e| failed("look", &e))? == 0;
+        declare::admit(&declare::given_database(url).await?, empty)?;
         shop.sweep().await.map_err(|e| failed("cannot be swept", &e))?;
     }
     let script = |path: &Path| {
@@ -186,15 +182,11 @@ async fn build_shop(setup: &Setup, scenario: &Scenario, history: &History, url: 
 async fn build_bus(setup: &Setup, scenario: &Scenario, history: &History, nonce: &str) -> Result<Bus> {
     let topic = &scenario.topic;
     let groups = [scenario.actors.fulfillment.group.as_str(), scenario.actors.loyalty.group.as_str()];
-    let declared = match &setup.kafka {
-        None => false,
-        Some(given) => declare::cluster_is_rehearsal(given).await?,
-    };
-    if let (Some(given), false) = (&setup.kafka, declared)
-        && !super::bus::topics(given).await?.is_empty()
-    {
-        return Err(Failure::new(Kind::Target, "the given cluster is neither empty nor declares itself a rehearsal")
-            .hint("give an empty cluster that exists for this rehearsal; nothing was changed"));
+    let mut declared = false;
+    if let Some(given) = &setup.kafka {
+        let identity = declare::given_cluster(given).await?;
+        declare::admit(&identity, super::bus::topics(given).await?.is_empty())?;
+        declared = identity.environment == Environment::Rehearsal;
     }
     let bus = match &setup.kafka {
         None => Bus::mock(topic)?,

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use super::record::{Checked, End, HoldReason, OutcomeResult};
 use super::state::{State, Status};
 use crate::runbook::expect::Verdict;
-use crate::runbook::{Action, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
+use crate::runbook::{Action, After, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
+use crate::text::counted;
 
 pub type Readings = BTreeMap<CheckRef, Checked>;
 
@@ -45,7 +46,7 @@ impl std::fmt::Display for Blocked {
             Self::NotEntered => f.write_str("the entry point has not been accepted"),
             Self::Ended => f.write_str("the run has ended"),
             Self::Status(status) => write!(f, "the step is {}", status.word()),
-            Self::Decision { rows } => write!(f, "{rows} rows want a decision"),
+            Self::Decision { rows } => write!(f, "{} undecided", counted(*rows, "row")),
         }
     }
 }
@@ -105,16 +106,25 @@ pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, rea
 
 /// `after` and the phases.
 fn order(runbook: &Runbook, state: &State, step: &Step) -> Vec<Blocked> {
-    let mut why: Vec<_> = step
-        .after
-        .iter()
-        .filter(|after| !state.behind(&after.step))
-        .map(|after| Blocked::After { step: after.step.clone(), hard: after.hard })
-        .collect();
+    let open = |after: &After| {
+        open_before(runbook, state, &after.step).map(|step| Blocked::After { step: step.to_owned(), hard: after.hard })
+    };
+    let mut why: Vec<_> = step.after.iter().filter_map(open).collect();
     if let Some(earlier) = runbook.steps.values().find(|other| other.phase < step.phase && !state.behind(&other.id)) {
         why.push(Blocked::Phase { step: earlier.id.clone() });
     }
     why
+}
+
+/// `step`, or what it waits for, where that is not finished: a step that falls away, because a decision went another
+/// way, does not free those behind it from those before it.
+fn open_before<'a>(runbook: &'a Runbook, state: &State, step: &'a str) -> Option<&'a str> {
+    if !state.behind(step) {
+        return Some(step);
+    }
+    let fell_away = state.status(step) == Status::NotNeeded;
+    let after = runbook.steps.get(step).filter(|_| fell_away).map_or(&[][..], |step| &step.after);
+    after.iter().find_map(|after| open_before(runbook, state, &after.step))
 }
 
 /// The holds that stop this step, or its undo.
@@ -222,7 +232,9 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     if let Some((end, open)) = &state.ended {
         let words = match end {
             End::Recovered => "Recovered: read the summary, then leave".to_owned(),
-            End::Degraded => format!("Degraded, safe and owned: {} open items have owners", open.len()),
+            End::Degraded => {
+                format!("Degraded, safe and owned: {} with an owner each", counted(open.len(), "open item"))
+            }
             End::Stopped => "Stopped: nothing more happens in this run".to_owned(),
         };
         return say(words, None, false);
@@ -266,13 +278,13 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
             say(sentence, Some(&step.id), true)
         }
         Some((_, why)) if why.contains(&Blocked::NotEntered) => {
-            say("Accept where to enter: read the map below".into(), None, true)
+            say("Look at the map, then accept where to enter".into(), None, true)
         }
         Some((step, why)) => {
             let first = why.first().map(ToString::to_string).unwrap_or_default();
             say(format!("{} waits: {first}", step.id), Some(&step.id), false)
         }
-        None if !state.entered => say("Accept where to enter: read the map below".into(), None, true),
+        None if !state.entered => say("Look at the map, then accept where to enter".into(), None, true),
         None => close_sentence(runbook, state, readings),
     }
 }
@@ -288,7 +300,7 @@ fn close_sentence(runbook: &Runbook, state: &State, readings: &Readings) -> Next
     let sentence = if red == 0 {
         "Close the run: every step is finished and every check is green".to_owned()
     } else {
-        format!("Wait, or look: every step is finished, but {red} checks are not green")
+        format!("Wait, or look: every step is finished, but {} not green", counted(red, "check"))
     };
     Next { sentence, step: None, enter: true }
 }

@@ -1,110 +1,205 @@
 //! What the evidence says about an intent whose end nobody saw.
 //!
-//! Pure: one truth table. Never guesses: without a marker or the step's own evidence nothing counts as applied, and
-//! where two pieces of evidence disagree the operator decides.
+//! Pure: one truth table, and the only one. Never guesses: without a marker or the step's own evidence nothing counts as
+//! applied, and where two pieces of evidence disagree the operator decides.
 
 use super::record::{OutcomeResult, Point, Position};
 
-/// What could be read after the crash. `None`: it could not be read, or the target has no such thing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// How an action takes effect: what can be evidence of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It only reads.
+    Reads,
+    /// A person's word, which stands in the log before the intent.
+    Word,
+    /// One transaction of a database, with its marker in it.
+    Transaction,
+    /// A database without a transaction: only its state tells.
+    Plain,
+    /// Events in a topic, looked for after their producer was fenced.
+    Events,
+    /// A program or a request.
+    Outside,
+    /// The log does not say what was agreed to.
+    Unrecorded,
+}
+
+/// Who answers where the intent acted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    Same,
+    Another,
+    Standby,
+    Silent,
+    /// It acts on nothing that has an identity.
+    None,
+}
+
+/// What is left at work of the attempt: a session, a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    Something,
+    Unseen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marker {
+    Ours,
+    /// There, with the digest of another offer.
+    Anothers,
+    Missing,
+    Unreadable,
+    /// There is no table for it.
+    None,
+}
+
+/// What the log says of the items of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Items {
+    Done,
+    Open,
+    /// One had begun. `repeatable`: it carries the key by which the receiver knows a repetition.
+    UnderWay {
+        repeatable: bool,
+    },
+    Unreadable,
+}
+
+/// What could be read after the crash. What the table would not look at need not be gathered.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// The target answers as the one that the intent named, and is no standby.
-    pub same_server: Option<bool>,
-    /// A session of the attempt is still alive, or a prepared transaction of it is left.
-    pub orphan: Option<bool>,
-    /// The marker row of this attempt is there.
-    pub marker: Option<bool>,
-    /// What the step's done-check (catalog, offsets, header scan) says.
-    pub done: Option<Position>,
-    pub transactional: bool,
+    pub way: Way,
     /// The points that the log holds.
     pub reached: Vec<Point>,
+    pub server: Server,
+    pub left: Left,
+    pub marker: Marker,
+    /// What the step's done-check (catalog, checks, header scan) says.
+    pub done: Option<Position>,
+    /// None: not a batch.
+    pub items: Option<Items>,
+}
+
+impl Evidence {
+    /// Nothing is known yet but the log.
+    pub fn of(way: Way, reached: Vec<Point>) -> Self {
+        Self { way, reached, server: Server::None, left: Left::Unseen, marker: Marker::None, done: None, items: None }
+    }
+
+    /// Every point of no return is on disk before it is passed: a COMMIT may have been sent only after `ready`.
+    fn may_have_committed(&self) -> bool {
+        self.reached.iter().any(|point| *point != Point::TxOpen)
+    }
+
+    fn began(&self) -> bool {
+        !self.reached.is_empty()
+    }
+}
+
+type Verdict = (OutcomeResult, &'static str);
+
+fn applied(words: &'static str) -> Verdict {
+    (OutcomeResult::Applied, words)
+}
+
+fn not_applied(words: &'static str) -> Verdict {
+    (OutcomeResult::NotApplied, words)
+}
+
+fn unknown(words: &'static str) -> Verdict {
+    (OutcomeResult::Unknown, words)
 }
 
 /// The result, and the sentence that says what it rests on.
-pub fn settle(evidence: &Evidence) -> (OutcomeResult, String) {
-    use OutcomeResult::Unknown;
-    let say = |result, words: &str| (result, words.to_owned());
-    match evidence.same_server {
-        Some(true) => {}
-        Some(false) => {
-            return say(Unknown, "another server answers: what is missing here may have been lost by a failover");
+pub fn settle(evidence: &Evidence) -> Verdict {
+    match evidence.way {
+        Way::Reads => return not_applied("it only reads: read again"),
+        Way::Word => return applied("the person's word stands in the log before its intent"),
+        Way::Unrecorded => return unknown("the log holds no offer to compare with"),
+        Way::Outside | Way::Events if !evidence.began() => {
+            return not_applied("nothing was sent: no point was reached");
         }
-        None => {
-            return say(Unknown, "the target cannot be told apart from another: it does not answer");
+        _ => {}
+    }
+    match evidence.server {
+        Server::Same | Server::None => {}
+        Server::Another => {
+            return unknown("another server answers: what is missing here may have been lost by a failover");
         }
+        Server::Standby => return unknown("a standby may lag: what is missing there proves nothing"),
+        Server::Silent => return unknown("the target does not answer, or cannot be told apart from another"),
     }
-    if evidence.orphan == Some(true) {
-        return say(Unknown, "a session of this attempt is still alive: wait for it, or end it");
+    match (evidence.left, evidence.way) {
+        (Left::Something, _) => unknown("something of this attempt is still at work: wait for it, or end it"),
+        (_, Way::Transaction) => transaction(evidence),
+        (Left::Unseen, Way::Outside) => unknown("nobody can tell whether its program still runs"),
+        _ => match evidence.items {
+            Some(items) => batch(items),
+            None => by_state(evidence),
+        },
     }
-    if evidence.transactional { transactional(evidence) } else { by_state(evidence) }
 }
 
 /// Marker and effect commit together, so the marker tells; the done-check may only contradict it.
-fn transactional(evidence: &Evidence) -> (OutcomeResult, String) {
-    use OutcomeResult::{Applied, NotApplied, Unknown};
-    let say = |result, words: &str| (result, words.to_owned());
+fn transaction(evidence: &Evidence) -> Verdict {
     match (evidence.marker, evidence.done) {
-        (Some(true), Some(Position::NotDone)) => {
-            say(Unknown, "the marker is there, but its effect is not: somebody changed it since")
+        (Marker::Ours, Some(Position::NotDone)) => {
+            unknown("the marker is there, but its effect is not: somebody changed it since")
         }
-        (Some(true), Some(Position::HalfDone)) => {
-            say(Unknown, "the marker is there, but half of its effect is missing")
-        }
-        (Some(true), _) => say(Applied, "its marker was committed"),
+        (Marker::Ours, Some(Position::HalfDone)) => unknown("the marker is there, but half of its effect is missing"),
+        (Marker::Ours, _) => applied("its marker is committed"),
+        (Marker::Anothers, _) => unknown("the marker belongs to another intent"),
         // A session that cannot be seen may still commit.
-        (_, _) if evidence.orphan.is_none() => {
-            say(Unknown, "nobody can see whether a session of this attempt still lives")
+        _ if evidence.left == Left::Unseen => unknown("nobody can see whether a session of this attempt still lives"),
+        (Marker::Missing, Some(Position::Done)) => unknown("it looks done, but its marker is missing: by other hands?"),
+        (_, Some(Position::HalfDone)) => unknown("half of it is there, without a marker"),
+        (Marker::Missing, _) => not_applied("no marker, and no session of it is left: the server has rolled it back"),
+        // Without a marker only the log and the step's own evidence tell.
+        (_, Some(Position::Done)) if !evidence.may_have_committed() => {
+            unknown("it looks done, but this attempt never came to its COMMIT: by other hands?")
         }
-        (Some(false), Some(Position::Done)) => {
-            say(Unknown, "it looks done, but its marker is missing: by other hands?")
+        (Marker::None, Some(Position::Done)) => applied("its own check shows it done; there is no marker to read"),
+        (Marker::None, Some(Position::NotDone)) => {
+            not_applied("its own check shows it not done, and no session of it is left")
         }
-        (Some(false), Some(Position::HalfDone)) => say(Unknown, "half of it is there, and its marker is not"),
-        (Some(false), _) => say(NotApplied, "no marker, and no session of it is left"),
-        // Without a marker table only the step's own evidence tells.
-        (None, Some(Position::Done)) => say(Applied, "its own check shows it done; there is no marker to read"),
-        (None, Some(Position::NotDone)) => {
-            say(NotApplied, "its own check shows it not done, and no session of it is left")
-        }
-        (None, Some(Position::HalfDone)) => say(Unknown, "half of it is there, and no marker can be read"),
-        (None, Some(Position::Unknown) | None) => never_sent(evidence),
+        _ if !evidence.may_have_committed() => not_applied("no COMMIT was sent, and no session of it is left"),
+        (Marker::Unreadable, _) => unknown("the marker cannot be read"),
+        _ => unknown("what is there does not tell: look, and say what happened"),
     }
 }
 
-/// No transaction: only the state of the world tells, and bytes that never left changed nothing.
-fn by_state(evidence: &Evidence) -> (OutcomeResult, String) {
-    use OutcomeResult::{Applied, NotApplied, Unknown};
-    let say = |result, words: &str| (result, words.to_owned());
-    match (evidence.marker, evidence.done) {
-        (_, Some(Position::HalfDone)) => say(Unknown, "half of it is there"),
-        (Some(true), Some(Position::NotDone)) => say(Unknown, "its marker is there, but its effect is not"),
-        (Some(true), _) => say(Applied, "its marker is there"),
-        (_, Some(Position::Done)) if nothing_left(evidence) => {
-            say(Unknown, "it looks done, but this attempt had not begun: by other hands?")
+/// No transaction: only the state of the world tells, and what never began changed nothing.
+fn by_state(evidence: &Evidence) -> Verdict {
+    match evidence.done {
+        Some(Position::HalfDone) if evidence.way == Way::Events => {
+            unknown("some of it stands in the topic: say that it was not applied to send the rest")
         }
-        (_, Some(Position::Done)) => say(Applied, "its own check shows it done"),
-        (_, Some(Position::NotDone)) if evidence.orphan == Some(false) => {
-            say(NotApplied, "its own check shows it not done, and nothing of it is left running")
+        Some(Position::HalfDone) => unknown("half of it is there"),
+        Some(Position::Done) if !evidence.began() => {
+            unknown("it looks done, but this attempt had not begun: by other hands?")
         }
-        (_, Some(Position::NotDone)) if !nothing_left(evidence) => {
-            say(Unknown, "it is not done, but nobody can see whether it is still under way")
+        Some(Position::Done) => applied("its own check shows it done"),
+        Some(Position::NotDone) if evidence.left == Left::Nothing => {
+            not_applied("its own check shows it not done, and nothing of it is left at work")
         }
-        (_, _) => never_sent(evidence),
+        _ if !evidence.began() => not_applied("it had not begun: no point was reached"),
+        Some(Position::NotDone) => unknown("it is not done, but nobody can see whether it is still under way"),
+        _ => unknown("what is there does not tell: look, and say what happened"),
     }
 }
 
-/// The engine had not let it go past any point.
-fn nothing_left(evidence: &Evidence) -> bool {
-    evidence.reached.is_empty()
-}
-
-fn never_sent(evidence: &Evidence) -> (OutcomeResult, String) {
-    let committable = evidence.reached.iter().any(|point| *point != Point::TxOpen);
-    let harmless = if evidence.transactional { !committable } else { nothing_left(evidence) };
-    // Only the log speaks here, and it is enough: every point of no return is on disk before it is passed.
-    if harmless && (evidence.orphan == Some(false) || nothing_left(evidence)) {
-        (OutcomeResult::NotApplied, "the log shows that it never came to its point of no return".to_owned())
-    } else {
-        (OutcomeResult::Unknown, "the evidence cannot tell".to_owned())
+/// What is done of a batch stands item by item in the log; only the one under way is open to doubt.
+fn batch(items: Items) -> Verdict {
+    match items {
+        Items::Done => applied("every item is done"),
+        Items::Open => not_applied("what is done stands: going on does what is open"),
+        Items::UnderWay { repeatable: true } => {
+            not_applied("the receiver knows a repetition by its key: going on does what is open")
+        }
+        Items::UnderWay { repeatable: false } => {
+            unknown("one item may have happened, and carries no key: look, and say whether it did")
+        }
+        Items::Unreadable => unknown("the items cannot be read"),
     }
 }

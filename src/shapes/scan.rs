@@ -70,11 +70,10 @@ pub async fn scan(
 ) -> Result<ShapeTable> {
     let dropped = Arc::new(AtomicBool::new(false));
     let _guard = OnDrop(dropped.clone());
-    let (connection, topic) = (connection.clone(), topic.to_owned());
-    kafka::blocking(move || {
-        let client = connection.reader(&window::SETTINGS)?;
+    let (what, topic) = (format!("read topic {topic}"), topic.to_owned());
+    let pass = move |client: &Client| {
         let pass = Pass {
-            client: &client,
+            client,
             since: since.map(Timestamp::as_millisecond),
             limits,
             began: Instant::now(),
@@ -82,11 +81,11 @@ pub async fn scan(
             progress,
             fields: Fields::default(),
             found: HashMap::new(),
-            table: ShapeTable { topic: topic.clone(), ..ShapeTable::default() },
+            table: ShapeTable { topic, ..ShapeTable::default() },
         };
-        pass.run().map_err(|e| connection.failed(&format!("read topic {topic}"), &e, client.context().last()))
-    })
-    .await?
+        pass.run()
+    };
+    connection.read(&what, pass).await
 }
 
 struct OnDrop(Arc<AtomicBool>);

@@ -1,6 +1,5 @@
 //! Who else runs, on which version, and whether it has what it needs.
 
-use futures_util::future::join_all;
 use serde::Serialize;
 
 use crate::check::{self, Context};
@@ -21,12 +20,8 @@ pub struct ServiceSeen {
     pub owner: Option<String>,
 }
 
-/// One line for each service of the runbook.
-pub async fn census(context: &Context) -> Vec<ServiceSeen> {
-    join_all(context.runbook.services.values().map(|service| seen(service, context))).await
-}
-
-async fn seen(service: &Service, context: &Context) -> ServiceSeen {
+/// What is seen of one service.
+pub async fn seen(service: &Service, context: &Context) -> ServiceSeen {
     let mut needs = Vec::new();
     for used in &service.uses {
         needs.push((used.name.clone(), column_is_there(service, &used.name, context).await));

@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
-use serde_json::{Value, json};
 
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::{Environment, TargetSeen};
@@ -22,10 +20,13 @@ use crate::target::{Access, Identity};
 pub mod address;
 pub mod admin;
 mod declaration;
+mod reach;
+mod snapshot;
 pub mod window;
 
 pub use admin::{GroupState, Member};
 pub use declaration::{Declaration, declare_rehearsal};
+pub use reach::Words;
 
 /// What one call to a broker may take.
 pub const CALL: Duration = Duration::from_secs(5);
@@ -33,8 +34,7 @@ pub const CALL: Duration = Duration::from_secs(5);
 /// How long a declaration is believed where only words hang on it.
 const DECLARED: Duration = Duration::from_secs(30);
 
-/// Integers beyond this stand as text in a snapshot: other readers of JSON would round them.
-const EXACT: i64 = 1 << 53;
+const UNREACHED: &str = "look at the host, the port and the TLS settings of the target's address";
 
 /// Reads for the cluster itself, not for a group.
 const NO_GROUP: &str = "";
@@ -52,6 +52,7 @@ struct Inner {
     clients: Mutex<HashMap<String, Arc<Client>>>,
     /// As it last declared itself, and when.
     environment: Mutex<Option<(Instant, Environment)>>,
+    up: reach::Up,
 }
 
 /// A consumer that is never subscribed.
@@ -64,30 +65,6 @@ impl Drop for Inner {
         std::thread::spawn(move || drop(clients));
     }
 }
-
-/// Keeps what the library said last: calls themselves fail with no more than "timed out".
-#[derive(Default)]
-pub struct Words(Mutex<Option<String>>);
-
-impl Words {
-    /// The reason of the last lost or refused connection, if there was one.
-    pub fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Words {
-    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, fac: &str, message: &str) {
-        tracing::debug!(?level, fac, message, "librdkafka");
-        // Why a connection failed stands nowhere else: the events of a consumer carry a bare code.
-        if fac == "FAIL" {
-            let reason = message.strip_prefix("[thrd:").and_then(|m| m.split_once("]: ")).map_or(message, |(_, m)| m);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
-    }
-}
-
-impl ConsumerContext for Words {}
 
 /// The records of one partition that can be read now: from `low` up to, not including, `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +88,7 @@ impl Connection {
                 address,
                 clients: Mutex::default(),
                 environment: Mutex::default(),
+                up: reach::Up::default(),
             }),
         })
     }
@@ -130,34 +108,59 @@ impl Connection {
         self.inner.address.config()
     }
 
-    /// A consumer for one reading, outside every group. For use and drop on a thread for blocking calls.
-    ///
-    /// # Errors
-    /// The library refuses the settings.
-    pub fn reader(&self, settings: &[(&str, &str)]) -> Result<Client> {
-        let mut config = reading(self.config(), NO_GROUP);
-        for (key, value) in settings {
-            config.set(*key, *value);
-        }
-        config.create_with_context(Words::default()).map_err(|e| self.failed("read from it", &e, None))
-    }
-
     /// Runs `ask` with a client on a thread for blocking calls. `group` is the group that it asks about.
     ///
     /// # Errors
-    /// What the broker or the library says, with what was wanted (`what`, after "cannot").
+    /// What the broker, the system or the library says, with what was wanted (`what`, after "cannot").
     pub async fn ask<T: Send + 'static>(
         &self,
         what: &str,
         group: Option<&str>,
         ask: impl FnOnce(&Client) -> std::result::Result<T, KafkaError> + Send + 'static,
     ) -> Result<T> {
-        let (connection, group, what) = (self.clone(), group.unwrap_or(NO_GROUP).to_owned(), what.to_owned());
+        let group = group.unwrap_or(NO_GROUP).to_owned();
+        let client = move |connection: &Self| connection.client(&group);
+        self.answer(what, client, ask).await
+    }
+
+    /// As [`Connection::ask`], with a client of its own that ends with the reading: for many records.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        what: &str,
+        read: impl FnOnce(&Client) -> std::result::Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T> {
+        let client = |connection: &Self| {
+            let mut config = reading(connection.config(), NO_GROUP);
+            for (key, value) in window::SETTINGS {
+                config.set(key, value);
+            }
+            connection.create(&config)
+        };
+        self.answer(what, client, read).await
+    }
+
+    async fn answer<T: Send + 'static>(
+        &self,
+        what: &str,
+        client: impl FnOnce(&Self) -> Result<Arc<Client>> + Send + 'static,
+        ask: impl FnOnce(&Client) -> std::result::Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T> {
+        self.reach(what).await?;
+        let (connection, what) = (self.clone(), what.to_owned());
         blocking(move || {
-            let client = connection.client(&group)?;
+            let client = client(&connection)?;
             // Nobody else takes events off this client; they would pile up while a broker is away.
             while client.poll(Duration::ZERO).is_some() {}
-            ask(&client).map_err(|e| {
+            let answer = ask(&client);
+            if answer.as_ref().is_err_and(unreached) {
+                connection.inner.up.set(false);
+            } else {
+                client.context().answered();
+            }
+            answer.map_err(|e| {
                 while client.poll(Duration::ZERO).is_some() {}
                 connection.failed(&what, &e, client.context().last())
             })
@@ -165,25 +168,38 @@ impl Connection {
         .await?
     }
 
+    /// Asks the system whether any broker listens, unless one has answered since a connection last failed.
+    async fn reach(&self, what: &str) -> Result<()> {
+        if self.inner.up.is() {
+            return Ok(());
+        }
+        reach::listens(self.brokers(), CALL).await.map_err(|words| {
+            let failure = words.iter().fold(self.cannot(what), |failure, words| failure.cause(words));
+            failure.hint(UNREACHED)
+        })
+    }
+
+    fn create(&self, config: &ClientConfig) -> Result<Arc<Client>> {
+        let made = config.create_with_context(Words::of(&self.inner.up));
+        made.map(Arc::new).map_err(|e| self.failed("use its settings", &e, None))
+    }
+
     fn client(&self, group: &str) -> Result<Arc<Client>> {
         let mut clients = self.inner.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(group) {
             return Ok(client.clone());
         }
-        let client: Client = reading(self.config(), group)
-            .create_with_context(Words::default())
-            .map_err(|e| self.failed("use its settings", &e, None))?;
-        let client = Arc::new(client);
+        let client = self.create(&reading(self.config(), group))?;
         clients.insert(group.to_owned(), client.clone());
         Ok(client)
     }
 
     /// The failure of one call, in the broker's or the library's words.
     pub fn failed(&self, what: &str, error: &KafkaError, words: Option<String>) -> Failure {
-        let failure = Failure::new(Kind::Target, format!("Kafka {} ({}): cannot {what}", self.name(), self.brokers()));
         let failure = match words {
-            Some(words) if unreached(error) => failure.cause(self.inner.address.scrub(&words)),
-            _ => failure,
+            Some(words) if unreached(error) => self.cannot(what).cause(self.inner.address.scrub(&words)),
+            None if unreached(error) => self.cannot(what).cause(format!("no answer within {} s", CALL.as_secs())),
+            _ => self.cannot(what),
         };
         let failure = failure.cause(self.inner.address.scrub(&error.to_string()));
         match error.rdkafka_error_code() {
@@ -194,11 +210,13 @@ impl Connection {
                 | RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed,
             ) => failure.hint("this user lacks the right; reading needs DESCRIBE and READ"),
-            _ if unreached(error) => {
-                failure.hint("look at the host, the port and the TLS settings of the target's address")
-            }
+            _ if unreached(error) => failure.hint(UNREACHED),
             _ => failure,
         }
+    }
+
+    fn cannot(&self, what: &str) -> Failure {
+        Failure::new(Kind::Target, format!("Kafka {} ({}): cannot {what}", self.name(), self.brokers()))
     }
 
     /// Cluster id, brokers, and whether the cluster declares itself a rehearsal.
@@ -320,37 +338,6 @@ impl Connection {
             format!("Kafka {} ({}) cannot tell the state of group {group}", self.name(), self.brokers()),
         )
     }
-
-    /// What `freeze: [offsets of BUS]` keeps: committed offsets of each group on the topics that it reads, and the
-    /// readable range of every such topic.
-    ///
-    /// # Errors
-    /// The first topic or group that does not answer: half a snapshot undoes nothing.
-    pub async fn offsets_snapshot(&self, groups: &BTreeMap<String, Vec<String>>) -> Result<Value> {
-        let mut topics = serde_json::Map::new();
-        for topic in groups.values().flatten() {
-            if !topics.contains_key(topic) {
-                let marks = self.marks(topic).await?;
-                let partitions = marks.iter().map(|(partition, marks)| {
-                    (partition.to_string(), json!({"low": number(marks.low), "end": number(marks.end)}))
-                });
-                topics.insert(topic.clone(), Value::Object(partitions.collect()));
-            }
-        }
-        let mut committed = serde_json::Map::new();
-        for (group, topics) in groups {
-            let mut per_topic = serde_json::Map::new();
-            for topic in topics {
-                let offsets = self.committed(group, topic).await?;
-                let offsets = offsets
-                    .iter()
-                    .map(|(partition, offset)| (partition.to_string(), offset.map_or(Value::Null, number)));
-                per_topic.insert(topic.clone(), Value::Object(offsets.collect()));
-            }
-            committed.insert(group.clone(), Value::Object(per_topic));
-        }
-        Ok(json!({"groups": committed, "topics": topics}))
-    }
 }
 
 /// Whether the broker cannot answer this kind of question at all, as the mock cluster cannot describe groups.
@@ -422,8 +409,4 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| Failure::new(Kind::Defect, "a call to Kafka ended early").cause(e))
-}
-
-fn number(offset: i64) -> Value {
-    if offset.abs() > EXACT { Value::String(offset.to_string()) } else { Value::from(offset) }
 }

@@ -21,6 +21,8 @@ use super::{Access, Identity};
 const CONNECT: Duration = Duration::from_secs(5);
 /// Of a check's statement.
 pub const CHECK_MS: u64 = 5_000;
+/// Beyond its statement's limit only a dead network keeps a check waiting.
+const SILENCE: Duration = Duration::from_millis(CHECK_MS + 2_000);
 
 /// One connection of one owner.
 pub struct Connection {
@@ -30,6 +32,8 @@ pub struct Connection {
     pub pid: i32,
     pub backend_start: String,
     where_to: String,
+    /// A worker's statement may take as long as it takes; a check's may not.
+    limit: Option<Duration>,
     pub(super) busy: bool,
     pub(super) lost: bool,
 }
@@ -59,6 +63,7 @@ impl Connection {
             pid: 0,
             backend_start: String::new(),
             where_to,
+            limit: reads_only.then_some(SILENCE),
             busy: false,
             lost: false,
         };
@@ -100,7 +105,7 @@ impl Connection {
         for bind in &sql.binds {
             query = query.bind(text_of(&bind.value));
         }
-        let rows = query.fetch_all(&mut self.conn).await.map_err(SqlError::from);
+        let rows = within(self.limit, query.fetch_all(&mut self.conn)).await;
         self.noted(rows)?.iter().map(json_row).collect()
     }
 
@@ -109,13 +114,13 @@ impl Connection {
         for bind in &sql.binds {
             query = query.bind(text_of(&bind.value));
         }
-        let done = query.execute(&mut self.conn).await.map_err(SqlError::from);
+        let done = within(self.limit, query.execute(&mut self.conn)).await;
         self.noted(done).map(|done| done.rows_affected())
     }
 
     pub(super) async fn parse(&mut self, sql: &str) -> Result<(), SqlError> {
-        let parsed = self.conn.prepare(operator_sql(sql)).await.map(|_| ()).map_err(SqlError::from);
-        self.noted(parsed)
+        let parsed = within(self.limit, self.conn.prepare(operator_sql(sql))).await;
+        self.noted(parsed).map(|_| ())
     }
 
     /// The columns of a read, each with its type as SQL writes it.
@@ -123,7 +128,7 @@ impl Connection {
     /// # Errors
     /// The server's words.
     pub async fn column_types(&mut self, sql: &str) -> Result<Vec<(String, String)>, SqlError> {
-        let parsed = self.conn.prepare(operator_sql(sql)).await.map_err(SqlError::from);
+        let parsed = within(self.limit, self.conn.prepare(operator_sql(sql))).await;
         let mut columns = Vec::new();
         for column in self.noted(parsed)?.columns() {
             let oid = column.type_info().oid().map_or(25, |oid| oid.0);
@@ -138,8 +143,8 @@ impl Connection {
     }
 
     async fn send(&mut self, sql: &str) -> Result<(), SqlError> {
-        let done = self.conn.execute(operator_sql(sql)).await.map(|_| ()).map_err(SqlError::from);
-        self.noted(done)
+        let done = within(self.limit, self.conn.execute(operator_sql(sql))).await;
+        self.noted(done).map(|_| ())
     }
 
     fn noted<T>(&mut self, result: Result<T, SqlError>) -> Result<T, SqlError> {
@@ -208,14 +213,18 @@ impl Connection {
     }
 }
 
-const IDENTITY: &str = "select current_database() as db, current_user as usr, pg_is_in_recovery() as standby,
+// Whoever may not use the schema is told that nothing is there for him, not that the question is forbidden: to_regclass
+// would say the latter.
+const IDENTITY: &str =
+    "with own as (select c.oid, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'backout' and has_schema_privilege(n.oid, 'usage'))
+    select current_database() as db, current_user as usr, pg_is_in_recovery() as standby,
     current_setting('server_version') as version,
     (select ssl from pg_stat_ssl where pid = pg_backend_pid()) as ssl,
     pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees_all,
-    to_regclass('backout.environment') is not null as has_environment,
-    to_regclass('backout.marker') is not null and to_regclass('backout.claim') is not null
-      and coalesce(has_table_privilege(to_regclass('backout.marker'), 'insert'), false)
-      and coalesce(has_table_privilege(to_regclass('backout.claim'), 'update'), false) as has_marker";
+    exists (select from own where relname = 'environment') as has_environment,
+    exists (select from own where relname = 'marker' and has_table_privilege(oid, 'insert'))
+      and exists (select from own where relname = 'claim' and has_table_privilege(oid, 'update')) as has_marker";
 
 /// Declares this database a rehearsal: only what its own server says it is makes the row count.
 ///
@@ -237,6 +246,19 @@ pub async fn declare_rehearsal(connection: &mut Connection, nonce: &str) -> Resu
         connection.send(&sql).await.map_err(|e| e.failure("declaring the rehearsal", &target))?;
     }
     Ok(())
+}
+
+/// One question to the server. A connection that is silent for longer than `limit` is lost.
+async fn within<T>(
+    limit: Option<Duration>,
+    asked: impl Future<Output = std::result::Result<T, sqlx::Error>>,
+) -> Result<T, SqlError> {
+    let Some(limit) = limit else { return asked.await.map_err(SqlError::from) };
+    let silent = |_| SqlError {
+        lost: true,
+        ..SqlError::new(format!("the connection is silent: no answer within {} s", limit.as_secs()))
+    };
+    tokio::time::timeout(limit, asked).await.map_err(silent)?.map_err(SqlError::from)
 }
 
 fn text_of(value: &Value) -> Option<String> {

@@ -3,15 +3,16 @@
 //! Never creates a database file. The read connection is opened read-only and has the authorizer on; a statement that
 //! changes anything is refused by the library itself.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{Column, Connection as _, Executor, Row as _, SqliteConnection, TypeInfo, ValueRef};
+use sqlx::{Column, Connection as _, Executor, Row as _, SqliteConnection};
 
 use crate::failure::{Failure, Kind, Result};
 use crate::names::{CLAIM, ENVIRONMENT, MARKER, Place};
@@ -23,6 +24,9 @@ use super::db::{Row, SqlError, operator_sql};
 use super::{Access, Identity};
 
 mod authorizer;
+mod literal;
+
+pub use literal::Literal;
 
 const BUSY: Duration = Duration::from_millis(2_000);
 
@@ -109,7 +113,16 @@ impl Connection {
             None => sql.sql.clone(),
         };
         let rows = bound(&text, sql)?.fetch_all(&mut self.conn).await?;
-        rows.iter().map(json_row).collect()
+        rows.iter().map(|row| Ok(values(row, Literal::json)?.into_iter().collect())).collect()
+    }
+
+    /// The rows of one read, each value exactly as it is stored.
+    ///
+    /// # Errors
+    /// The library's words; text that is not UTF-8.
+    pub async fn literals(&mut self, sql: &RenderedSql) -> Result<Vec<BTreeMap<String, Literal>>, SqlError> {
+        let rows = bound(&sql.sql, sql)?.fetch_all(&mut self.conn).await?;
+        rows.iter().map(|row| Ok(values(row, |literal| literal)?.into_iter().collect())).collect()
     }
 
     pub(super) async fn execute(&mut self, sql: &RenderedSql) -> Result<u64, SqlError> {
@@ -230,33 +243,12 @@ fn bound(text: &str, sql: &RenderedSql) -> Result<Query, SqlError> {
     Ok(query)
 }
 
-/// The type comes from the value: a column of SQLite has none that holds.
-fn json_row(row: &SqliteRow) -> Result<Row, SqlError> {
-    let mut out = Row::new();
-    for column in row.columns() {
-        let raw = row.try_get_raw(column.ordinal())?;
-        let kind = raw.type_info().name().to_owned();
-        let value = if raw.is_null() {
-            Value::Null
-        } else {
-            match kind.as_str() {
-                "INTEGER" | "BOOLEAN" | "INT8" | "INT4" => {
-                    Value::from(row.try_get_unchecked::<i64, _>(column.ordinal())?)
-                }
-                "REAL" | "FLOAT" | "NUMERIC" => {
-                    let number: f64 = row.try_get_unchecked(column.ordinal())?;
-                    Number::from_f64(number).map_or(Value::Null, Value::Number)
-                }
-                "BLOB" => {
-                    let bytes: Vec<u8> = row.try_get_unchecked(column.ordinal())?;
-                    Value::String(bytes.iter().fold("\\x".to_owned(), |hex, b| hex + &format!("{b:02x}")))
-                }
-                _ => Value::String(row.try_get_unchecked(column.ordinal())?),
-            }
-        };
-        out.insert(column.name().to_owned(), value);
-    }
-    Ok(out)
+/// The columns of a row by name.
+fn values<T>(row: &SqliteRow, as_wanted: impl Fn(Literal) -> T) -> Result<Vec<(String, T)>, SqlError> {
+    row.columns()
+        .iter()
+        .map(|column| Ok((column.name().to_owned(), as_wanted(Literal::of(row, column.ordinal())?))))
+        .collect()
 }
 
 /// The primary result code, by name.

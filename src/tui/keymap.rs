@@ -64,6 +64,19 @@ pub struct Binding {
     pub help: &'static str,
 }
 
+impl Binding {
+    /// The key, pressed.
+    pub fn press(&self) -> Option<KeyEvent> {
+        self.codes.first().map(|(code, modifiers)| KeyEvent::new(*code, *modifiers))
+    }
+
+    /// What is typed where there are words instead of keys: the name, or the key as it is written.
+    pub fn said(word: &str) -> Option<&'static Self> {
+        let word = word.trim();
+        BINDINGS.iter().find(|b| b.key == word || b.name.eq_ignore_ascii_case(word))
+    }
+}
+
 const NONE: KeyModifiers = KeyModifiers::NONE;
 const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 const SHIFT: KeyModifiers = KeyModifiers::SHIFT;
@@ -228,6 +241,44 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
     }
 }
 
+/// Why a command that does not work now does not, and what would help.
+pub fn why_not(command: Command, model: &Model, snapshot: &Snapshot) -> String {
+    let state = &snapshot.state;
+    if state.closed() {
+        return "The run has ended: it can be read, and nothing in it changes any more.".into();
+    }
+    if state.started.is_none() {
+        return "The run has not begun yet.".into();
+    }
+    let step = model.step(snapshot);
+    let here = |what: &str| match (step, &state.open) {
+        (_, Some(open)) => format!("{} runs: {what} when it has ended.", open.step),
+        (Some(id), None) => format!("{id} is {}: {what}.", state.status(id).word()),
+        (None, None) => "No step is selected.".into(),
+    };
+    match command {
+        Command::Happened | Command::DidNotHappen => "Nothing is unknown: there is no outcome to settle.".into(),
+        Command::Verify => here("it can be verified only after it was applied"),
+        Command::Undo => here("there is nothing to undo"),
+        Command::Cancel if state.open.is_some() => {
+            "What runs is no statement on a server: there is none to cancel. p holds the run.".into()
+        }
+        Command::Cancel => "Nothing runs: there is nothing to cancel.".into(),
+        Command::Lift => "The run is not held.".into(),
+        Command::Hold => "The run is held already; r lifts the hold.".into(),
+        Command::EndSession => "No target answers: there is no session to end.".into(),
+        Command::Skip => here("it cannot be skipped"),
+        Command::Elsewhere => here("it cannot be done by other hands"),
+        Command::Override => here("no need of it can be overridden"),
+        Command::Jump => here("it cannot be jumped to"),
+        Command::Survey => "This is the survey; Enter leads on.".into(),
+        Command::Zoom => "The survey has the whole width already.".into(),
+        Command::Var => "The runbook has no variables.".into(),
+        Command::FindNext => "Nothing was looked for yet: / finds a step.".into(),
+        _ => "That is not possible at this moment.".into(),
+    }
+}
+
 /// The keys of the present place, most wanted first: what the last row shows.
 pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static str)> {
     match model.dialogs.last() {
@@ -247,7 +298,7 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
         None => {}
     }
     if snapshot.exit.is_some() {
-        return vec![("Enter", "close"), ("PgDn", "more"), ("l", "log")];
+        return vec![("Enter", "close"), ("PgDn", "more")];
     }
     if model.gate.is_some() {
         let mut keys = vec![("Enter", "answer"), ("PgUp PgDn", "read"), ("Esc", "nothing happens")];
@@ -288,7 +339,7 @@ fn open_label(model: &Model, snapshot: &Snapshot) -> &'static str {
     }
     let Some(step) = model.step(snapshot).and_then(|id| snapshot.runbook.steps.get(id)) else { return "close the run" };
     match (state.status(&step.id), &step.action) {
-        (Status::Applied | Status::Unverified, _) => "verify",
+        (Status::Unverified, _) => "verify",
         (_, Action::Manual(_)) => "say what you saw",
         (_, Action::Decide(_)) => "decide",
         _ => "open",

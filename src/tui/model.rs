@@ -178,7 +178,12 @@ pub struct Model {
     pub focused: bool,
     /// The last interrupt.
     pub interrupted: Option<Duration>,
+    /// Leaving was asked for: what is open is followed to its end, then the last page says how it stands.
     pub leaving: bool,
+    /// Nobody reads a last page: the terminal is gone, or the process is told to end.
+    pub unread: bool,
+    /// When the last page came up: a key that was meant for the page before does not close it.
+    pub ended: Option<Duration>,
     /// The clock of the screen, since it was opened.
     pub at: Duration,
     /// When the present snapshot came.
@@ -203,6 +208,8 @@ impl Default for Model {
             focused: true,
             interrupted: None,
             leaving: false,
+            unread: false,
+            ended: None,
             at: Duration::ZERO,
             snapshot_at: Duration::ZERO,
             size: (80, 24),
@@ -222,6 +229,11 @@ impl Model {
 
     pub fn armed(&self) -> bool {
         self.gate.as_ref().is_some_and(|g| g.arms.is_some_and(|arms| self.at >= arms))
+    }
+
+    /// The last page has been there for as long as a gate takes to arm.
+    pub fn may_close(&self) -> bool {
+        self.ended.is_some_and(|ended| self.at >= ended + gate::ARM)
     }
 
     /// The table of a compared set covers the page.
@@ -250,6 +262,9 @@ impl Model {
     pub fn receive(&mut self, snapshot: &Snapshot, at: Duration) {
         self.at = self.at.max(at);
         self.snapshot_at = self.at;
+        if snapshot.exit.is_some() {
+            self.ended.get_or_insert(self.at);
+        }
         let open = snapshot.state.gate.as_ref();
         match (open, self.gate.as_mut()) {
             (None, _) => self.gate = None,

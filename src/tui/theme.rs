@@ -71,6 +71,12 @@ impl Theme {
     }
 }
 
+/// The same in ASCII, for a line that is not drawn in cells.
+pub fn in_ascii(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii() { c.to_string() } else { plain_symbol(c.encode_utf8(&mut [0; 4])).into() };
+    text.chars().map(plain).collect()
+}
+
 fn plain_symbol(symbol: &str) -> &'static str {
     match symbol {
         "✓" => "v",

@@ -9,12 +9,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::input::{Input, Signal};
 use super::keymap::{self, Command};
 use super::model::{self, Dialog, Field, Model, Pane, Purpose, View};
+use super::view;
 use crate::engine::{Ask, Link, Snapshot};
 use crate::run::gate;
 use crate::run::next::blocked;
 use crate::run::record::OutcomeResult;
 use crate::run::state::Status;
-use crate::runbook::Action;
+use crate::runbook::{Action, Phase};
 
 mod dialog;
 mod gate_page;
@@ -74,11 +75,11 @@ pub fn on_signal(mut model: Model, snapshot: &Snapshot, signal: Signal, at: Dura
     let effect = match signal {
         Signal::Interrupt => interrupt(&mut model, snapshot),
         Signal::Terminate => {
-            model.leaving = true;
+            model.unread = true;
             Some(Effect::Ask(Ask::Terminate))
         }
         Signal::HangUp => {
-            model.leaving = true;
+            model.unread = true;
             Some(Effect::Ask(Ask::Leave { why: "the terminal is gone".into() }))
         }
         Signal::Stop => {
@@ -109,7 +110,7 @@ fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effe
     }
     if snapshot.exit.is_some() {
         if matches!(key.code, KeyCode::Enter | KeyCode::Char('q')) {
-            return Some(Effect::Quit);
+            return model.may_close().then_some(Effect::Quit);
         }
         return keymap::command(key).and_then(|c| navigate(model, snapshot, c));
     }
@@ -144,7 +145,7 @@ fn on_paste(model: &mut Model, snapshot: &Snapshot, text: &str) {
 /// `^C`: the innermost thing is cancelled; where there is none, the run is held; twice, it is left.
 fn interrupt(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
     if snapshot.exit.is_some() {
-        return Some(Effect::Quit);
+        return model.may_close().then_some(Effect::Quit);
     }
     if model.dialogs.pop().is_some() {
         return None;
@@ -158,7 +159,7 @@ fn interrupt(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.leaving = true;
         return Some(Effect::Ask(Ask::Leave { why: "interrupted twice".into() }));
     }
-    model.says = Some("Held: nothing new begins, what runs is followed to its end. ^C again now leaves.".into());
+    model.says = Some("^C once more, now, leaves.".into());
     Some(Effect::Ask(Ask::Hold { why: "interrupted from the keyboard".into() }))
 }
 
@@ -167,9 +168,12 @@ fn prompt(purpose: Purpose) -> Dialog {
 }
 
 pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Command) -> Option<Effect> {
+    if command != Command::Back {
+        // It was about the key before.
+        model.says = None;
+    }
     if !keymap::works(command, model, snapshot) {
-        let name = keymap::BINDINGS.iter().find(|b| b.command == command).map_or("that", |b| b.name);
-        model.says = Some(format!("\"{name}\" has nothing to do here at this moment."));
+        model.says = Some(keymap::why_not(command, model, snapshot));
         return None;
     }
     let step = model.step(snapshot).map(str::to_owned);
@@ -178,7 +182,10 @@ pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Comman
         Command::Open => return open(model, snapshot),
         Command::Undo => return ask(Ask::Undo { step: step? }),
         Command::Verify => return ask(Ask::Verify { step: step? }),
-        Command::Lift => return ask(Ask::Lift),
+        Command::Lift => {
+            model.interrupted = None;
+            return ask(Ask::Lift);
+        }
         Command::Hold => model.dialogs.push(prompt(Purpose::Hold)),
         Command::Skip => model.dialogs.push(prompt(Purpose::Skip { step: step? })),
         Command::Jump => model.dialogs.push(prompt(Purpose::Jump { to: step? })),
@@ -245,8 +252,13 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.dialogs.push(dialog::finish(snapshot));
         return None;
     };
-    if matches!(state.status(&id), Status::Applied | Status::Unverified) {
-        return Some(Effect::Ask(Ask::Verify { step: id }));
+    match state.status(&id) {
+        Status::Unverified => return Some(Effect::Ask(Ask::Verify { step: id })),
+        Status::Applied => {
+            model.says = Some(format!("What must hold after {id} is being judged: wait. v judges it again."));
+            return None;
+        }
+        _ => {}
     }
     if let Some(open) = state.open.as_ref() {
         if open.unknown {
@@ -264,14 +276,20 @@ fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         model.dialogs.push(dialog::decide(id));
         return None;
     }
-    if let Action::Manual(_) = step.action
-        && state.status(&id).open_to_attempt()
-    {
+    if matches!(step.action, Action::Manual(_) | Action::Reconcile { .. }) && state.status(&id).open_to_attempt() {
         // What is missing is said before anything is typed for nothing.
-        match blocked(&snapshot.runbook, state, step, false, &snapshot.readings()).first() {
-            Some(why) => model.says = Some(format!("{id} waits: {why}.")),
-            None => model.dialogs.push(prompt(Purpose::Seen { step: id })),
+        if let Some(why) = blocked(&snapshot.runbook, state, step, false, &snapshot.readings()).first() {
+            model.says = Some(format!("{id} waits: {why}."));
+            return None;
         }
+        if matches!(step.action, Action::Manual(_)) {
+            model.dialogs.push(prompt(Purpose::Seen { step: id }));
+            return None;
+        }
+    }
+    if model.view == View::Run && !state.entered && step.phase != Phase::Contain {
+        model.view = View::Survey;
+        model.says = Some("Accept where to enter first: this is the map.".into());
         return None;
     }
     Some(Effect::Ask(Ask::Open { step: id }))
@@ -305,7 +323,7 @@ fn navigate(model: &mut Model, snapshot: &Snapshot, command: Command) -> Option<
         Command::FindNext => find(model, snapshot),
         Command::Copy => {
             let id = model.step(snapshot)?.to_owned();
-            let text = super::view::plain_detail(model, snapshot, &id);
+            let text = view::text(model, snapshot, view::Page::Detail, 100).join("\n");
             model.says = Some(format!("Copied {id}; also in {}.", super::clipboard::FILE));
             return Some(Effect::Copy(text));
         }

@@ -227,11 +227,42 @@ fn between(area: Rect, above: u16, below: u16) -> Rect {
     Rect { y: area.y + above, height: area.height.saturating_sub(above + below), ..area }
 }
 
-/// What the detail says of a step, as text: for the clipboard.
-pub fn plain_detail(model: &Model, snapshot: &Snapshot, step: &str) -> String {
-    let mut model = model.clone();
-    model.picked = Some(step.to_owned());
-    let scene = Scene::new(&model, snapshot, Theme { color: false, ascii: false });
-    let lines = detail::lines(&scene, 100);
-    lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+/// A part of the screen that can be read as text, whole and from the top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// Environment, runbook and who; at a gate, the gate's name and offer.
+    Heading,
+    /// The sentence that says what to do now.
+    Next,
+    Survey,
+    Steps,
+    Detail,
+    Checks,
+    Log,
+    Gate,
+    Rows,
+    Dialog,
+    /// What is wrong, and what was said last.
+    Banner,
+    End,
+}
+
+/// The page without a screen: nothing is scrolled, cleaned as everything that is shown.
+pub fn text(model: &Model, snapshot: &Snapshot, page: Page, columns: usize) -> Vec<String> {
+    let scene = Scene::new(model, snapshot, Theme { color: false, ascii: false });
+    let lines = match page {
+        Page::Heading => vec![header::heading(&scene, columns)],
+        Page::Next => vec![Line::raw(header::sentence(&scene))],
+        Page::Survey => survey::page(&scene, columns),
+        Page::Steps => steps::lines(&scene, columns, usize::MAX).0,
+        Page::Detail => detail::lines(&scene, columns),
+        Page::Checks => checks::lines(&scene, columns),
+        Page::Log => log::lines(&scene, columns),
+        Page::Gate => snapshot.state.gate.iter().flat_map(|open| gate::facts(&scene, &open.shown, columns)).collect(),
+        Page::Rows => rows::page(&scene, columns),
+        Page::Dialog => dialog::words(&scene, columns),
+        Page::Banner => banner::lines(&scene, columns),
+        Page::End => end::lines(&scene, columns),
+    };
+    lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect()
 }

@@ -35,7 +35,7 @@ fn recovers(mut play: Play) {
     }
 
     play.gate("refund-doubles");
-    play.sees(&["CANNOT BE UNDONE", "A second person approves it"]);
+    play.sees(&["CANNOT BE UNDONE", "then Tab, and say why it cannot wait"]);
     play.screen.press("\t");
     play.sees(&["why >"]);
     play.screen.press("The export shows two captures of one order; the second goes back.");

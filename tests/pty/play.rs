@@ -8,6 +8,9 @@ use crate::screen::Screen;
 
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Columns and rows where lines are only added.
+const LINES: (u16, u16) = (160, 200);
+
 pub struct Play {
     pub screen: Screen,
     state: tempfile::TempDir,
@@ -19,10 +22,20 @@ impl Play {
     }
 
     pub fn with(database: &str, env: &[(&str, &str)]) -> Self {
+        Self::start(database, env, &[], (80, 24))
+    }
+
+    /// Without a screen: lines only, on a terminal that keeps many of them in sight.
+    pub fn plain(database: &str) -> Self {
+        Self::start(database, &[], &["--plain"], LINES)
+    }
+
+    fn start(database: &str, env: &[(&str, &str)], more: &[&str], size: (u16, u16)) -> Self {
         let state = tempfile::Builder::new().prefix("backout-state.").tempdir().unwrap();
         let dir = state.path().to_str().unwrap();
         let words = ["rehearse", "runbooks/checkout-v2", "--on", database, "--state-dir", dir];
-        Self { screen: Screen::start(&words, env, 80, 24), state }
+        let words = [&words, more].concat();
+        Self { screen: Screen::start(&words, env, size.0, size.1), state }
     }
 
     /// Waits until all of these words stand on the screen.
@@ -72,12 +85,15 @@ impl Play {
         self.screen.press("q");
         self.sees(&["Enter leaves"]);
         self.enter();
+        self.ended("LEFT, not ended");
         self.screen.code(PATIENCE)
     }
 
     /// The last page, read and closed.
     pub fn ended(&mut self, words: &str) {
-        self.sees(&[words, "NEXT Read how it ended, then Enter"]);
+        self.sees(&[words, "NEXT Read how it", "then Enter"]);
+        // It stays for a moment whatever is pressed, so that it is seen.
+        std::thread::sleep(Duration::from_secs(1));
         self.enter();
     }
 
@@ -108,6 +124,17 @@ impl Play {
 
     pub fn sandbox(&self) -> PathBuf {
         self.state.path().join("rehearsals/checkout-v2")
+    }
+
+    /// The same without a screen.
+    pub fn resume_plain(&mut self) {
+        let dir = self.state.path().to_str().unwrap().to_owned();
+        self.screen = Screen::start(&["resume", "--plain", "--state-dir", &dir], &[], LINES.0, LINES.1);
+    }
+
+    /// Types a line.
+    pub fn line(&mut self, text: &str) {
+        self.screen.press(&format!("{text}\r"));
     }
 
     /// Starts `resume` in a new terminal.

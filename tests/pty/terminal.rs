@@ -59,6 +59,7 @@ fn ctrl_c_holds_and_twice_leaves() {
     play.screen.press("r");
     play.sees(&["not held"]);
     play.screen.press("\u{3}\u{3}");
+    play.ended("LEFT, not ended");
     assert_ne!(play.screen.code(PATIENCE), 0);
     play.restored();
 }
@@ -73,6 +74,10 @@ fn a_gate_takes_nothing_but_typing() {
     play.screen.press("\r\r\r");
     play.sees(&["GATE", "stop-straggler", " armed "]);
 
+    play.screen.seen(|screen| {
+        assert!(screen.bracketed_paste(), "a paste could not be told from typing");
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None, "the mouse is taken away");
+    });
     play.screen.press("\u{1b}[200~stop-straggler@rehearsal\r\u{1b}[201~");
     play.sees(&["A paste is refused here"]);
     play.enter();
@@ -127,9 +132,15 @@ fn a_storm_of_sizes() {
     play.surveyed();
     for step in 0..200_u16 {
         play.screen.resize(20 + (step * 37) % 180, 5 + (step * 13) % 55);
+        if step % 5 == 0 {
+            // Some of them are painted, most are passed over.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
     play.screen.resize(80, 24);
-    // It hears and leaves as ever; what the emulator made of the sizes between is its own.
+    // Whatever the terminal made of the sizes between: the last of them is painted whole.
+    play.sees(&["REHEARSAL checkout-v2", "NEXT Read the map, then accept where to enter: 1 evidence (Enter)"]);
+    play.sees(&["what holds, by layer", "who runs", "enter at 1 evidence", "Enter accept", "q leave"]);
     signal(&play, "TERM");
     assert_eq!(play.screen.code(PATIENCE), 143);
     play.verified();

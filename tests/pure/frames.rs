@@ -344,13 +344,22 @@ fn the_loop_writes_only_what_changed_and_ends_with_the_engine() {
         assert!(tokio::time::timeout(Duration::from_millis(2500), quiet).await.is_err(), "nobody ended it");
         assert_eq!(tui.frames, 2, "the first frame, the help, and nothing while nothing changes");
 
-        let keys =
-            stream::iter([key(KeyCode::Esc), key(KeyCode::Char('q')), key(KeyCode::Enter)]).chain(stream::pending());
+        let (more, late) = mpsc::unbounded_channel();
+        let late = stream::unfold(late, |mut late| async { Some((late.recv().await?, late)) });
+        let keys = stream::iter([key(KeyCode::Esc), key(KeyCode::Char('q')), key(KeyCode::Enter)])
+            .chain(late)
+            .chain(stream::pending());
         let engine = async {
             assert!(matches!(asked.recv().await, Some(Ask::Leave { .. })));
             let mut left = shown;
             left.exit = Some(5);
             snapshots.send(std::sync::Arc::new(left)).unwrap();
+            // The last page stays until it has been read.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            more.send(key(KeyCode::Enter)).unwrap();
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            assert!(!more.is_closed(), "an Enter too early closed the last page");
+            more.send(key(KeyCode::Enter)).unwrap();
         };
         let (code, ()) = tokio::join!(tui.drive(Box::pin(keys), stream::pending()), engine);
         assert_eq!(code.unwrap(), 5);

@@ -4,19 +4,34 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
+use backout::rehearsal::{self, sandbox::Sandbox};
+
+use crate::rehearsal::lifetime;
 use crate::support;
+
+mod wrong;
 
 /// The topic's and the groups' names are the runbook's, so plays on one real cluster take turns.
 static CLUSTER: Mutex<()> = Mutex::new(());
 
 struct Play {
     state: tempfile::TempDir,
+    folder: PathBuf,
     place: Vec<String>,
 }
 
 impl Play {
     fn on(place: &[&str]) -> Self {
-        Self { state: support::state_dir(), place: place.iter().map(|s| (*s).to_owned()).collect() }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/checkout-v2");
+        Self { state: support::state_dir(), folder, place: place.iter().map(|s| (*s).to_owned()).collect() }
+    }
+
+    fn sandbox(&self) -> Option<Sandbox> {
+        rehearsal::alive(&self.dir())
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.state.path().join("rehearsals").join("checkout-v2")
     }
 
     fn backout(&self) -> Command {
@@ -32,7 +47,7 @@ impl Play {
 
     fn rehearse(&self, answers: &Path, fault: Option<&str>) -> Output {
         let mut command = self.backout();
-        command.arg("rehearse").arg("runbooks/checkout-v2").args(&self.place);
+        command.arg("rehearse").arg(&self.folder).args(&self.place);
         if let Some(fault) = fault {
             command.env("BACKOUT_FAULT", fault);
         }
@@ -59,7 +74,7 @@ impl Play {
 
     /// The scoring's assertions that did not hold.
     fn failures(&self) -> Vec<String> {
-        let dir = self.state.path().join("rehearsals").join("checkout-v2");
+        let dir = self.dir();
         let assertions = support::blocking(async move { backout::rehearsal::score::assess(&dir).await }).unwrap();
         assert!(assertions.len() >= 7, "{assertions:?}");
         assertions.into_iter().filter(|a| !a.passed).map(|a| format!("{}: {}", a.what, a.found)).collect()
@@ -67,13 +82,20 @@ impl Play {
 }
 
 impl Drop for Play {
+    /// Ends the sandbox, and sees that no process and no folder of it is left.
     fn drop(&mut self) {
-        let ended = self
-            .backout()
-            .args(["rehearse", "runbooks/checkout-v2", "--end", "--state-dir"])
-            .arg(self.state.path())
-            .output();
-        assert!(ended.is_ok_and(|output| output.status.success()) || std::thread::panicking());
+        let sandbox = self.sandbox();
+        let mut end = self.backout();
+        end.arg("rehearse").arg(&self.folder).args(["--end", "--state-dir"]).arg(self.state.path());
+        let ended = end.output();
+        if std::thread::panicking() {
+            return;
+        }
+        assert!(ended.is_ok_and(|output| output.status.success()));
+        if let Some(sandbox) = sandbox {
+            lifetime::gone(self.state.path(), &sandbox);
+            assert!(sandbox.postgres_data.is_none_or(|data| !data.exists()));
+        }
     }
 }
 
@@ -124,6 +146,13 @@ fn a_given_postgres_and_apache_kafka() {
     let brokers = support::server("founding", support::KAFKA);
     if let (Some(database), Some(brokers)) = (database, brokers) {
         let _turn = given(&brokers);
+        // Not empty: it is played on because it says what it is.
+        let url = database.url.clone();
+        support::blocking(async move {
+            let mut shop = rehearsal::shop::Shop::open(&url, "test").await.unwrap();
+            shop.script("CREATE TABLE orders (of_an_earlier text)".to_owned()).await.unwrap();
+            rehearsal::declare::database(&url, "tests").await.unwrap();
+        });
         recovers(&Play::on(&["--postgres-url", &database.url, "--kafka", &brokers]));
     }
 }
@@ -134,34 +163,6 @@ fn given(brokers: &str) -> std::sync::MutexGuard<'static, ()> {
     let brokers = brokers.to_owned();
     support::blocking(async move { backout::target::kafka::declare_rehearsal(&brokers, "tests").await }).unwrap();
     turn
-}
-
-/// The answers file with one line in another form.
-fn with(play: &Play, from: &str, to: &str) -> PathBuf {
-    let text = std::fs::read_to_string(answers()).unwrap();
-    assert!(text.contains(from), "the answers file has no {from}");
-    let path = play.state.path().join("answers.yaml");
-    std::fs::write(&path, text.replace(from, to)).unwrap();
-    path
-}
-
-#[test]
-fn repair_with_the_straggler_alive_is_refused() {
-    let play = Play::on(&["--on", "sqlite"]);
-    let skip = r#"stop-straggler: { skip: true, reason: "it looks idle to me" }"#;
-    let answers = with(&play, r#"stop-straggler: { token: "stop-straggler@rehearsal" }"#, skip);
-    let output = play.rehearse(&answers, None);
-    assert_ne!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("checkout-v2 gone is fail"), "{}", said(&output));
-    assert!(!play.show().contains(" tx_open"), "the rename must not have begun");
-}
-
-#[test]
-fn a_wrong_token_changes_nothing() {
-    let play = Play::on(&["--on", "sqlite"]);
-    let answers = with(&play, r#"token: "orders@shop""#, r#"token: "orders@production""#);
-    let output = play.rehearse(&answers, None);
-    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
 }
 
 /// Killed at these moments, one process after the other, and taken up again each time: the end is the same, and nothing
@@ -266,6 +267,18 @@ fn killed_again_while_it_resumes() {
         ["tell-downstream:sent", "tell-downstream:sent", "tell-downstream:finished"],
     ];
     matrix(rows.iter().map(|row| row.iter().map(|moment| (*moment).to_owned()).collect()).collect());
+}
+
+#[test]
+fn a_sandbox_outlives_the_run_that_was_killed_and_is_found_again() {
+    let play = Play::on(&["--on", "sqlite"]);
+    let killed = play.rehearse(&answers(), Some("pause-loyalty:outcome"));
+    assert_eq!(killed.status.code(), None, "{}", said(&killed));
+    let before = play.sandbox().expect("the sandbox lives on");
+    let resumed = play.resume(&answers(), None);
+    assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+    assert_eq!(play.sandbox(), Some(before));
+    whole(&play);
 }
 
 #[test]

@@ -1,17 +1,29 @@
 //! The suites that need a real server. `tests/run` starts the servers; without them each suite says that it is skipped.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on stops, with what it saw"
+)]
 
 mod anchors;
 mod answers;
 mod bad_input;
 mod canary;
 mod desk;
+mod down;
 mod founding;
 mod kafka;
+mod kinds;
+mod knowledge;
 mod postgres;
 mod rehearsal;
+mod rows;
 mod shop;
 mod slow_log;
 mod sqlite;
 mod support;
+mod takeover;
+mod survey;
+mod walls;

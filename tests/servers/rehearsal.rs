@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::support;
 
+mod declared;
+pub mod lifetime;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn checkout_v2() -> PathBuf {
@@ -292,12 +295,7 @@ async fn the_end_leaves_no_process_and_is_refused_while_somebody_plays() {
     assert!(rehearsal::end(&dir).await.unwrap());
     assert!(rehearsal::alive(&dir).is_none());
     assert!(!rehearsal::end(&dir).await.unwrap());
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let argv = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let argv = String::from_utf8_lossy(&argv).into_owned();
-        let ours = sandbox.postgres_data.as_ref().is_some_and(|data| argv.contains(&*data.to_string_lossy()));
-        assert!(!ours && !argv.contains(&*dir.to_string_lossy()), "left behind: {argv}");
-    }
+    lifetime::gone(&dir, &sandbox);
     assert!(sandbox.postgres_data.is_none_or(|data| !data.exists()));
     // The child of this test is a zombie until it is waited for; of a life there is no sign.
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

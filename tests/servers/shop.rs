@@ -74,9 +74,13 @@ impl Shop {
 
     /// A run of its own on the database at `address`.
     pub fn run(kind: &str, address: &str, run: &str) -> Self {
+        Self::with(&Self::text(kind), address, run)
+    }
+
+    /// A run of another runbook, whose target `shop` is at `${SHOP}`.
+    pub fn with(runbook: &str, address: &str, run: &str) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let text = Self::text(kind);
-        let loaded = resolve::load_str("shop.yaml", &text, Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
+        let loaded = resolve::load_str("shop.yaml", runbook, Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
         let runbook = Arc::new(loaded.runbook);
         let access = Arc::new(Access {
             env: BTreeMap::from([("SHOP".to_owned(), address.to_owned())]),

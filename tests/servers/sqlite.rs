@@ -1,8 +1,7 @@
-//! SQLite files: the whole way of a step, the wall, what a file says it is.
+//! SQLite files: the whole way of a step, what a file says it is.
 
 use backout::check::Depth;
 use backout::run::record::Environment;
-use backout::runbook::template::RenderedSql;
 use backout::target::sqlite;
 use tempfile::TempDir;
 
@@ -20,33 +19,6 @@ fn file() -> (TempDir, String) {
 async fn a_step_is_applied_once_and_undone_row_by_row() {
     let (_dir, path) = file();
     shop::story("sqlite", &path, "text").await;
-}
-
-#[tokio::test]
-async fn nothing_but_reading_passes_the_wall() {
-    let (_dir, path) = file();
-    let shop = Shop::run("sqlite", &path, "run-cccccccc");
-    shop.fill("text").await;
-    let mut monitor = shop.context.targets.monitor("shop").await.unwrap();
-    for sql in [
-        "INSERT INTO orders VALUES (99, 1, 'x', null)",
-        "DELETE FROM orders",
-        "CREATE TABLE x (a)",
-        "PRAGMA query_only = off",
-        "PRAGMA writable_schema = on",
-        "ATTACH 'other.db' AS other",
-        "BEGIN IMMEDIATE",
-        "VACUUM",
-        "REINDEX",
-        "SELECT load_extension('x')",
-        "WITH d AS (SELECT 1) DELETE FROM orders WHERE id IN (SELECT * FROM d)",
-        "DROP TABLE orders",
-    ] {
-        let sql = RenderedSql { sql: sql.to_owned(), binds: vec![] };
-        assert!(monitor.execute(&sql).await.is_err(), "{} passed", sql.sql);
-    }
-    drop(monitor);
-    assert_eq!(shop.one("SELECT count(*) FROM orders").await, 10);
 }
 
 #[tokio::test]

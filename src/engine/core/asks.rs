@@ -93,8 +93,10 @@ impl Engine {
         }
         let att = self.state.steps.get(id).map_or(0, |s| s.att) + 1;
         self.snapshot.preparing = Some((id.to_owned(), clock::now()));
-        let needs = step.needs.iter().map(|need| need.check.clone()).collect();
-        self.work.prepare(step.clone(), att, undoing, needs, self.state.environment(), self.context());
+        // Guards too: the step before this one may have broken what was green when it was last asked.
+        let guards = self.state.guards.keys().cloned();
+        let asked = step.needs.iter().map(|need| need.check.clone()).chain(guards).collect();
+        self.work.prepare(step.clone(), att, undoing, asked, self.state.environment(), self.context());
         if matches!(step.action, Action::Reconcile { .. }) {
             self.classify(id);
         }

@@ -26,7 +26,7 @@ impl Engine {
             .gate
             .as_ref()
             .and_then(|gate| self.runbook.steps.get(&gate.step))
-            .map(|step| step.needs.iter().map(|need| need.check.clone()).collect())
+            .map(|step| step.needs.iter().map(|need| &need.check).chain(self.state.guards.keys()).cloned().collect())
             .unwrap_or_default();
         if !self.state.closed() && self.leaving.is_none() {
             for check in self.probes.due(&now, &urgent) {

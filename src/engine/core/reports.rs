@@ -67,12 +67,11 @@ impl Engine {
         fault::named(&step, "finished");
         self.snapshot.progress = None;
         if outcome.result == OutcomeResult::NotApplied {
-            let sorts = matches!(self.runbook.steps.get(&step).map(|s| &s.action), Some(Action::Reconcile { .. }));
-            let (how, can) = match sorts {
-                true => ("waits", "give each row its class, then Enter"),
-                false => ("was not applied", "its gate may be opened again"),
-            };
-            self.say(format!("{step} {how}: {}", outcome.evidence), None, Some(can.into()));
+            // Rows that nobody has given a class yet are no failure: their table asks.
+            if !matches!(self.runbook.steps.get(&step).map(|s| &s.action), Some(Action::Reconcile { .. })) {
+                let can = "its gate may be opened again".to_owned();
+                self.say(format!("{step} was not applied: {}", outcome.evidence), None, Some(can));
+            }
         }
         match outcome.result {
             OutcomeResult::NotApplied => self.classify(&step),

@@ -43,22 +43,17 @@ pub(super) async fn read(
     if !topics.contains_key(TOPIC_ENVIRONMENT) {
         return Ok(Declaration::production(cluster));
     }
-    let (reader, cluster) = (connection.clone(), cluster.to_owned());
-    blocking(move || {
-        let client = reader.reader(&window::SETTINGS)?;
-        match newest(&client, &cluster) {
-            Ok(found) => Ok(found
-                .filter(|d| {
-                    d.environment == Environment::Rehearsal && d.nonce.as_deref().is_some_and(|n| !n.is_empty())
-                })
-                .unwrap_or_else(|| Declaration::production(&cluster))),
-            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                Ok(Declaration::production(&cluster))
-            }
-            Err(error) => Err(reader.failed("read its declaration", &error, client.context().last())),
-        }
-    })
-    .await?
+    let wanted = cluster.to_owned();
+    let found = connection
+        .read("read its declaration", move |client| match newest(client, &wanted) {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Ok(None),
+            found => found,
+        })
+        .await?;
+    let declares = |d: &Declaration| {
+        d.environment == Environment::Rehearsal && d.nonce.as_deref().is_some_and(|nonce| !nonce.is_empty())
+    };
+    Ok(found.filter(declares).unwrap_or_else(|| Declaration::production(cluster)))
 }
 
 fn newest(client: &Client, cluster: &str) -> std::result::Result<Option<Declaration>, KafkaError> {

@@ -45,7 +45,7 @@ pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> 
             if gate.sent {
                 gate.says = Some("Sent: waiting for the engine's word.".into());
             } else if second {
-                gate.says = Some("A second person first; alone: Tab, and why it cannot wait.".into());
+                gate.says = Some("Tab first, and why it cannot wait for a second person.".into());
             } else if typed.is_empty() {
                 gate.says = Some("Enter alone does nothing.".into());
             } else if let Some(difference) = difference(level, typed, wanted) {

@@ -12,6 +12,10 @@ use crate::tui::theme::Role;
 
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
+    if scene.snapshot.exit.is_some() {
+        // The last page says how it stands; nothing can be done about it here.
+        return out;
+    }
     let state = &scene.snapshot.state;
     if let Some(open) = state.open.as_ref().filter(|open| open.unknown) {
         let found = if open.settling {

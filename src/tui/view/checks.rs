@@ -4,8 +4,10 @@ use ratatui::text::{Line, Span};
 use serde_json::Value;
 
 use super::Scene;
-use super::line::{Row, cut, width};
+use super::line::{Row, cut, width, wrap};
 use crate::engine::Live;
+use crate::run::next::contained;
+use crate::run::record::Checked;
 use crate::runbook::CheckRef;
 use crate::runbook::expect::Verdict;
 use crate::runbook::template::as_text;
@@ -16,6 +18,19 @@ use crate::tui::theme::{self, Role};
 pub const STRIP: u16 = 3;
 
 const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+
+/// The mark of a check; one that a step has released is expected to be anything.
+pub fn mark(scene: &Scene<'_>, check: &CheckRef, latest: Option<&Checked>) -> (&'static str, Role) {
+    if latest.is_some_and(|latest| !latest.verdict.is_pass()) && released(scene, check) {
+        return ("–", Role::Muted);
+    }
+    theme::verdict(latest.map(|checked| &checked.verdict))
+}
+
+/// It only had to hold while something was contained, and that is over.
+pub fn released(scene: &Scene<'_>, check: &CheckRef) -> bool {
+    contained(&scene.snapshot.state, check)
+}
 
 /// In the runbook's order, then the services that must be gone.
 fn all<'a>(scene: &'a Scene<'_>) -> Vec<(CheckRef, Option<&'a Live>)> {
@@ -55,7 +70,11 @@ pub fn answer(live: Option<&Live>) -> String {
 
 /// The three meanings of red.
 pub fn meaning(scene: &Scene<'_>, check: &CheckRef, live: Option<&Live>) -> Option<(String, Role)> {
-    if !live?.latest.as_ref()?.verdict.is_fail() {
+    let latest = live?.latest.as_ref()?;
+    if !latest.verdict.is_pass() && released(scene, check) {
+        return Some(("released: it need not hold any more".into(), Role::Muted));
+    }
+    if !latest.verdict.is_fail() {
         return None;
     }
     let was_green = live?.history.iter().any(|past| past.verdict.is_pass());
@@ -101,7 +120,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     for (check, live) in all(scene) {
         let latest = live.and_then(|l| l.latest.as_ref());
-        let (glyph, role) = theme::verdict(latest.map(|c| &c.verdict));
+        let (glyph, role) = mark(scene, &check, latest);
         let age = latest.map_or_else(String::new, |c| scene.age(&c.at));
         let cells = if columns < 60 { 10 } else { 20 };
         let spark = live.map(|l| sparkline(l, cells)).unwrap_or_default();
@@ -113,13 +132,14 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             row = row.end(glyph, theme.style(role));
         }
         out.push(row.end(format!(" {age:>7} "), theme.style(Role::Muted)).fit(columns));
-        let mut second = Row::new()
-            .put("     ", theme.style(Role::Muted))
-            .put(answer(live), theme.style(role_of(latest.map(|c| &c.verdict))));
-        if let Some((words, role)) = meaning(scene, &check, live) {
-            second = second.put(format!(" · {words}"), theme.style(role));
+        let mut words = answer(live);
+        if let Some((meaning, _)) = meaning(scene, &check, live) {
+            words = format!("{words} · {meaning}");
         }
-        out.push(second.fit(columns));
+        let style = theme.style(if glyph == "–" { Role::Muted } else { role_of(latest.map(|c| &c.verdict)) });
+        for text in wrap(&words, columns.saturating_sub(6)) {
+            out.push(Line::styled(format!("     {text}"), style));
+        }
     }
     out
 }
@@ -143,7 +163,8 @@ pub fn strip(scene: &Scene<'_>, columns: u16, rows: u16) -> Vec<Line<'static>> {
     let mut lines = vec![super::header::title(scene, "checks", false, 0, 0, room)];
     // Two or three to a row: bad ones first, so that what fits is what matters.
     let mut checks = all(scene);
-    checks.sort_by_key(|(_, live)| match live.and_then(|l| l.latest.as_ref()).map(|c| &c.verdict) {
+    checks.sort_by_key(|(check, live)| match live.and_then(|l| l.latest.as_ref()).map(|c| &c.verdict) {
+        Some(Verdict::Fail | Verdict::Unknown { .. }) if released(scene, check) => 4,
         Some(Verdict::Fail) => 0,
         Some(Verdict::Unknown { .. }) => 1,
         None => 2,
@@ -155,7 +176,7 @@ pub fn strip(scene: &Scene<'_>, columns: u16, rows: u16) -> Vec<Line<'static>> {
         let mut spans = Vec::new();
         for (check, live) in chunk {
             let latest = live.and_then(|l| l.latest.as_ref());
-            let (glyph, role) = theme::verdict(latest.map(|c| &c.verdict));
+            let (glyph, role) = mark(scene, check, latest);
             let spark = live.map(|l| sparkline(l, 5)).unwrap_or_default();
             let words = share.saturating_sub(4 + spark.len() + 2);
             let value = latest

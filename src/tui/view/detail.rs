@@ -79,7 +79,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     for left in &step.leaves {
         add("leaves", &format!("{} · owner {}", left.what, left.owner.as_deref().unwrap_or("wanted")), Role::Plain);
     }
-    add("asks", super::steps::level_word(level_of(&snapshot.runbook, step)), Role::Plain);
+    add("asks", super::gate::asks(level_of(&snapshot.runbook, step)), Role::Plain);
     out
 }
 

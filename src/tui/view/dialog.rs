@@ -23,7 +23,7 @@ pub fn height(scene: &Scene<'_>, body: Rect) -> u16 {
         Some(Dialog::Help { .. } | Dialog::Palette { .. }) => body.height,
         Some(Dialog::Note { .. } | Dialog::Finish { .. }) => 12,
         Some(Dialog::Decide { .. }) => 10,
-        Some(Dialog::Prompt { .. } | Dialog::Leave) => 7,
+        Some(Dialog::Prompt { .. } | Dialog::Leave) => 8,
     };
     wanted.min(body.height)
 }
@@ -50,62 +50,24 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
                 sheet.lines.push(command_line(scene, binding, i == *pick, columns));
             }
         }
-        Dialog::Prompt { purpose, field, says } => {
-            let (title, about, label) = asked(scene, purpose);
-            sheet.title(&title);
-            sheet.words(&about, Role::Plain);
-            sheet.field(label, field, true);
-            sheet.says(says.as_deref());
-        }
-        Dialog::Leave => {
-            sheet.title("leave");
-            let runs = match &scene.snapshot.state.open {
-                Some(open) => format!(
-                    "{} runs: it is followed to its end without this screen, and recorded. Then backout ends.",
-                    open.step
-                ),
-                None => "Nothing runs. The run is held and stays open; what was contained stays contained.".into(),
-            };
-            sheet.words(&runs, Role::Plain);
-            sheet.words(&format!("Come back with: backout resume {}", scene.snapshot.state.run()), Role::Title);
-            sheet.words("Enter leaves · Esc stays", Role::Muted);
-        }
-        Dialog::Decide { step, word, reason, in_reason, says } => {
-            let declared = scene.snapshot.runbook.steps.get(step);
-            sheet.title(&format!("decide {step}"));
-            if let Some(Action::Decide(decide)) = declared.map(|s| &s.action) {
-                sheet.words(&decide.ask, Role::Title);
-                sheet.words(&format!("One of: {}", decide.options.join("   ")), Role::Plain);
-            }
-            sheet.field("word > ", word, !*in_reason);
-            sheet.field("why  > ", reason, *in_reason);
-            sheet.says(says.as_deref());
-        }
-        Dialog::Note { step, area: text } => {
-            sheet.title(&step.as_ref().map_or("note".to_owned(), |step| format!("note, beside {step}")));
-            sheet.words("It goes into the log as it stands. ^S writes it; Enter is a new line.", Role::Muted);
-            return sheet.with_text(text, area, buffer);
-        }
-        Dialog::Finish { end, area: text, says } => {
-            sheet.title("end the run");
-            let mark = |this| if *end == Some(this) { "▶" } else { " " };
-            sheet.words(
-                &format!("{} F2 recovered     every step finished, every check green", mark(End::Recovered)),
-                Role::Plain,
-            );
-            sheet.words(
-                &format!("{} F3 degraded      contained; every open item has an owner and a date", mark(End::Degraded)),
-                Role::Plain,
-            );
-            sheet.words(&format!("{} F4 stopped       nothing more happens", mark(End::Stopped)), Role::Plain);
-            sheet.says(says.as_deref());
-            sheet.words("Open items, a line each:  what | owner | date", Role::Muted);
+        Dialog::Prompt { .. } | Dialog::Leave | Dialog::Decide { .. } => sheet.short(dialog),
+        Dialog::Note { area: text, .. } | Dialog::Finish { area: text, .. } => {
+            sheet.short(dialog);
             return sheet.with_text(text, area, buffer);
         }
     }
     let cursor = sheet.cursor;
     draw_lines(sheet.lines, area, buffer);
     cursor.map(|(x, y)| Position { x: area.x + x, y: area.y + y })
+}
+
+/// The dialog as text.
+pub fn words(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let mut sheet = Sheet { scene, columns, lines: Vec::new(), cursor: None };
+    if let Some(dialog) = scene.model.dialogs.last() {
+        sheet.short(dialog);
+    }
+    sheet.lines
 }
 
 struct Sheet<'a> {
@@ -116,6 +78,66 @@ struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
+    /// A dialog of a few lines; the text that is typed over several lines is not in it.
+    fn short(&mut self, dialog: &Dialog) {
+        match dialog {
+            Dialog::Prompt { purpose, field, says } => {
+                let (title, about, label) = asked(self.scene, purpose);
+                self.title(&title);
+                self.words(&about, Role::Plain);
+                self.field(label, field, true);
+                self.says(says.as_deref());
+            }
+            Dialog::Leave => {
+                self.title("leave");
+                let runs = match &self.scene.snapshot.state.open {
+                    Some(open) => format!(
+                        "{} runs: it is followed to its end, and recorded. Then the last page says how it stands.",
+                        open.step
+                    ),
+                    None => "Nothing runs. The run is held and stays open; what was contained stays contained.".into(),
+                };
+                self.words(&runs, Role::Plain);
+                self.words(&format!("Come back with: {}", self.scene.snapshot.resume_words()), Role::Title);
+                self.words("Enter leaves · Esc stays", Role::Muted);
+            }
+            Dialog::Decide { step, word, reason, in_reason, says } => {
+                let declared = self.scene.snapshot.runbook.steps.get(step);
+                self.title(&format!("decide {step}"));
+                if let Some(Action::Decide(decide)) = declared.map(|s| &s.action) {
+                    self.words(&decide.ask, Role::Title);
+                    self.words(&format!("One of: {}", decide.options.join("   ")), Role::Plain);
+                }
+                self.field("word > ", word, !*in_reason);
+                self.field("why  > ", reason, *in_reason);
+                self.says(says.as_deref());
+            }
+            Dialog::Note { step, .. } => {
+                self.title(&step.as_ref().map_or("note".to_owned(), |step| format!("note, beside {step}")));
+                self.words("It goes into the log as it stands. ^S writes it; Enter is a new line.", Role::Muted);
+            }
+            Dialog::Finish { end, says, .. } => {
+                self.title("end the run");
+                let mark = |this| if *end == Some(this) { "▶" } else { " " };
+                self.words(
+                    &format!("{} F2 recovered     every step finished, every check green", mark(End::Recovered)),
+                    Role::Plain,
+                );
+                self.words(
+                    &format!(
+                        "{} F3 degraded      contained; every open item has an owner and a date",
+                        mark(End::Degraded)
+                    ),
+                    Role::Plain,
+                );
+                self.words(&format!("{} F4 stopped       nothing more happens", mark(End::Stopped)), Role::Plain);
+                self.says(says.as_deref());
+                self.words("Open items, a line each:  what | owner | date", Role::Muted);
+            }
+            Dialog::Help { .. } | Dialog::Palette { .. } => {}
+        }
+    }
+
     fn title(&mut self, text: &str) {
         self.lines.push(header::title(self.scene, text, true, 0, 0, self.columns));
     }

@@ -6,7 +6,8 @@ use ratatui::text::Line;
 
 use super::line::{Row, labelled};
 use super::{Scene, header, scrolled};
-use crate::run::record::End;
+use crate::run::next;
+use crate::run::record::{Checked, End, Environment};
 use crate::run::state::Status;
 use crate::tui::theme::{self, Role};
 
@@ -14,7 +15,7 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     scrolled(scene, lines(scene, usize::from(area.width)), scene.model.scroll, area, buffer);
 }
 
-fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let (snapshot, theme) = (scene.snapshot, scene.theme);
     let state = &snapshot.state;
     let (what, role) = match &state.ended {
@@ -22,7 +23,7 @@ fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         Some((End::Degraded, _)) => ("DEGRADED, safe and owned: contained, and what is open has an owner", Role::Warn),
         Some((End::Stopped, _)) => ("STOPPED: nothing more happens in this run", Role::Warn),
         None if state.abandoned.is_some() => ("ABANDONED", Role::Warn),
-        None => ("LEFT, not ended: the run is held; resume goes on where it stands", Role::Warn),
+        None => ("LEFT, not ended: the run is held, and goes on where it stands", Role::Warn),
     };
     let mut out = vec![Line::default(), Line::styled(format!(" {what}"), theme.style(role)), Line::default()];
     let mut add = |label: &str, words: &str, role: Role| {
@@ -43,13 +44,31 @@ fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         Role::Plain,
     );
     let verdicts = snapshot.checks.values().filter_map(|live| live.latest.as_ref());
-    let green = verdicts.clone().filter(|c| c.verdict.is_pass()).count();
-    add("checks", &format!("{green} of {} green", snapshot.checks.len()), Role::Plain);
+    let owed = |checked: &&Checked| checked.verdict.is_pass() || !next::contained(state, &checked.check);
+    let owed: Vec<_> = verdicts.filter(owed).collect();
+    let green = owed.iter().filter(|c| c.verdict.is_pass()).count();
+    add("checks", &format!("{green} of {} green", owed.len()), Role::Plain);
     if let Some((started, at)) = &state.started {
         let minutes = scene.now.seconds_since(at) / 60;
         add("run", &format!("{} · {} h {:02} min", started.run, minutes / 60, minutes % 60), Role::Plain);
     }
     add("record", &snapshot.run_dir.display().to_string(), Role::Plain);
+    if !state.closed() {
+        add("go on", &snapshot.resume_words(), Role::Title);
+        if state.environment() == Environment::Rehearsal {
+            add("", "within ten minutes: then the sandbox ends, unless it is kept (--keep)", Role::Plain);
+        }
+        if let Some((step, _)) = next::next_step(&snapshot.runbook, state, &snapshot.readings()) {
+            add("next", &format!("{} {}: {}", super::steps::place(scene, &step.id), step.id, step.title), Role::Plain);
+        }
+        let guards: Vec<String> = state.guards.keys().map(ToString::to_string).collect();
+        if !guards.is_empty() {
+            add("stays", &format!("contained, and looked at by nobody meanwhile: {}", guards.join(", ")), Role::Warn);
+        }
+        if let Some(open) = &state.open {
+            add("unknown", &format!("{}: it may have happened; resume looks for evidence", open.step), Role::Warn);
+        }
+    }
     for (step, what, reason) in &state.overrides {
         add("override", &format!("{}: {what}: {reason}", step.as_deref().unwrap_or("run")), Role::Warn);
     }

@@ -30,6 +30,10 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
     let theme = scene.theme;
     let (offer, evidence) = (&shown.offer, &shown.evidence);
     let mut out = Vec::new();
+    let step = scene.snapshot.runbook.steps.get(&offer.step);
+    for text in step.iter().flat_map(|step| wrap(&step.title, columns.saturating_sub(2))) {
+        out.push(Line::raw(format!(" {text}")));
+    }
     for text in offer.rendered.iter().flat_map(|text| wrap(text, columns.saturating_sub(2))) {
         out.push(Line::styled(format!(" {text}"), theme.style(Role::Title)));
     }
@@ -51,12 +55,12 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
             add("on", &format!("{} · {} · {}", target.name, target.words, target.server), Role::Plain);
             add("", &format!("identity {}", target.identity), Role::Muted);
         }
-        None => add("on", "no database and no broker: this machine", Role::Plain),
+        None => add("on", elsewhere(shown), Role::Plain),
     }
     if let Some(number) = offer.number {
         add("changes", &format!("{number}"), Role::Title);
     }
-    for (label, words) in &evidence.facts {
+    for (label, words) in evidence.facts.iter().filter(|(label, _)| label != "on") {
         let role = if label == "breaks" || (matches!(label.as_str(), "in way" | "never") && words.contains('!')) {
             Role::Warn
         } else {
@@ -85,23 +89,37 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
     }
     let (words, role) = detail::undo_words(&offer.undo);
     add("undo", &words, role);
+    for (i, check) in step.iter().filter(|_| offer.undoes.is_none()).flat_map(|step| &step.verify).enumerate() {
+        let (words, _) = detail::judged(scene, check);
+        add(if i == 0 { "then" } else { "" }, &format!("must hold: {words}"), Role::Plain);
+    }
     for (i, row) in evidence.sample.iter().enumerate() {
         add(if i == 0 { "first" } else { "" }, row, Role::Plain);
     }
     if let Some(epoch) = offer.epoch {
-        add("claim", &format!("epoch {epoch}"), Role::Muted);
+        add("claim", &format!("epoch {epoch}: no other run acts here meanwhile"), Role::Muted);
     }
-    add("asks", &asks(offer.level), Role::Plain);
+    add("asks", asks(offer.level), Role::Plain);
+    if let Some(why) = step.and_then(|step| step.why.as_ref()) {
+        add("why", &why.split_whitespace().collect::<Vec<_>>().join(" "), Role::Plain);
+    }
     add("digest", &format!("step {}", offer.step_digest), Role::Muted);
     out
 }
 
-fn asks(level: Level) -> String {
-    let words = super::steps::level_word(level);
+/// Where it acts, when no target says it for itself.
+fn elsewhere(shown: &GateShown) -> &str {
+    shown.evidence.facts.iter().find(|(label, _)| label == "on").map_or("this machine", |(_, words)| words)
+}
+
+pub fn asks(level: Level) -> &'static str {
     match level {
-        Level::Irreversible => format!("{words}: a second person, or break-glass with a reason; then the token"),
-        Level::Seen => "what you saw, ten characters or more".into(),
-        _ => words.to_owned(),
+        Level::Irreversible => "IRREVERSIBLE: break-glass with a reason, then the token",
+        Level::Seen => "what you saw, ten characters or more",
+        Level::Number => "the number that changes, typed",
+        Level::Object => "what it touches, and where, typed",
+        Level::Step => "the step, and where, typed",
+        Level::None | Level::Choice => super::steps::level_word(level),
     }
 }
 
@@ -113,7 +131,7 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
         (Some(by), _) => Some((format!("approved by {by}"), Role::Ok)),
         (None, Some(reason)) => Some((format!("BREAK-GLASS: {reason}"), Role::Warn)),
         (None, None) if wants_second(scene.snapshot) => {
-            Some(("IRREVERSIBLE: a second person first. Alone: Tab, then why it cannot wait".into(), Role::Bad))
+            Some(("IRREVERSIBLE: Tab, then why it cannot wait for a second person".into(), Role::Bad))
         }
         _ => None,
     };
@@ -150,7 +168,7 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
         Span::styled(format!(" {state}"), theme.style(role)),
         Span::styled(format!(" · expires {} · a paste is refused", clock(left)), theme.style(Role::Muted)),
     ];
-    if scene.model.gate.as_ref().is_some_and(|g| g.says.is_none()) {
+    if columns >= 72 && scene.model.gate.as_ref().is_some_and(|g| g.says.is_none()) {
         last.push(Span::styled(" · Enter alone does nothing", theme.style(Role::Muted)));
     }
     lines.push(Line::from(last));

@@ -14,17 +14,8 @@ use crate::tui::theme::{Role, environment};
 pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
     let room = usize::from(columns);
     let theme = scene.theme;
-    let mut lines = vec![if scene.model.gate.is_some() { at_gate(scene, room) } else { who(scene, room) }];
-    let log = scene.snapshot.log_wait.as_ref().map_or(0, |wait| scene.now.seconds_since(&wait.since));
-    let sentence = match scene.snapshot.preparing.as_ref() {
-        _ if log > 0 => format!("Waiting for the audit log, {log} s: nothing begins before it is on the disk"),
-        Some((step, since)) => {
-            format!("Wait: the gate of {step} is being prepared, {} s", scene.now.seconds_since(since))
-        }
-        None if scene.snapshot.exit.is_some() => "Read how it ended, then Enter".into(),
-        None => enter_hint(scene),
-    };
-    for (i, text) in wrap(&sentence, room.saturating_sub(7)).into_iter().take(2).enumerate() {
+    let mut lines = vec![heading(scene, room)];
+    for (i, text) in wrap(&sentence(scene), room.saturating_sub(7)).into_iter().take(2).enumerate() {
         let label = if i == 0 { " NEXT  " } else { "       " };
         lines.push(Line::from(vec![
             Span::styled(label, theme.style(Role::Warn)),
@@ -33,6 +24,31 @@ pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
     }
     lines.push(targets(scene, room));
     lines
+}
+
+/// The first row: where and who.
+pub fn heading(scene: &Scene<'_>, room: usize) -> Line<'static> {
+    if scene.model.gate.is_some() { at_gate(scene, room) } else { who(scene, room) }
+}
+
+/// What to do now.
+pub fn sentence(scene: &Scene<'_>) -> String {
+    let log = scene.snapshot.log_wait.as_ref().map_or(0, |wait| scene.now.seconds_since(&wait.since));
+    match scene.snapshot.preparing.as_ref() {
+        _ if log > 0 => format!("Waiting for the audit log, {log} s: nothing begins before it is on the disk"),
+        Some((step, since)) => {
+            format!("Wait: the gate of {step} is being prepared, {} s", scene.now.seconds_since(since))
+        }
+        None if scene.snapshot.exit.is_some() && scene.snapshot.state.closed() => {
+            "Read how it ended, then Enter".into()
+        }
+        None if scene.snapshot.exit.is_some() => "Read how it stands, then Enter".into(),
+        None if scene.model.leaving => match &scene.snapshot.state.open {
+            Some(open) => format!("Wait: {} is followed to its end, then you leave", open.step),
+            None => "Wait: leaving".into(),
+        },
+        None => enter_hint(scene),
+    }
 }
 
 fn enter_hint(scene: &Scene<'_>) -> String {
@@ -52,11 +68,14 @@ fn enter_hint(scene: &Scene<'_>) -> String {
     let room = usize::from(scene.model.size.0).saturating_sub(7);
     if scene.model.gate.is_some() {
         if wants_second(scene.snapshot) {
-            return "Read all of it. A second person approves it; alone: Tab, then say why".into();
+            return "Read all of it, then Tab, and say why it cannot wait for a second person".into();
         }
         // The footer says what Esc does; a token is not to be torn by a wrap.
         let short = sentence.split_once("   Esc").map(|(short, _)| short.trim_end_matches('.').to_owned());
         return short.filter(|_| width(&sentence) > room).unwrap_or(sentence);
+    }
+    if scene.next.step.is_none() && !scene.next.enter && !scene.snapshot.state.holds.is_empty() {
+        return format!("{sentence}  ({})", keymap::key_of(keymap::Command::Lift));
     }
     if scene.next.enter && scene.model.dialogs.is_empty() {
         const HINT: &str = "  (Enter)";
@@ -112,9 +131,10 @@ fn at_gate(scene: &Scene<'_>, room: usize) -> Line<'static> {
     };
     let kind = if open.shown.offer.undoes.is_some() { "UNDO" } else { "GATE" };
     let place = super::steps::place(scene, &open.step);
+    let again = if open.att > 1 { format!("   attempt {}", open.att) } else { String::new() };
     Row::new()
         .put(format!(" {text} "), theme.style(role))
-        .put(format!(" {kind}  {place} {}   attempt {}", open.step, open.att), theme.style(Role::Title))
+        .put(format!(" {kind}  {place} {}{again}", open.step), theme.style(Role::Title))
         .end(format!("offer {short} "), theme.style(Role::Muted))
         .fit(room)
 }

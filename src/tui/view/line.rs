@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::text::{Shown, multiline};
+use crate::text::{Shown, in_one_line, multiline};
 
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
@@ -14,7 +14,7 @@ pub fn width(text: &str) -> usize {
 
 /// Outside text, safe on one line.
 pub fn clean(text: &str) -> String {
-    Shown::new(text).into_string()
+    if text.contains('\n') { in_one_line(text) } else { Shown::new(text) }.into_string()
 }
 
 /// At most `max` columns; `…` says that something is missing.

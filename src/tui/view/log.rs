@@ -5,6 +5,7 @@ use ratatui::text::Line;
 use super::Scene;
 use super::line::Row;
 use crate::run::record::{Event, OutcomeResult, Record};
+use crate::text::counted;
 use crate::tui::theme::Role;
 
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
@@ -34,7 +35,7 @@ pub fn words(record: &Record) -> (String, Role) {
         Record::HandedOver { from, to } => plain(format!("{from} handed over to {to}")),
         Record::Surveyed(survey) => plain(format!("surveyed, {}", survey.environment.word())),
         Record::Frozen(frozen) => plain(format!("froze {}", frozen.item)),
-        Record::Entered { done } => plain(format!("entered, {} steps done already", done.len())),
+        Record::Entered { done } => plain(format!("entered, {} done already", counted(done.len(), "step"))),
         Record::Decided { option, reason, row: Some(row) } => plain(format!("row {row} is {option}: {reason}")),
         Record::Decided { option, reason, row: None } => plain(format!("decided {option}: {reason}")),
         Record::Enabled {} => plain("is next".into()),
@@ -81,7 +82,7 @@ pub fn words(record: &Record) -> (String, Role) {
         Record::TargetLost { target, why } => (format!("{target} does not answer: {why}"), Role::Bad),
         Record::TargetFound { target, .. } => plain(format!("{target} answers again")),
         Record::RunFinished { end, open } => {
-            plain(format!("run ended {end:?}, {} open items", open.len()).to_lowercase())
+            plain(format!("run ended {end:?}, {}", counted(open.len(), "open item")).to_lowercase())
         }
         Record::RunAbandoned { because } => (format!("abandoned: {because}"), Role::Warn),
         other => (other.kind().replace('_', " "), Role::Muted),

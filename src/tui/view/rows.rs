@@ -32,9 +32,13 @@ fn decided(scene: &Scene<'_>, row: &AskedRow) -> Option<String> {
 
 pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let columns = usize::from(area.width);
-    let (foot, cursor) = foot(scene, columns);
-    let rows = u16::try_from(foot.len()).unwrap_or(u16::MAX).min(area.height / 2);
+    let (mut foot, cursor) = foot(scene, columns);
+    let rows = u16::try_from(foot.len()).unwrap_or(u16::MAX).min(area.height * 2 / 3);
     let foot_area = bottom(area, rows);
+    // What may be typed stands at its end and is never what is cut.
+    let cut = foot.len().saturating_sub(usize::from(rows));
+    foot.drain(1..(cut + 1).min(foot.len()));
+    let cursor = cursor.map(|(x, y)| (x, y.saturating_sub(u16::try_from(cut).unwrap_or(0))));
     let mut lines = totals(scene, columns);
     let before = lines.len();
     lines.extend(asked(scene, columns));
@@ -43,6 +47,11 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
     scrolled(scene, lines, wanted.saturating_sub(height), between(area, 0, rows), buffer);
     draw_lines(foot, foot_area, buffer);
     cursor.map(|(x, y)| Position { x: area.x + x, y: foot_area.y + y })
+}
+
+/// All of it, as far down as it goes.
+pub fn page(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    [totals(scene, columns), asked(scene, columns), foot(scene, columns).0].concat()
 }
 
 fn totals(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {

@@ -13,6 +13,8 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let state = &scene.snapshot.state;
     let (word, role) = environment(state.environment());
     let running = match (&state.open, &state.gate) {
+        _ if scene.snapshot.exit.is_some() && state.closed() => "the run has ended; Enter closes".into(),
+        _ if scene.snapshot.exit.is_some() => format!("LEFT; go on with {}", scene.snapshot.resume_words()),
         (Some(open), _) if open.unknown => format!("UNKNOWN: {}", open.step),
         (Some(open), _) => format!("running: {}", open.step),
         (None, Some(gate)) => format!("at the gate: {}, nothing can be typed here", gate.step),

@@ -17,12 +17,7 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     draw_lines(entry, bottom(area, rows), buffer);
     let page = top(area, area.height - rows);
     if page.width < 120 {
-        let columns = usize::from(page.width);
-        let mut lines = layers(scene, columns);
-        lines.extend(services(scene, columns));
-        lines.extend(statements(scene, columns));
-        lines.extend(never(scene, columns));
-        return scrolled(scene, lines, scene.model.scroll, page, buffer);
+        return scrolled(scene, map(scene, usize::from(page.width)), scene.model.scroll, page, buffer);
     }
     let left = Rect { width: page.width / 2, ..page };
     let right = Rect { x: page.x + left.width + 1, width: page.width - left.width - 1, ..page };
@@ -41,6 +36,15 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     lines.push(Line::default());
     lines.extend(steps(scene, columns));
     scrolled(scene, lines, scene.model.scroll, right, buffer);
+}
+
+fn map(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    [layers(scene, columns), services(scene, columns), statements(scene, columns), never(scene, columns)].concat()
+}
+
+/// All of it, and where to enter.
+pub fn page(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    [map(scene, columns), steps(scene, columns), entry(scene, columns)].concat()
 }
 
 fn layers(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
@@ -71,7 +75,7 @@ fn check_line(scene: &Scene<'_>, label: &str, check: &CheckRef, title: &str, col
         Some(Live { latest, history: Default::default(), asking: false })
     });
     let latest = live.as_ref().and_then(|l| l.latest.as_ref());
-    let (glyph, role) = theme::verdict(latest.map(|c| &c.verdict));
+    let (glyph, role) = checks::mark(scene, check, latest);
     let words = (columns * 9 / 20).max(24);
     let mut answer = checks::answer(live.as_ref());
     let meaning = checks::meaning(scene, check, live.as_ref());
@@ -105,7 +109,9 @@ fn services(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         return out;
     };
     for seen in &survey.services {
-        let there = match (seen.connected, &seen.group_state) {
+        // Whether it has members stands behind the comma: the check of the group says so in full.
+        let group_state = seen.group_state.as_deref().and_then(|state| state.split(',').next());
+        let there = match (seen.connected, group_state) {
             (Some(n), Some(group)) => format!("{n} · {group}"),
             (Some(n), None) => format!("{n} connected"),
             (None, Some(group)) => format!("group {group}"),

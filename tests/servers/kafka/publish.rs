@@ -62,8 +62,8 @@ async fn events_are_published_once_although_the_first_producer_died() {
     }
     dead.flush(Duration::from_secs(10)).unwrap();
 
-    let settled = publish::settle(&bus, &job, &sent).await.unwrap();
-    assert_eq!((settled.result, settled.changed), (OutcomeResult::NotApplied, Some(0)), "{}", settled.evidence);
+    let standing = publish::standing(&bus, &job, &sent).await.unwrap();
+    assert_eq!((standing.position, standing.events), (Position::NotDone, 0), "{}", standing.words);
 
     let (port_, _cancel, engine, _) = port(9);
     let outcome = publish::perform(&port_, &bus, job.clone(), Some(&sent)).await;
@@ -83,8 +83,8 @@ async fn events_are_published_once_although_the_first_producer_died() {
     );
     drop(port_);
     assert!(engine.await.unwrap().is_empty());
-    let settled = publish::settle(&bus, &job, &sent).await.unwrap();
-    assert_eq!(settled.result, OutcomeResult::Applied);
+    let standing = publish::standing(&bus, &job, &sent).await.unwrap();
+    assert_eq!(standing.position, Position::Done);
     let found: Vec<_> = read_all(&broker.brokers, &topic).into_iter().filter(|(item, _)| !item.is_empty()).collect();
     let items: BTreeSet<_> = found.iter().map(|(item, _)| item).collect();
     assert_eq!((found.len(), items.len()), (20, 20));
@@ -127,8 +127,8 @@ async fn on_the_mock_only_the_missing_events_are_sent() {
             .unwrap();
     }
     producer.flush(Duration::from_secs(10)).unwrap();
-    let settled = publish::settle(&bus, &job, &sent).await.unwrap();
-    assert_eq!((settled.result, settled.changed), (OutcomeResult::Unknown, Some(2)));
+    let standing = publish::standing(&bus, &job, &sent).await.unwrap();
+    assert_eq!((standing.position, standing.events), (Position::HalfDone, 2));
     let (port_, _cancel, _engine, _) = port(9);
     let outcome = publish::perform(&port_, &bus, job, Some(&sent)).await;
     assert_eq!((outcome.result, outcome.changed), (OutcomeResult::Applied, Some(6)), "{}", outcome.evidence);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::action::position;
 use crate::check::{self, Answer, Context, Depth};
 use crate::run::record::{Found, Offer, Position};
 use crate::runbook::expect::Verdict;
@@ -16,14 +17,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// What must be green, or must have ceased to be, once an action has taken effect.
-pub struct Wanted<'a> {
+struct Wanted<'a> {
     green: &'a [CheckRef],
     /// Of the step that is undone.
     ceased: &'a [CheckRef],
 }
 
+/// What the step's own checks show, or else its position in the world.
+pub(super) async fn of(step: &Step, offer: &Offer, ctx: &Context) -> Found {
+    if let Some(wanted) = wanted(step, offer, ctx) {
+        return wanted.wait(ctx).await;
+    }
+    in_world(step, offer, ctx).await
+}
+
+/// Where the world shows the attempt to stand, its checks apart.
+pub(super) async fn in_world(step: &Step, offer: &Offer, ctx: &Context) -> Found {
+    match offer.undoes.as_deref().and_then(|undone| ctx.runbook.steps.get(undone)) {
+        Some(undone) => turned(position(undone, ctx).await),
+        None => position(step, ctx).await,
+    }
+}
+
 /// The checks of a step, or of its undo; none where they tell nothing of their own.
-pub fn of<'a>(step: &'a Step, offer: &Offer, ctx: &'a Context) -> Option<Wanted<'a>> {
+fn wanted<'a>(step: &'a Step, offer: &Offer, ctx: &'a Context) -> Option<Wanted<'a>> {
     let by_checks = |step: &'a Step| match &step.action {
         _ if !step.done_when.is_empty() => Some(step.done_when.as_slice()),
         Action::Command { .. } | Action::Http(_) | Action::Session { .. } if !step.verify.is_empty() => {
@@ -41,7 +58,7 @@ pub fn of<'a>(step: &'a Step, offer: &Offer, ctx: &'a Context) -> Option<Wanted<
 }
 
 /// What a done-check says of the undo.
-pub fn turned(found: Found) -> Found {
+fn turned(found: Found) -> Found {
     let position = match found.position {
         Position::Done => Position::NotDone,
         Position::NotDone => Position::Done,
@@ -52,7 +69,7 @@ pub fn turned(found: Found) -> Found {
 
 impl Wanted<'_> {
     /// Done as soon as everything shows it for as long as the checks ask for; else what the last look said.
-    pub async fn wait(&self, ctx: &Context) -> Found {
+    async fn wait(&self, ctx: &Context) -> Found {
         let hold = self.green.iter().filter_map(|check| known(check, ctx)?.hold).max().unwrap_or_default();
         let began = Instant::now();
         let mut since = None;

@@ -1,0 +1,136 @@
+//! Evidence in a database: is it the same, is a session of the attempt left, is its marker there, what does the catalog
+//! show.
+
+use serde_json::Value;
+
+use super::{Gathered, PATIENCE, done};
+use crate::action::marker;
+use crate::check::Context;
+use crate::names;
+use crate::run::gate::offer_digest;
+use crate::run::record::{Offer, Point, TargetSeen};
+use crate::run::settle::{Left, Marker, Server, Way};
+use crate::runbook::template::as_text;
+use crate::runbook::{Action, Step};
+use crate::sql::Dialect;
+use crate::target::db::text_bind;
+
+pub(super) async fn gather(
+    step: &Step,
+    offer: &Offer,
+    reached: &[(Point, Value)],
+    found: &mut Gathered,
+    ctx: &Context,
+) {
+    let Some(target) = &offer.target else { return };
+    let (server, words) = server(target, ctx).await;
+    found.say("target", words);
+    found.evidence.server = server;
+    if server != Server::Same {
+        return;
+    }
+    let opened = reached.iter().rev().map(|(_, data)| data).find(|data| data.get("pid").is_some());
+    let (left, words) = sessions(opened, offer, &target.name, ctx).await;
+    found.say("sessions", words);
+    found.evidence.left = match left {
+        // Sessions of others are ended through a connection that the log does not name.
+        Left::Nothing if found.evidence.way == Way::Plain && opened.is_none() => Left::Unseen,
+        left => left,
+    };
+    if found.evidence.left == Left::Something {
+        return;
+    }
+    if found.evidence.way == Way::Transaction && offer.epoch.is_some() {
+        let (marker, words) = read_marker(offer, &target.name, ctx).await;
+        found.say("marker", words);
+        found.evidence.marker = marker;
+        if marker == Marker::Ours {
+            remember(reached, found);
+        }
+    }
+    match found.evidence.marker {
+        Marker::None => found.done(&done::of(step, offer, ctx).await),
+        // Rows move by other hands while a marker does not: beside one, only a catalog can contradict.
+        Marker::Ours | Marker::Missing if catalog(step, offer, ctx) => {
+            found.done(&done::in_world(step, offer, ctx).await);
+        }
+        _ => {}
+    }
+}
+
+async fn server(target: &TargetSeen, ctx: &Context) -> (Server, String) {
+    match ctx.targets.identity(&target.name).await {
+        Err(failure) => (Server::Silent, failure.to_string()),
+        Ok(now) if now.seen.identity != target.identity => {
+            (Server::Another, format!("it is {} now, and was {}", now.seen.identity, target.identity))
+        }
+        Ok(now) if now.standby => (Server::Standby, "it is a standby".to_owned()),
+        Ok(now) => (Server::Same, format!("the same: {}", now.seen.identity)),
+    }
+}
+
+/// Sessions of the attempt, by process id and start where the log has them, and by the name that only this attempt has;
+/// waits a while for the server to notice that their client is gone.
+async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Context) -> (Left, String) {
+    let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).unwrap_or_default();
+    let (pid, start) = (part("pid"), part("backend_start"));
+    let app = names::application_name(ctx.access.run8(), &offer.step, offer.att);
+    let sql = "select pid, coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
+               from pg_stat_activity where application_name = $3::text
+                 or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz)";
+    let began = tokio::time::Instant::now();
+    loop {
+        let row = {
+            let mut handle = match ctx.targets.monitor(target).await {
+                Ok(handle) => handle,
+                Err(failure) => return (Left::Unseen, format!("cannot see: {failure}")),
+            };
+            if handle.dialect() != Some(Dialect::Postgres) {
+                return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned());
+            }
+            let binds = vec![text_bind(&pid), text_bind(&start), text_bind(&app)];
+            match handle.read(sql, binds).await {
+                Ok(rows) => rows.into_iter().next(),
+                Err(error) => return (Left::Unseen, format!("cannot see: {}", error.words())),
+            }
+        };
+        let Some(row) = row else { return (Left::Nothing, "none of that attempt is left".to_owned()) };
+        if began.elapsed() >= PATIENCE {
+            let text = |name: &str| row.get(name).map(as_text).unwrap_or_default();
+            return (Left::Something, format!("pid {} is {}: {}", text("pid"), text("state"), text("query")));
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+async fn read_marker(offer: &Offer, target: &str, ctx: &Context) -> (Marker, String) {
+    let read = async {
+        let mut handle = ctx.targets.monitor(target).await.map_err(|f| f.to_string())?;
+        marker::read(&mut handle, &offer.run, &offer.step, offer.att).await.map_err(|e| e.words())
+    };
+    match read.await {
+        Ok(Some(digest)) if digest == offer_digest(offer) => (Marker::Ours, "there, with this offer's digest".into()),
+        Ok(Some(_)) => (Marker::Anothers, "there, with another digest".into()),
+        Ok(None) => (Marker::Missing, "not there".into()),
+        Err(words) => (Marker::Unreadable, format!("cannot be read: {words}")),
+    }
+}
+
+/// What the attempt said of itself before COMMIT: it was on disk before the point was passed.
+fn remember(reached: &[(Point, Value)], found: &mut Gathered) {
+    let ready = reached.iter().rev().find(|(point, _)| *point == Point::Ready).map(|(_, data)| data);
+    found.changed = ready.and_then(|data| data.get("changed")?.as_u64());
+    found.before_image = ready.and_then(|data| Some(data.get("before_image")?.as_str()?.to_owned()));
+}
+
+/// Whether the catalog alone shows what the attempt did.
+fn catalog(step: &Step, offer: &Offer, ctx: &Context) -> bool {
+    let acted = match &offer.undoes {
+        Some(undone) => ctx.runbook.steps.get(undone),
+        None => Some(step),
+    };
+    acted.is_some_and(|acted| {
+        let declared = offer.undoes.is_some() && acted.undo.is_some();
+        !declared && acted.done_when.is_empty() && matches!(acted.action, Action::Ddl(_))
+    })
+}
