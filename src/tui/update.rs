@@ -190,6 +190,7 @@ pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Comman
         Command::Skip => model.dialogs.push(prompt(Purpose::Skip { step: step? })),
         Command::Jump => model.dialogs.push(prompt(Purpose::Jump { to: step? })),
         Command::Override => model.dialogs.push(prompt(Purpose::Override { step: step? })),
+        Command::BreakGlass => model.dialogs.push(prompt(Purpose::BreakGlass)),
         Command::Elsewhere => model.dialogs.push(prompt(Purpose::Elsewhere { step: step? })),
         Command::Happened | Command::DidNotHappen => {
             let applied = command == Command::Happened;

@@ -235,7 +235,7 @@ pub(super) fn pass_over(runbook: &Runbook, state: &State, step: &Step, reason: &
     }
     let why = standing(runbook, state, step, false, facts.readings);
     if let Some(Blocked::Need { check, .. }) = why.iter().find(|b| matches!(b, Blocked::Need { hard: true, .. })) {
-        return Err(but(format!("{check} is a hard need"), "only break-glass passes it"));
+        return Err(but(format!("{check} is a hard need"), "make it hold; only break-glass passes it (B)"));
     }
     pass_needs(step, &why, &reason)
 }

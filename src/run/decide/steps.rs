@@ -132,7 +132,8 @@ pub(super) fn classify(runbook: &Runbook, state: &State, step: &Step, row: &str,
     let Action::Reconcile { set } = &step.action else {
         return Err(no(format!("{} sorts no rows", step.id)));
     };
-    if state.status(&step.id).finished() {
+    let status = state.status(&step.id);
+    if status.finished() && !status.open_to_attempt() {
         return Err(no(format!("{} is finished: its rows are frozen", step.id)));
     }
     let Some(crate::runbook::SetSource::Compare(compare)) = runbook.sets.get(set).map(|s| &s.source) else {
