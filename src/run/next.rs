@@ -98,11 +98,22 @@ pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, rea
             why.push(Blocked::When { step: decision.clone(), wanted: wanted.clone(), taken });
         }
     }
-    why.extend(step.needs.iter().filter_map(|need| {
+    let needs = step.needs.iter().filter(|need| !passed(state, step, &need.check, need.hard));
+    why.extend(needs.filter_map(|need| {
         let verdict = readings.get(&need.check).map(|checked| checked.verdict.clone());
         (verdict != Some(Verdict::Pass)).then(|| Blocked::Need { check: need.check.clone(), verdict, hard: need.hard })
     }));
     why
+}
+
+/// Whether this need is passed over at the coming gate, by name.
+pub fn passed(state: &State, step: &Step, check: &CheckRef, hard: bool) -> bool {
+    state.steps.get(&step.id).is_some_and(|s| s.passed.contains(&need_word(check, hard)))
+}
+
+/// What an override of a need is called in the log.
+pub fn need_word(check: &CheckRef, hard: bool) -> String {
+    if hard { format!("hard need {check}") } else { format!("need {check}") }
 }
 
 /// `after` and the phases.
