@@ -4,7 +4,8 @@
 //!
 //! Pure knowledge: it never connects, never runs anything, and never makes a statement look milder than it is. Three
 //! parsers decide whether a text is exactly one statement (PostgreSQL: squawk; MySQL and SQLite: sqlparser); what the
-//! statement does is then read from its words. Whatever is not known is [`Class::Irreversible`].
+//! statement names, undoes and leaves behind is then read from its words, and what it locks, rewrites and scans stands in
+//! one table for each server. Whatever is not known is [`Class::Irreversible`].
 //!
 //! Names: unquoted ones in lower case (MySQL: as written), quoted ones as they are, with their schema as
 //! `schema.table`; `public.` (PostgreSQL) and `main.` (SQLite) are dropped. SQLite compares names without case.
@@ -15,10 +16,14 @@ mod dialect;
 mod dml;
 mod drop;
 mod fact;
+mod form;
 mod lex;
+mod mysql;
+mod postgres;
 mod readonly;
 mod refused;
 mod relation;
+mod sqlite;
 mod statement;
 mod typename;
 mod utility;
@@ -27,11 +32,12 @@ mod words;
 use std::fmt;
 
 pub use fact::Fact;
+pub use form::{Algorithm, Form, On, Server};
 pub use lex::{Zone, split, zones};
 pub use readonly::check_read_only;
 pub use refused::Refused;
 pub use relation::{Touched, is_relative_update, tables_and_columns};
-pub use statement::{Blocks, Class, Cost, Lock, Object, ObjectKind, OldCode, Reverse, Statement};
+pub use statement::{Blocks, Class, Cost, Held, Lock, Object, ObjectKind, OldCode, Place, Reverse, Statement};
 
 /// Whose SQL it is. MariaDB is [`Dialect::Mysql`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +71,18 @@ pub fn parse_one(dialect: Dialect, sql: &str) -> Result<Statement, Refused> {
 /// [`Class::Irreversible`], and its reverse says why.
 pub fn judge(dialect: Dialect, sql: &str) -> Statement {
     parse_one(dialect, sql).unwrap_or_else(|refused| Statement::unknown(refused.to_string()))
+}
+
+/// The rows of the table of a dialect; of MySQL and MariaDB both, unless `server` says which.
+pub fn forms(dialect: Dialect, server: Option<Server>) -> impl Iterator<Item = &'static Form> {
+    let tables: Vec<&'static [Form]> = match (dialect, server) {
+        (Dialect::Postgres, _) => postgres::FORMS.to_vec(),
+        (Dialect::Sqlite, _) => vec![sqlite::FORMS],
+        (Dialect::Mysql, Some(Server::Mysql(_))) => vec![mysql::MYSQL],
+        (Dialect::Mysql, Some(_)) => vec![mysql::MARIADB],
+        (Dialect::Mysql, None) => vec![mysql::MARIADB, mysql::MYSQL],
+    };
+    tables.into_iter().flatten()
 }
 
 /// `name` as a quoted identifier of the dialect.

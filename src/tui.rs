@@ -4,6 +4,7 @@
 //! anything but those four: what is asked is answered by the next snapshot.
 
 use std::fmt::Display;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +80,9 @@ fn lost(error: impl Display) -> Failure {
 
 /// The screen on any backend, with any source of keys and signals: what the tests drive is what runs.
 pub struct Tui<B: Backend> {
-    terminal: Terminal<B>,
+    /// Never dropped: on the way out it would write to a terminal that may be gone, and panic when it cannot say so.
+    /// [`terminal::give_back`] shows the cursor.
+    terminal: ManuallyDrop<Terminal<B>>,
     theme: Theme,
     handle: Handle,
     pub model: Model,
@@ -98,7 +101,7 @@ where
 {
     pub fn new(terminal: Terminal<B>, theme: Theme, handle: Handle) -> Self {
         Self {
-            terminal,
+            terminal: ManuallyDrop::new(terminal),
             theme,
             handle,
             model: Model::default(),
@@ -238,7 +241,10 @@ where
         if self.blind {
             return Ok(now);
         }
-        let size = self.terminal.size().map_err(lost)?;
+        let size = match self.terminal.size() {
+            Ok(size) => size,
+            Err(error) => return self.unseen(error, now),
+        };
         let area = Rect::new(0, 0, size.width, size.height);
         if area.is_empty() {
             return Ok(now);
@@ -259,18 +265,24 @@ where
             }
         });
         if let Err(error) = drawn {
-            if self.on_real_terminal {
-                // A terminal that takes nothing is a terminal that is gone.
-                tracing::warn!(%error, "the terminal cannot be written");
-                self.blind = true;
-                let _ = self.handle.asks.try_send(Ask::Leave { why: "the terminal cannot be written".into() });
-                return Ok(now);
-            }
-            return Err(lost(error));
+            return self.unseen(error, now);
         }
         self.frames += 1;
         // The terminal may have another size by now: what was painted for the old one is not on it.
         self.last = whole.then_some(frame);
+        Ok(now)
+    }
+
+    /// A terminal that takes nothing is a terminal that is gone: the run is held and left, without a screen.
+    fn unseen(&mut self, error: B::Error, now: Instant) -> Result<Instant, Failure> {
+        if !self.on_real_terminal {
+            return Err(lost(error));
+        }
+        tracing::warn!(%error, "the terminal cannot be written");
+        self.blind = true;
+        self.model.leaving = true;
+        // An engine that is busy hears it from the watch.
+        let _ = self.handle.asks.try_send(Ask::Leave { why: "the terminal cannot be written".into() });
         Ok(now)
     }
 }

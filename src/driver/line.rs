@@ -33,7 +33,11 @@ impl Line {
         if let Record::Checked { checks, .. } = &event.record {
             return checks.iter().filter_map(|checked| self.changed(checked)).collect();
         }
-        vec![words(&event.record)]
+        let mut lines = vec![words(&event.record)];
+        if let Record::GateShown(shown) = &event.record {
+            lines.extend(shown.evidence.facts.iter().map(|(label, words)| format!("gate: {label}: {words}")));
+        }
+        lines
     }
 
     fn changed(&mut self, checked: &crate::run::record::Checked) -> Option<String> {
@@ -98,6 +102,8 @@ fn words(record: &Record) -> String {
         Record::GuardBroken { check, verdict, .. } => format!("guard {check} BROKE: {}", verdict.word()),
         Record::SettleEvidence { what, finding } => format!("{what}: {finding}"),
         Record::Settled(settled) => format!("settled {:?}: {}", settled.result, settled.reason),
+        Record::Claimed { target, epoch } => format!("holds {target}, claim {epoch}"),
+        Record::ClaimLost { target, holder } => format!("claim on {target} lost to {holder}"),
         Record::TargetLost { target, why } => format!("{target} lost: {why}"),
         Record::TargetFound { target, .. } => format!("{target} found"),
         Record::RunFinished { end, open } => {

@@ -1,21 +1,26 @@
-//! `ALTER TABLE`, `ALTER TYPE` and the other `ALTER`s: each action by itself, then all of one statement together.
-//! Locks and costs: measured on PostgreSQL 15; SQLite and MySQL from their manuals.
+//! `ALTER TABLE` and `ALTER TYPE`: each action by itself, then all of one statement together.
 
 mod action;
 mod column;
+mod mysql;
+mod object;
+mod setting;
 
 use super::Dialect;
 use super::fact::Fact;
-use super::statement::{Class, Cost, Lock, Object, ObjectKind, OldCode, Reverse, Statement};
+use super::statement::{Class, Object, ObjectKind, OldCode, Reverse, Statement};
 use super::words::{Name, Words};
+
+pub(super) use mysql::eat_wait;
+pub(super) use object::object;
 
 /// One action of an `ALTER TABLE`. `back` is what undoes it, as the text behind `ALTER TABLE t`.
 pub(super) struct Action {
     pub class: Class,
     pub kind: &'static str,
+    /// Forms that come with it, such as the `CHECK` of a new column.
+    pub more: Vec<&'static str>,
     pub objects: Vec<Object>,
-    pub lock: Lock,
-    pub cost: Cost,
     pub back: Option<String>,
     pub saved: Option<String>,
     pub old_code: OldCode,
@@ -27,9 +32,8 @@ impl Action {
         Action {
             class: Class::Ddl,
             kind,
+            more: Vec::new(),
             objects: Vec::new(),
-            lock: Lock::ACCESS_EXCLUSIVE,
-            cost: Cost::CatalogOnly,
             back: None,
             saved: None,
             old_code: OldCode::unknown(),
@@ -37,52 +41,57 @@ impl Action {
         }
     }
 
-    /// An action of which only the lock is known.
+    /// An action of which nothing is known.
     fn other(kind: &'static str) -> Action {
-        let saved = Some("the definition of the table as it was".to_owned());
-        Action { saved, cost: Cost::Unknown, ..Action::new(kind) }
+        Action { saved: Some("the definition of the table as it was".to_owned()), ..Action::new(kind) }
     }
 }
 
 pub(super) fn table(mut words: Words<'_>) -> Option<Statement> {
-    if !words.eat(&["alter", "table"]) && !words.eat(&["alter", "foreign", "table"]) {
+    words.eat(&["alter"]);
+    let ignore = words.dialect == Dialect::Mysql && (words.eat(&["online"]) | words.eat(&["ignore"]));
+    let foreign = words.eat(&["foreign", "table"]);
+    if !foreign && !words.eat(&["table"]) {
         return None;
+    }
+    if words.ahead(&["all", "in", "tablespace"]) {
+        let mut statement = Statement::new(Class::Ddl, "ALTER TABLE ALL IN TABLESPACE");
+        statement.old_code = OldCode::fine("the rows are the same");
+        let what = "the tablespace of each table".to_owned();
+        statement.reverse = Reverse::NeedsSaved { what, sql: None };
+        return Some(statement);
     }
     let guarded = words.eat(&["if", "exists"]);
     let only = words.eat(&["only"]);
     let name = words.name()?;
     words.eat_punct("*");
-    let table = name.key();
-    let prefix = format!("ALTER TABLE {}{}", if only { "ONLY " } else { "" }, name.source());
-    if let Some(renamed) = rename_table(words.clone(), &name) {
-        return Some(finish(words.dialect, &table, renamed));
+    if words.dialect == Dialect::Mysql {
+        mysql::eat_wait(&mut words);
     }
-    let actions: Vec<Action> = words.pieces().into_iter().map(|piece| action::action(piece, &name)).collect();
+    let table = name.key();
+    let noun = if foreign { "FOREIGN TABLE" } else { "TABLE" };
+    let prefix = format!("ALTER {noun} {}{}", if only { "ONLY " } else { "" }, name.source());
+    if let Some(renamed) = rename_table(words.clone(), &name) {
+        return Some(renamed);
+    }
+    let pieces = words.pieces();
+    let actions: Vec<Action> = match words.dialect {
+        Dialect::Mysql => pieces.into_iter().filter_map(|piece| mysql::action(piece, &name)).collect(),
+        _ => pieces.into_iter().map(|piece| action::action(piece, &name)).collect(),
+    };
     let mut whole = together(actions, &prefix)?;
     whole.objects.insert(0, Object::new(ObjectKind::Table, &table));
+    if foreign && whole.parts.is_empty() {
+        whole.parts = vec![whole.kind, "ALTER FOREIGN TABLE"];
+    }
     if guarded && matches!(whole.reverse, Reverse::None { .. }) {
         whole.reverse = Reverse::None { because: "IF EXISTS: it may have changed nothing".to_owned() };
     }
-    Some(finish(words.dialect, &table, whole))
-}
-
-/// The parts that the dialect decides for every `ALTER TABLE`.
-fn finish(dialect: Dialect, table: &str, mut statement: Statement) -> Statement {
-    match dialect {
-        Dialect::Postgres => {}
-        Dialect::Sqlite => statement.lock = Some(Lock::DATABASE_WRITE),
-        Dialect::Mysql => {
-            statement.lock = Some(Lock::METADATA);
-            statement.transactional = false;
-            if !statement.kind.contains("RENAME") {
-                statement.cost = Cost::Unknown;
-            }
-        }
+    if ignore {
+        // Rows that break a new key are dropped without a word.
+        whole.raise(Class::Irreversible);
     }
-    if !statement.objects.iter().any(|o| o.kind == ObjectKind::Table && o.name == table) {
-        statement.objects.insert(0, Object::new(ObjectKind::Table, table));
-    }
-    statement
+    Some(whole)
 }
 
 fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
@@ -91,15 +100,13 @@ fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
     let kind = if many { "ALTER TABLE … several actions" } else { actions.first()?.kind };
     let mut statement = Statement::new(lead, kind);
     statement.old_code = OldCode::fine("nothing that older code uses changes");
-    statement.cost = Cost::CatalogOnly;
+    if many || actions.iter().any(|action| !action.more.is_empty()) {
+        statement.parts =
+            actions.iter().flat_map(|action| std::iter::once(action.kind).chain(action.more.clone())).collect();
+    }
     let (mut back, mut saved, mut reasons) = (Some(Vec::new()), Vec::new(), Vec::new());
     let mut facts = Some(Vec::new());
     for action in actions {
-        statement.cost = costlier(statement.cost, action.cost);
-        statement.lock = Some(match statement.lock {
-            Some(lock) if lock.blocks > action.lock.blocks => lock,
-            _ => action.lock,
-        });
         statement.old_code = if many { statement.old_code.and(action.old_code) } else { action.old_code };
         statement.objects.extend(action.objects);
         // Done can be told of the whole only when it can be told of each part.
@@ -136,17 +143,6 @@ fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
     Some(statement)
 }
 
-fn costlier(a: Cost, b: Cost) -> Cost {
-    let rank = |cost| match cost {
-        Cost::CatalogOnly => 0,
-        Cost::Scan => 1,
-        Cost::IndexBuild => 2,
-        Cost::Unknown => 3,
-        Cost::Rewrite => 4,
-    };
-    if rank(b) > rank(a) { b } else { a }
-}
-
 fn rename_table(mut words: Words<'_>, name: &Name) -> Option<Statement> {
     let renames = words.eat(&["rename", "to"]) || (words.dialect == Dialect::Mysql && words.eat(&["rename", "as"]));
     renames.then_some(())?;
@@ -155,8 +151,6 @@ fn rename_table(mut words: Words<'_>, name: &Name) -> Option<Statement> {
     let (from, to) = (name.key(), target.key());
     let mut statement = Statement::new(Class::Ddl, "ALTER TABLE … RENAME TO");
     statement.objects = vec![Object::new(ObjectKind::Table, &from), Object::new(ObjectKind::Table, &to)];
-    statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
-    statement.cost = Cost::CatalogOnly;
     let back = if words.dialect == Dialect::Mysql { name.clone() } else { name.last_part() };
     statement.reverse = Reverse::Exact(format!("ALTER TABLE {} RENAME TO {}", target.source(), back.source()));
     statement.old_code = OldCode::both(format!("older code still says {from}"));
@@ -171,7 +165,6 @@ pub(super) fn type_(mut words: Words<'_>) -> Option<Statement> {
     let key = name.key();
     let mut statement = Statement::new(Class::Ddl, "ALTER TYPE");
     statement.objects = vec![Object::new(ObjectKind::Type, &key)];
-    statement.cost = Cost::CatalogOnly;
     let value = |value: &str, present| Fact::EnumValue { type_name: key.clone(), value: value.to_owned(), present };
     if words.eat(&["add", "value"]) {
         words.eat(&["if", "not", "exists"]);
@@ -202,11 +195,31 @@ pub(super) fn type_(mut words: Words<'_>) -> Option<Statement> {
         statement.old_code = OldCode::both(format!("casts of older code still say {key}"));
         statement.reverse =
             Reverse::Exact(format!("ALTER TYPE {} RENAME TO {}", new.source(), name.last_part().source()));
+    } else if words.eat(&["rename", "attribute"]) {
+        let from = words.ident()?;
+        words.eat(&["to"]).then_some(())?;
+        let to = words.ident()?;
+        statement.kind = "ALTER TYPE … RENAME ATTRIBUTE";
+        statement.old_code = OldCode::both(format!("older code still says {key}.{}", from.key()));
+        statement.reverse = Reverse::Exact(format!(
+            "ALTER TYPE {} RENAME ATTRIBUTE {} TO {}{}",
+            name.source(),
+            to.source(),
+            from.source(),
+            if words.ahead(&["cascade"]) { " CASCADE" } else { "" }
+        ));
+    } else if words.ahead(&["owner", "to"]) {
+        statement.kind = "ALTER TYPE … OWNER TO";
+        statement.old_code = OldCode::fine("the type is the same");
+        statement.reverse = Reverse::NeedsSaved { what: format!("the owner of {key}"), sql: None };
+    } else if words.eat(&["set", "schema"]) {
+        statement.kind = "ALTER TYPE … SET SCHEMA";
+        statement.old_code = OldCode::both("older code finds the type by its schema");
+        statement.reverse = Reverse::NeedsSaved { what: format!("the schema of {key}"), sql: None };
     } else {
         if words.contains("drop") {
             statement.class = Class::Irreversible;
         }
-        statement.cost = Cost::Unknown;
         let what = "the definition of the type as it was".to_owned();
         statement.reverse = Reverse::NeedsSaved { what, sql: None };
     }

@@ -1,29 +1,33 @@
-//! `CREATE …`: what it makes, what takes it away again.
+//! `CREATE …`: what it makes, on what it hangs, what takes it away again.
 
 use super::Dialect;
 use super::fact::Fact;
-use super::statement::{Class, Cost, Lock, Object, ObjectKind, OldCode, Reverse, Statement};
+use super::statement::{Class, Object, ObjectKind, OldCode, Reverse, Statement};
 use super::words::Words;
+use super::{readonly, relation};
 
 pub(super) fn create(mut words: Words<'_>) -> Option<Statement> {
     words.eat(&["create"]).then_some(())?;
     let replace = words.eat(&["or", "replace"]);
-    let temporary = words.eat(&["temporary"]) || words.eat(&["temp"]);
-    let unlogged = words.eat(&["unlogged"]);
-    let mut statement = if words.ahead(&["unique", "index"]) || words.ahead(&["index"]) {
+    mysql_attributes(&mut words);
+    let hidden = words.eat(&["temporary"]) || words.eat(&["temp"]) || words.eat(&["unlogged"]);
+    let mut statement = if words.clone().eat(&["index"]) || index_words(&words) {
         index(words.clone())?
     } else if words.eat(&["table"]) {
-        table(words.clone(), temporary)?
+        table(words.clone(), replace)?
     } else if words.eat(&["materialized", "view"]) {
         simple(words.clone(), "CREATE MATERIALIZED VIEW", ObjectKind::MaterializedView, "MATERIALIZED VIEW", replace)?
     } else if words.eat(&["recursive", "view"]) || words.eat(&["view"]) {
-        simple(words.clone(), "CREATE VIEW", ObjectKind::View, "VIEW", replace)?
+        let kind = if replace { "CREATE OR REPLACE VIEW" } else { "CREATE VIEW" };
+        simple(words.clone(), kind, ObjectKind::View, "VIEW", replace)?
     } else if words.eat(&["trigger"]) || words.eat(&["constraint", "trigger"]) {
         trigger(words.clone(), replace)?
     } else if words.eat(&["function"]) {
-        routine(words.clone(), "CREATE FUNCTION", ObjectKind::Function, "FUNCTION", replace)?
+        let kind = if replace { "CREATE OR REPLACE FUNCTION" } else { "CREATE FUNCTION" };
+        routine(words.clone(), kind, ObjectKind::Function, "FUNCTION", replace)?
     } else if words.eat(&["procedure"]) {
-        routine(words.clone(), "CREATE PROCEDURE", ObjectKind::Procedure, "PROCEDURE", replace)?
+        let kind = if replace { "CREATE OR REPLACE PROCEDURE" } else { "CREATE PROCEDURE" };
+        routine(words.clone(), kind, ObjectKind::Procedure, "PROCEDURE", replace)?
     } else if words.eat(&["type"]) {
         simple(words.clone(), "CREATE TYPE", ObjectKind::Type, "TYPE", replace)?
     } else if words.eat(&["domain"]) {
@@ -35,17 +39,30 @@ pub(super) fn create(mut words: Words<'_>) -> Option<Statement> {
     } else if words.eat(&["extension"]) {
         simple(words.clone(), "CREATE EXTENSION", ObjectKind::Extension, "EXTENSION", replace)?
     } else {
-        return other(words);
+        return other(words, replace);
     };
-    if unlogged || temporary {
+    if hidden {
         statement.old_code = OldCode::fine("older code does not know of it");
     }
-    match words.dialect {
-        Dialect::Postgres => {}
-        Dialect::Sqlite => statement.lock = Some(Lock::DATABASE_WRITE),
-        Dialect::Mysql => statement.transactional = false,
-    }
     Some(statement)
+}
+
+/// `ALGORITHM = MERGE DEFINER = a@b SQL SECURITY DEFINER` before a view or a routine.
+fn mysql_attributes(words: &mut Words<'_>) {
+    if words.dialect != Dialect::Mysql {
+        return;
+    }
+    let nouns = ["view", "function", "procedure", "trigger", "event"];
+    let attributes = ["algorithm", "definer", "sql", "aggregate"];
+    if attributes.iter().any(|word| words.ahead(&[word])) {
+        while !words.done() && !nouns.iter().any(|noun| words.ahead(&[noun])) {
+            words.at += 1;
+        }
+    }
+}
+
+fn index_words(words: &Words<'_>) -> bool {
+    ["unique", "fulltext", "spatial"].iter().any(|word| words.ahead(&[word, "index"]))
 }
 
 /// A thing with a name that `DROP` takes away; what was there before `OR REPLACE` must be saved.
@@ -61,8 +78,10 @@ fn simple(
     let key = name.key();
     let mut statement = Statement::new(Class::Ddl, kind);
     statement.objects = vec![Object::new(object, &key)];
-    statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("older code does not know of it");
+    if matches!(object, ObjectKind::View | ObjectKind::MaterializedView) {
+        reads(&words, &mut statement);
+    }
     let fact = match object {
         ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View { name: key.clone(), present: true }),
         ObjectKind::Type => Some(Fact::Type { name: key.clone(), present: true }),
@@ -79,52 +98,88 @@ fn simple(
         (_, true) => Reverse::None { because: format!("IF NOT EXISTS: {key} may have been there before") },
         _ => Reverse::Exact(format!("DROP {noun} {}", name.source())),
     };
-    if object == ObjectKind::Extension {
-        statement.cost = Cost::Unknown;
-    }
-    if object == ObjectKind::MaterializedView {
-        statement.cost = Cost::Scan;
+    if object == ObjectKind::Schema && words.contains("create") {
+        // `CREATE SCHEMA s CREATE TABLE …`: its elements are not told one by one.
+        statement.reverse = Reverse::NeedsSaved { what: "what the schema is created with".to_owned(), sql: None };
     }
     Some(statement)
 }
 
-fn table(mut words: Words<'_>, temporary: bool) -> Option<Statement> {
+/// The query inside: the tables it reads, and what the functions in it can do.
+fn reads(words: &Words<'_>, statement: &mut Statement) {
+    let touched = relation::touched(words);
+    statement.objects.extend(touched.reads.into_iter().map(|name| Object::new(ObjectKind::Table, name)));
+    readonly::raise_by_calls(words, statement);
+}
+
+fn table(mut words: Words<'_>, replace: bool) -> Option<Statement> {
     let guarded = words.eat(&["if", "not", "exists"]);
     let name = words.name()?;
     let key = name.key();
-    let mut statement = Statement::new(Class::Ddl, "CREATE TABLE");
+    // MariaDB's CREATE OR REPLACE TABLE drops what was there.
+    let class = if replace { Class::Irreversible } else { Class::Ddl };
+    let mut statement = Statement::new(class, "CREATE TABLE");
     statement.objects = vec![Object::new(ObjectKind::Table, &key)];
-    statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("older code does not know of it");
-    if !temporary {
+    if !replace {
         statement.done = vec![Fact::Table { name: key.clone(), present: true }];
     }
     statement.reverse = if guarded {
         Reverse::None { because: format!("IF NOT EXISTS: {key} may have been there before") }
+    } else if replace {
+        Reverse::NeedsSaved { what: format!("a copy of {key}, which it drops first"), sql: None }
     } else {
         let sql = Some(format!("DROP TABLE {}", name.source()));
         Reverse::NeedsSaved { what: format!("the rows written to {key} since"), sql }
     };
-    if words.later(&["as"]) && (words.contains("select") || words.contains("values") || words.contains("table")) {
+    let query = ["select", "values", "table", "with", "execute"];
+    let filled = words.clone().seek(&["as"]).is_some_and(|rest| {
+        rest.peek().is_some_and(|word| word.punct("(")) || query.iter().any(|word| rest.ahead(&[word]))
+    });
+    let filled = filled || words.dialect == Dialect::Mysql && words.contains("select");
+    if filled {
         statement.kind = "CREATE TABLE AS";
-        statement.cost = Cost::Scan;
+        reads(&words, &mut statement);
+        if words.contains("execute") {
+            // What was prepared under that name is not in the text.
+            statement.raise(Class::Irreversible);
+        }
+        return Some(statement);
     }
+    let links: [(&[&str], &'static str); 4] = [
+        (&["references"], "CREATE TABLE … REFERENCES"),
+        (&["partition", "of"], "CREATE TABLE … PARTITION OF"),
+        (&["inherits"], "CREATE TABLE … INHERITS"),
+        (&["like"], "CREATE TABLE … LIKE"),
+    ];
+    let mut parts = Vec::new();
     while !words.done() {
-        let referenced = words.eat(&["references"]);
-        let parent = words.eat(&["partition", "of"]);
-        if !referenced && !parent {
+        let Some((_, kind)) = links.iter().find(|(head, _)| words.eat(head)) else {
             words.at += 1;
             continue;
+        };
+        words.eat_punct("(");
+        while let Some(other) = words.name() {
+            statement.objects.push(Object::new(ObjectKind::Table, other.key()));
+            if !kind.ends_with("INHERITS") || !words.eat_punct(",") {
+                break;
+            }
         }
-        let Some(other) = words.name() else { continue };
-        statement.objects.push(Object::new(ObjectKind::Table, other.key()));
-        statement.lock = Some(if parent { Lock::ACCESS_EXCLUSIVE } else { Lock::SHARE_ROW_EXCLUSIVE });
+        if !parts.contains(kind) {
+            parts.push(*kind);
+        }
+    }
+    if let [one] = parts.as_slice() {
+        statement.kind = one;
+    } else {
+        statement.parts = parts;
     }
     Some(statement)
 }
 
 fn index(mut words: Words<'_>) -> Option<Statement> {
     let unique = words.eat(&["unique"]);
+    let _ = words.eat(&["fulltext"]) || words.eat(&["spatial"]);
     words.eat(&["index"]).then_some(())?;
     let concurrently = words.dialect == Dialect::Postgres && words.eat(&["concurrently"]);
     let guarded = words.eat(&["if", "not", "exists"]);
@@ -137,9 +192,6 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
     let table = words.name()?;
     let mut statement =
         Statement::new(Class::Ddl, if concurrently { "CREATE INDEX CONCURRENTLY" } else { "CREATE INDEX" });
-    statement.lock = Some(if concurrently { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::SHARE });
-    statement.cost = Cost::IndexBuild;
-    statement.transactional = !concurrently;
     statement.objects = vec![Object::new(ObjectKind::Table, table.key())];
     statement.old_code = if unique {
         OldCode::writes("writes of a second equal value fail")
@@ -177,8 +229,6 @@ fn trigger(mut words: Words<'_>, replace: bool) -> Option<Statement> {
     let (key, on) = (name.key(), table.key());
     let mut statement = Statement::new(Class::Ddl, "CREATE TRIGGER");
     statement.objects = vec![Object::new(ObjectKind::Table, &on), Object::of(ObjectKind::Trigger, &on, &key)];
-    statement.lock = Some(Lock::SHARE_ROW_EXCLUSIVE);
-    statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("its writes do more than it knows");
     statement.done = vec![Fact::Trigger { table: on, name: key.clone(), present: true }];
     statement.reverse = match (replace, guarded, words.dialect) {
@@ -206,7 +256,6 @@ fn routine(
     let key = name.key();
     let mut statement = Statement::new(Class::Ddl, kind);
     statement.objects = vec![Object::new(object, &key)];
-    statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("older code does not know of it");
     let plain = !arguments.contains('=') && !arguments.to_ascii_lowercase().contains("default");
     if arguments.is_empty() && !replace {
@@ -227,33 +276,96 @@ fn routine(
     Some(statement)
 }
 
-fn other(mut words: Words<'_>) -> Option<Statement> {
-    let kinds: [(&[&str], &'static str, ObjectKind, bool); 12] = [
-        (&["database"], "CREATE DATABASE", ObjectKind::Database, false),
-        (&["tablespace"], "CREATE TABLESPACE", ObjectKind::Other, false),
-        (&["subscription"], "CREATE SUBSCRIPTION", ObjectKind::Other, false),
-        (&["role"], "CREATE ROLE", ObjectKind::Role, true),
-        (&["user"], "CREATE USER", ObjectKind::Role, true),
-        (&["publication"], "CREATE PUBLICATION", ObjectKind::Other, true),
-        (&["rule"], "CREATE RULE", ObjectKind::Other, true),
-        (&["policy"], "CREATE POLICY", ObjectKind::Other, true),
-        (&["event", "trigger"], "CREATE EVENT TRIGGER", ObjectKind::Other, true),
-        (&["aggregate"], "CREATE AGGREGATE", ObjectKind::Function, true),
-        (&["statistics"], "CREATE STATISTICS", ObjectKind::Other, true),
-        (&["virtual", "table"], "CREATE VIRTUAL TABLE", ObjectKind::Table, true),
-    ];
-    let found = kinds.iter().find(|(head, ..)| words.eat(head));
-    let mut statement = Statement::new(Class::Ddl, found.map_or("CREATE", |(_, kind, ..)| kind));
-    statement.transactional = found.is_some_and(|(.., inside)| *inside) && words.dialect != Dialect::Mysql;
-    words.eat(&["if", "not", "exists"]);
-    if let Some(name) = words.name() {
-        let kind = found.map_or(ObjectKind::Other, |(_, _, kind, _)| *kind);
-        let what = format!("nothing, but its DROP must be written by hand for {}", name.key());
-        statement.objects = vec![Object::new(kind, name.key())];
-        statement.reverse = Reverse::NeedsSaved { what, sql: None };
+/// Words, form, what it is, and whether `DROP` takes it by its name alone, or `ON` its table.
+type Kind = (&'static [&'static str], &'static str, ObjectKind, Taken);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Taken {
+    ByName,
+    OnTable,
+    /// Its `DROP` says more than a name.
+    ByHand,
+}
+
+const KINDS: [Kind; 20] = [
+    (&["database"], "CREATE DATABASE", ObjectKind::Database, Taken::ByName),
+    (&["tablespace"], "CREATE TABLESPACE", ObjectKind::Other, Taken::ByName),
+    (&["subscription"], "CREATE SUBSCRIPTION", ObjectKind::Other, Taken::ByName),
+    (&["role"], "CREATE ROLE", ObjectKind::Role, Taken::ByName),
+    (&["group"], "CREATE ROLE", ObjectKind::Role, Taken::ByName),
+    (&["user", "mapping"], "CREATE USER MAPPING", ObjectKind::Other, Taken::ByHand),
+    (&["user"], "CREATE USER", ObjectKind::Role, Taken::ByName),
+    (&["publication"], "CREATE PUBLICATION", ObjectKind::Other, Taken::ByName),
+    (&["rule"], "CREATE RULE", ObjectKind::Other, Taken::OnTable),
+    (&["policy"], "CREATE POLICY", ObjectKind::Other, Taken::OnTable),
+    (&["event", "trigger"], "CREATE EVENT TRIGGER", ObjectKind::Other, Taken::ByName),
+    (&["event"], "CREATE EVENT", ObjectKind::Other, Taken::ByName),
+    (&["aggregate"], "CREATE AGGREGATE", ObjectKind::Function, Taken::ByHand),
+    (&["statistics"], "CREATE STATISTICS", ObjectKind::Other, Taken::ByName),
+    (&["cast"], "CREATE CAST", ObjectKind::Other, Taken::ByHand),
+    (&["operator"], "CREATE OPERATOR", ObjectKind::Other, Taken::ByHand),
+    (&["collation"], "CREATE COLLATION", ObjectKind::Other, Taken::ByName),
+    (&["foreign", "table"], "CREATE FOREIGN TABLE", ObjectKind::Table, Taken::ByName),
+    (&["server"], "CREATE SERVER", ObjectKind::Other, Taken::ByName),
+    (&["virtual", "table"], "CREATE VIRTUAL TABLE", ObjectKind::Table, Taken::ByHand),
+];
+
+fn other(mut words: Words<'_>, replace: bool) -> Option<Statement> {
+    let found = KINDS.iter().find(|(head, ..)| words.eat(head));
+    let (kind, object, taken) =
+        found.map_or(("CREATE", ObjectKind::Other, Taken::ByHand), |(_, kind, object, taken)| (*kind, *object, *taken));
+    let mut statement = Statement::new(Class::Ddl, kind);
+    let guarded = words.eat(&["if", "not", "exists"]);
+    let Some(name) = words.name() else { return Some(statement) };
+    let what = if replace {
+        format!("the definition of {} as it was, if it was there", name.key())
+    } else {
+        format!("nothing, but its DROP must be written by hand for {}", name.key())
+    };
+    statement.reverse = Reverse::NeedsSaved { what, sql: None };
+    statement.old_code = match kind {
+        "CREATE RULE" | "CREATE POLICY" => {
+            OldCode::both("rows may be hidden from it, and its writes changed or refused")
+        }
+        "CREATE EVENT TRIGGER" => OldCode::fine("only changes of the schema meet it"),
+        _ => OldCode::fine("older code does not know of it"),
+    };
+    let noun = kind.trim_start_matches("CREATE ");
+    statement.objects = vec![Object::new(object, name.key())];
+    let tables = tables_of(kind, &words);
+    if !replace && !guarded {
+        statement.reverse = match (taken, tables.first()) {
+            (Taken::ByName, _) => Reverse::Exact(format!("DROP {noun} {}", name.source())),
+            (Taken::OnTable, Some((_, on))) => Reverse::Exact(format!("DROP {noun} {} ON {on}", name.source())),
+            _ => statement.reverse,
+        };
     }
-    if words.contains("on") && ["CREATE RULE", "CREATE POLICY"].contains(&statement.kind) {
-        statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
+    if taken == Taken::OnTable {
+        statement.objects[0].table = tables.first().map(|(table, _)| table.clone());
     }
+    statement.objects.extend(tables.into_iter().map(|(table, _)| Object::new(ObjectKind::Table, table)));
     Some(statement)
+}
+
+/// The tables that it hangs on, as the catalog spells them and as written.
+fn tables_of(kind: &str, words: &Words<'_>) -> Vec<(String, String)> {
+    let link: &[&str] = match kind {
+        "CREATE RULE" => &["to"],
+        "CREATE POLICY" => &["on"],
+        "CREATE STATISTICS" => &["from"],
+        "CREATE PUBLICATION" => &["for", "table"],
+        _ => return Vec::new(),
+    };
+    let Some(mut rest) = words.clone().seek(link) else { return Vec::new() };
+    rest.eat(&["only"]);
+    let mut out = Vec::new();
+    while let Some(name) = rest.name() {
+        out.push((name.key(), name.source()));
+        rest.parens();
+        if !rest.eat_punct(",") {
+            break;
+        }
+        rest.eat(&["table"]);
+    }
+    out
 }

@@ -3,16 +3,16 @@
 use super::Dialect;
 use super::readonly;
 use super::relation;
-use super::statement::{Class, Cost, Lock, Object, ObjectKind, OldCode, Reverse, Statement};
+use super::statement::{Class, Object, ObjectKind, OldCode, Reverse, Statement};
 use super::words::Words;
 
 pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
     let verb = verb(&words)?;
     let mut statement = match verb {
-        "insert" | "replace" => change("INSERT", &words),
-        "update" => change("UPDATE", &words),
-        "delete" => change("DELETE", &words),
-        "merge" => change("MERGE", &words),
+        "insert" | "replace" => change("INSERT"),
+        "update" => change("UPDATE"),
+        "delete" => change("DELETE"),
+        "merge" => change("MERGE"),
         "values" => Statement::new(Class::Read, "VALUES"),
         "table" => Statement::new(Class::Read, "TABLE"),
         _ => select(&words),
@@ -21,6 +21,9 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
         statement.kind = "REPLACE";
     }
     let touched = relation::touched(&words);
+    if statement.class == Class::Write && touched.writes.len() > 1 {
+        statement.kind = "WITH … data-modifying";
+    }
     let mut names: Vec<String> = touched.writes.iter().chain(&touched.reads).cloned().collect();
     let mut seen = Vec::new();
     names.retain(|name| {
@@ -36,6 +39,9 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
     }
     if statement.class == Class::Read {
         read(&words, &mut statement);
+    }
+    if words.dialect == Dialect::Mysql && words.all.windows(2).any(|pair| pair[0].punct(":") && pair[1].punct("=")) {
+        statement.raise(Class::Session);
     }
     readonly::raise_by_calls(&words, &mut statement);
     Some(statement)
@@ -60,12 +66,8 @@ fn verb<'w>(words: &'w Words<'_>) -> Option<&'w str> {
     })
 }
 
-fn change(kind: &'static str, words: &Words<'_>) -> Statement {
+fn change(kind: &'static str) -> Statement {
     let mut statement = Statement::new(Class::Write, kind);
-    statement.lock = Some(match words.dialect {
-        Dialect::Sqlite => Lock::DATABASE_WRITE,
-        _ => Lock::ROW_EXCLUSIVE,
-    });
     statement.old_code = OldCode::fine("the schema is the same; whether it knows the new values is for the runbook");
     let what = match kind {
         "INSERT" => "the keys of the rows it writes",
@@ -77,7 +79,10 @@ fn change(kind: &'static str, words: &Words<'_>) -> Statement {
 
 fn select(words: &Words<'_>) -> Statement {
     let mut statement = Statement::new(Class::Read, "SELECT");
-    if words.contains("into") {
+    // `INSERT INTO` in a WITH is another thing.
+    let verbs = ["insert", "merge", "replace", "ignore"];
+    let mut pairs = words.all.windows(2);
+    if pairs.any(|pair| pair[1].is("into") && !verbs.iter().any(|verb| pair[0].is(verb))) {
         match words.dialect {
             Dialect::Mysql => {
                 statement = Statement::new(Class::Irreversible, "SELECT INTO");
@@ -96,22 +101,12 @@ fn select(words: &Words<'_>) -> Statement {
 
 /// A reading statement that writes inside, or locks what it reads.
 fn read(words: &Words<'_>, statement: &mut Statement) {
-    statement.lock = match words.dialect {
-        Dialect::Postgres => Some(Lock::ACCESS_SHARE),
-        _ => None,
-    };
     statement.old_code = OldCode::fine("it only reads");
     statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
     if let Some((what, _)) = readonly::inner_write(words) {
         let locks = what.starts_with("FOR ");
         statement.raise(Class::Write);
         statement.kind = if locks { "SELECT … FOR UPDATE" } else { "WITH … data-modifying" };
-        statement.lock = Some(match (words.dialect, locks) {
-            (Dialect::Sqlite, _) => Lock::DATABASE_WRITE,
-            (_, true) => Lock::ROW_SHARE,
-            (_, false) => Lock::ROW_EXCLUSIVE,
-        });
-        statement.cost = Cost::Unknown;
         if !locks {
             let what = "the rows as they were".to_owned();
             statement.reverse = Reverse::NeedsSaved { what, sql: None };

@@ -2,7 +2,7 @@
 
 use super::Dialect;
 use super::fact::Fact;
-use super::statement::{Class, Cost, Lock, Object, ObjectKind, OldCode, Reverse, Statement};
+use super::statement::{Class, Object, ObjectKind, OldCode, Reverse, Statement};
 use super::words::Words;
 
 struct Thing {
@@ -25,7 +25,7 @@ const fn thing(
 
 const DEFINITION: &str = "the definition, comments and grants";
 
-const THINGS: [Thing; 19] = [
+const THINGS: [Thing; 24] = [
     thing(
         &["table"],
         "DROP TABLE",
@@ -98,6 +98,11 @@ const THINGS: [Thing; 19] = [
         Class::Irreversible,
         "the slot, which goes with it",
     ),
+    thing(&["publication"], "DROP PUBLICATION", ObjectKind::Other, Class::Ddl, "the tables it publishes"),
+    thing(&["statistics"], "DROP STATISTICS", ObjectKind::Other, Class::Ddl, DEFINITION),
+    thing(&["event", "trigger"], "DROP EVENT TRIGGER", ObjectKind::Other, Class::Ddl, DEFINITION),
+    thing(&["event"], "DROP EVENT", ObjectKind::Other, Class::Ddl, DEFINITION),
+    thing(&["server"], "DROP SERVER", ObjectKind::Other, Class::Ddl, DEFINITION),
     thing(&["tablespace"], "DROP TABLESPACE", ObjectKind::Other, Class::Ddl, DEFINITION),
 ];
 
@@ -109,6 +114,8 @@ pub(super) fn drop(mut words: Words<'_>) -> Option<Statement> {
         index(words.clone())?
     } else if words.eat(&["trigger"]) {
         trigger(words.clone())?
+    } else if let Some((kind, object)) = hung(&mut words) {
+        on_table(words.clone(), kind, object)?
     } else if let Some(thing) = THINGS.iter().find(|thing| words.eat(thing.head)) {
         named(words.clone(), thing)?
     } else {
@@ -123,12 +130,31 @@ pub(super) fn drop(mut words: Words<'_>) -> Option<Statement> {
     if cascade {
         // What hangs on it goes too, columns among it, and the statement does not name it.
         statement.raise(Class::Irreversible);
+        if words.dialect == Dialect::Postgres {
+            statement.parts = vec![statement.kind, "DROP … CASCADE"];
+        }
     }
-    match words.dialect {
-        Dialect::Postgres => {}
-        Dialect::Sqlite => statement.lock = Some(Lock::DATABASE_WRITE),
-        Dialect::Mysql => statement.transactional = false,
-    }
+    Some(statement)
+}
+
+/// What is dropped `ON` a table.
+fn hung(words: &mut Words<'_>) -> Option<(&'static str, &'static str)> {
+    [("rule", "DROP RULE"), ("policy", "DROP POLICY")]
+        .into_iter()
+        .find(|(word, _)| words.eat(&[word]))
+        .map(|(word, kind)| (kind, word))
+}
+
+fn on_table(mut words: Words<'_>, kind: &'static str, what: &'static str) -> Option<Statement> {
+    words.eat(&["if", "exists"]);
+    let name = words.name()?.key();
+    words.eat(&["on"]).then_some(())?;
+    let table = words.name()?.key();
+    let mut statement = Statement::new(Class::Ddl, kind);
+    statement.objects = vec![Object::of(ObjectKind::Other, &table, &name), Object::new(ObjectKind::Table, &table)];
+    statement.old_code =
+        OldCode::both(format!("without the {what} it may meet other rows, or its writes do other things"));
+    statement.reverse = Reverse::NeedsSaved { what: format!("the definition of {what} {name}"), sql: None };
     Some(statement)
 }
 
@@ -146,15 +172,9 @@ fn named(mut words: Words<'_>, thing: &Thing) -> Option<Statement> {
             break;
         }
     }
-    statement.cost = Cost::CatalogOnly;
     let listed = names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     statement.old_code = OldCode::both(format!("code that uses {listed} fails"));
     statement.reverse = Reverse::NeedsSaved { what: format!("{} of {listed}", thing.saved), sql: None };
-    let locks = [ObjectKind::Table, ObjectKind::View, ObjectKind::MaterializedView, ObjectKind::Sequence];
-    if locks.contains(&thing.object) {
-        statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
-    }
-    statement.transactional = !["DROP DATABASE", "DROP TABLESPACE", "DROP SUBSCRIPTION"].contains(&thing.kind);
     let facts = names.into_iter().map(|(name, arguments)| match thing.object {
         ObjectKind::Table => Some(Fact::Table { name, present: false }),
         ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View { name, present: false }),
@@ -188,9 +208,6 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
         statement.objects.iter_mut().for_each(|object| object.table = Some(table.clone()));
         statement.objects.push(Object::new(ObjectKind::Table, table));
     }
-    statement.lock = Some(if concurrently { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE });
-    statement.cost = Cost::CatalogOnly;
-    statement.transactional = !concurrently;
     statement.old_code = OldCode::fine("the answers are the same, perhaps slow; a unique index guards no more");
     let what = match words.dialect {
         Dialect::Postgres => "the definition of the index (pg_get_indexdef), and the time to build it",
@@ -205,13 +222,11 @@ fn trigger(mut words: Words<'_>) -> Option<Statement> {
     words.eat(&["if", "exists"]);
     let name = words.name()?.key();
     let mut statement = Statement::new(Class::Ddl, "DROP TRIGGER");
-    statement.cost = Cost::CatalogOnly;
     if words.eat(&["on"]) {
         let table = words.name()?.key();
         statement.objects.push(Object::new(ObjectKind::Table, &table));
         statement.objects.push(Object::of(ObjectKind::Trigger, &table, &name));
         statement.done = vec![Fact::Trigger { table, name: name.clone(), present: false }];
-        statement.lock = Some(Lock::ACCESS_EXCLUSIVE);
     } else {
         // SQLite and MySQL: a trigger's name is unique; the statement does not say its table.
         statement.objects.push(Object::new(ObjectKind::Trigger, &name));
@@ -235,10 +250,10 @@ pub(super) fn truncate(mut words: Words<'_>) -> Option<Statement> {
             break;
         }
     }
-    statement.lock = Some(if words.dialect == Dialect::Mysql { Lock::METADATA } else { Lock::ACCESS_EXCLUSIVE });
-    statement.cost = Cost::CatalogOnly;
-    statement.transactional = words.dialect == Dialect::Postgres;
-    statement.old_code = OldCode::reads("every row is gone");
+    if words.contains("cascade") {
+        statement.kind = "TRUNCATE … CASCADE";
+    }
+    statement.old_code = OldCode::both("every row is gone, and rows that point to them are refused");
     statement.reverse = Reverse::NeedsSaved { what: "a copy of every row".to_owned(), sql: None };
     Some(statement)
 }

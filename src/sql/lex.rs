@@ -159,6 +159,14 @@ pub(super) fn refuse_hidden(dialect: Dialect, sql: &str, tokens: &[Token]) -> Re
         if token.kind == Kind::Number && !number(text) {
             return Err(Refused::Unparsable { message: format!("the number in {text} runs into a word"), offset });
         }
+        if token.kind == Kind::Quoted && text.starts_with(['u', 'U']) {
+            let message = "U&\"…\" spells a name in escapes: write the name itself".to_owned();
+            return Err(Refused::Unparsable { message, offset });
+        }
+        if ends_otherwise(dialect, sql, token) {
+            let message = "a backslash before a quote ends this string on some servers and not on others".to_owned();
+            return Err(Refused::Unparsable { message, offset });
+        }
         let version = text.starts_with("/*!") || text.starts_with("/*M!") || text.starts_with("/*m!");
         if dialect == Dialect::Mysql && token.kind == Kind::Comment && version {
             return Err(Refused::VersionComment { offset });
@@ -179,6 +187,22 @@ pub(super) fn refuse_hidden(dialect: Dialect, sql: &str, tokens: &[Token]) -> Re
         }
     }
     Ok(())
+}
+
+/// Whether a setting of the server (`standard_conforming_strings`, `NO_BACKSLASH_ESCAPES`) moves the end of a string.
+/// `E'…'` reads the same everywhere; a continuation of it on the next line is not told from a plain string.
+fn ends_otherwise(dialect: Dialect, sql: &str, token: &Token) -> bool {
+    let text = &sql[token.span.clone()];
+    let Some(open) = text.find(['\'', '"']).filter(|_| token.kind == Kind::Literal && text.contains('\\')) else {
+        return false;
+    };
+    let quote = if text[open..].starts_with('"') { '"' } else { '\'' };
+    let fixed = dialect == Dialect::Sqlite || text.starts_with(['$', 'e', 'E']);
+    let end = |escapes| {
+        let mut scanner = Scanner { dialect, sql, at: token.span.start + open };
+        (scanner.quoted(quote, escapes), scanner.at)
+    };
+    !fixed && end(true) != end(false)
 }
 
 /// Outside quotes and comments every character is ASCII; nowhere may one turn the direction of the text or hide.

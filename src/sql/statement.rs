@@ -42,7 +42,11 @@ pub struct Statement {
     pub kind: &'static str,
     /// Every object named; the first is the one a gate's token names.
     pub objects: Vec<Object>,
-    /// The strongest lock on a table; `None` when no table is locked or nothing is known.
+    /// The forms that make it up, where there are several: the actions of an `ALTER TABLE`. Empty: `kind` alone.
+    pub parts: Vec<&'static str>,
+    /// Every lock on a table, view, index or sequence that was there before.
+    pub locks: Vec<Held>,
+    /// The strongest of them; `None` when nothing is locked or nothing is known.
     pub lock: Option<Lock>,
     pub cost: Cost,
     /// May stand in a transaction and is undone by its rollback.
@@ -62,9 +66,11 @@ impl Statement {
             class,
             kind,
             objects: Vec::new(),
+            parts: Vec::new(),
+            locks: Vec::new(),
             lock: None,
             cost: Cost::Unknown,
-            transactional: true,
+            transactional: false,
             reverse: Reverse::None { because: "no reverse is known for this statement".to_owned() },
             old_code: OldCode::unknown(),
             done: Vec::new(),
@@ -73,11 +79,7 @@ impl Statement {
     }
 
     pub(super) fn unknown(because: String) -> Statement {
-        Statement {
-            transactional: false,
-            reverse: Reverse::None { because },
-            ..Statement::new(Class::Irreversible, "unknown statement")
-        }
+        Statement { reverse: Reverse::None { because }, ..Statement::new(Class::Irreversible, "unknown statement") }
     }
 
     /// Raises the class, never lowers it.
@@ -198,6 +200,24 @@ impl Lock {
     /// MySQL and MariaDB: held to the end of the transaction by every statement on rows.
     pub const SHARED_METADATA: Lock = Lock { mode: "shared metadata", blocks: Blocks::SchemaChanges };
 
+    /// Rises with what conflicts; of two locks on one thing the stronger counts.
+    pub(super) fn strength(&self) -> u8 {
+        let modes = [
+            Lock::ACCESS_SHARE,
+            Lock::SHARED_METADATA,
+            Lock::ROW_SHARE,
+            Lock::ROW_EXCLUSIVE,
+            Lock::SHARE_UPDATE_EXCLUSIVE,
+            Lock::SHARE,
+            Lock::SHARE_ROW_EXCLUSIVE,
+            Lock::DATABASE_WRITE,
+            Lock::EXCLUSIVE,
+            Lock::METADATA,
+        ];
+        // ACCESS EXCLUSIVE is above all in the list.
+        modes.iter().position(|lock| lock == self).map_or(u8::MAX, |at| at as u8)
+    }
+
     /// `ACCESS EXCLUSIVE lock: blocks reads, writes and schema changes`.
     pub fn words(&self) -> String {
         let blocks = match self.blocks {
@@ -210,18 +230,42 @@ impl Lock {
     }
 }
 
-/// How the time under the lock grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a lock is on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    Object(Object),
+    /// In words: the statement does not name it.
+    Unnamed(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Object(object) => object.fmt(f),
+            Place::Unnamed(what) => f.write_str(what),
+        }
+    }
+}
+
+/// A lock and what it is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub on: Place,
+    pub lock: Lock,
+}
+
+/// How the time under the lock grows, rising by what to expect at worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cost {
     /// Milliseconds whatever the size.
     CatalogOnly,
     /// Reads the whole table.
     Scan,
-    /// Writes the whole table and its indexes anew.
-    Rewrite,
     IndexBuild,
     /// By the rows it meets, or not known.
     Unknown,
+    /// Writes the whole table and its indexes anew.
+    Rewrite,
 }
 
 impl fmt::Display for Cost {

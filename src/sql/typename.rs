@@ -1,4 +1,36 @@
-//! PostgreSQL's type names as `format_type` spells them. Knows only the built-in aliases.
+//! PostgreSQL's type names as `format_type` spells them. Knows only the built-in types.
+
+/// Types that `format_type` spells as they are written.
+const PLAIN: &str = "text uuid json jsonb bytea date interval money inet cidr macaddr macaddr8 xml point line lseg box \
+    path polygon circle tsvector tsquery pg_lsn oid name regclass regtype regproc hstore citext int4range int8range \
+    numrange tsrange tstzrange daterange int4multirange int8multirange nummultirange datemultirange tsmultirange \
+    tstzmultirange bit jsonpath txid_snapshot pg_snapshot";
+
+/// Whether a column of the type has no check of its own: the server's types, and those of hstore and citext.
+pub(super) fn built_in(written: &str) -> bool {
+    let canonical = canonical(written);
+    let base = canonical.trim_end_matches("[]");
+    let base = base.split('(').next().unwrap_or(base);
+    let aliased = [
+        "integer",
+        "bigint",
+        "smallint",
+        "boolean",
+        "character varying",
+        "character",
+        "numeric",
+        "double precision",
+        "real",
+        "timestamp with time zone",
+        "timestamp without time zone",
+        "timestamp",
+        "time with time zone",
+        "time without time zone",
+        "time",
+        "bit varying",
+    ];
+    aliased.contains(&base) || PLAIN.split_whitespace().any(|plain| plain == base)
+}
 
 /// `varchar(64)` → `character varying(64)`, `int[]` → `integer[]`; others as written, in lower case, single-spaced.
 pub(super) fn canonical(written: &str) -> String {

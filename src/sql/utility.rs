@@ -1,17 +1,16 @@
 //! Which statement it is, by its first words, and all that is neither `ALTER TABLE`, `CREATE`, `DROP` nor on rows.
 
 use super::fact::Fact;
-use super::statement::{Class, Cost, Lock, Object, ObjectKind, OldCode, Reverse, Statement};
+use super::statement::{Class, Object, ObjectKind, OldCode, Reverse, Statement};
 use super::words::Words;
-use super::{Dialect, alter, create, dml, drop};
+use super::{Dialect, alter, create, dml, drop, form, relation};
 
 pub(super) fn classify(words: Words<'_>) -> Statement {
     let first = words.peek().map(|w| w.text.clone()).unwrap_or_default();
     let known = match first.as_str() {
-        "alter" if words.ahead(&["alter", "table"]) || words.ahead(&["alter", "foreign", "table"]) => {
-            alter::table(words.clone())
+        "alter" => {
+            alter::table(words.clone()).or_else(|| alter::type_(words.clone())).or_else(|| alter::object(words.clone()))
         }
-        "alter" => alter::type_(words.clone()).or_else(|| other_alter(words.clone())),
         "create" => create::create(words.clone()),
         "drop" => drop::drop(words.clone()),
         "truncate" => drop::truncate(words.clone()),
@@ -21,24 +20,10 @@ pub(super) fn classify(words: Words<'_>) -> Statement {
         "pragma" => pragma(words.clone()),
         _ => dml::dml(words.clone()).or_else(|| plain(words.clone())),
     };
-    let statement = known.unwrap_or_else(|| {
+    let mut statement = known.unwrap_or_else(|| {
         Statement::unknown(format!("{} is not a statement that is known here", first.to_ascii_uppercase()))
     });
-    in_dialect(words.dialect, statement)
-}
-
-/// Locks are told in PostgreSQL's terms first; the others have fewer.
-fn in_dialect(dialect: Dialect, mut statement: Statement) -> Statement {
-    let changes = statement.class >= Class::Ddl;
-    match dialect {
-        Dialect::Postgres => {}
-        Dialect::Sqlite => statement.lock = statement.lock.map(|_| Lock::DATABASE_WRITE),
-        Dialect::Mysql => {
-            statement.lock = statement.lock.map(|_| if changes { Lock::METADATA } else { Lock::SHARED_METADATA });
-            // DDL commits by itself.
-            statement.transactional &= !changes;
-        }
-    }
+    form::settle(words.dialect, None, &mut statement);
     statement
 }
 
@@ -68,13 +53,18 @@ fn explain(mut words: Words<'_>) -> Option<Statement> {
     let mut statement = Statement::new(Class::Read, if analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
     if analyze {
         // It runs the statement; even a read is not a plan only.
-        statement = Statement { kind: "EXPLAIN ANALYZE", ..inner };
+        let parts = if inner.parts.is_empty() { vec![inner.kind] } else { inner.parts.clone() };
+        statement = Statement { kind: "EXPLAIN ANALYZE", parts, ..inner };
         statement.raise(Class::Utility);
         return Some(statement);
     }
+    if inner.class > Class::Read {
+        // Planning takes the same locks.
+        statement.parts = vec!["EXPLAIN", inner.kind];
+    }
+    // A function that calls itself immutable runs while the statement is planned.
+    super::readonly::raise_by_calls(&words, &mut statement);
     statement.objects = inner.objects;
-    statement.calls = inner.calls;
-    statement.cost = Cost::CatalogOnly;
     statement.old_code = OldCode::fine("it only reads");
     statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
     Some(statement)
@@ -127,8 +117,6 @@ fn grant(mut words: Words<'_>) -> Option<Statement> {
             }
         }
     }
-    statement.cost = Cost::CatalogOnly;
-    statement.transactional = words.dialect == Dialect::Postgres;
     statement.old_code = if grants {
         OldCode::fine("it may do more than before")
     } else {
@@ -143,17 +131,29 @@ fn grant(mut words: Words<'_>) -> Option<Statement> {
 
 fn copy(words: Words<'_>) -> Option<Statement> {
     let outside = words.later(&["program"]) || (words.later(&["to"]) && !words.later(&["to", "stdout"]));
-    let from = words.later(&["from"]);
+    let from = words.later(&["from"]) && !words.later(&["to"]);
     let class = match (outside, from) {
         (true, _) => Class::Irreversible,
         (false, true) => Class::Write,
         (false, false) => Class::Utility,
     };
-    let mut statement = Statement::new(class, "COPY");
-    let mut cursor = Words { at: 1, ..words };
-    statement.objects.extend(cursor.name().map(|name| Object::new(ObjectKind::Table, name.key())));
+    let mut statement = Statement::new(class, if from { "COPY FROM" } else { "COPY TO" });
+    let mut cursor = Words { at: 1, ..words.clone() };
+    cursor.eat(&["binary"]);
+    if cursor.peek().is_some_and(|word| word.punct("(")) {
+        // The query inside is a statement of its own, and may write.
+        let start = cursor.at + 1;
+        cursor.parens();
+        let inside = Words { all: words.all[start..cursor.at - 1].into(), at: 0, ..words };
+        let inner = classify(inside);
+        statement.raise(inner.class);
+        statement.objects = inner.objects;
+        statement.calls = inner.calls;
+    } else {
+        statement.objects.extend(cursor.name().map(|name| Object::new(ObjectKind::Table, name.key())));
+    }
+    statement.old_code = OldCode::fine("the schema is the same");
     if from {
-        statement.lock = Some(Lock::ROW_EXCLUSIVE);
         let what = "the keys of the rows it writes".to_owned();
         statement.reverse = Reverse::NeedsSaved { what, sql: None };
     }
@@ -176,179 +176,288 @@ fn pragma(mut words: Words<'_>) -> Option<Statement> {
     let assigned = words.peek().is_some_and(|w| w.punct("="));
     let class =
         if (known(TELLING) && !assigned) || (known(SETTINGS) && !argument) { Class::Read } else { Class::Utility };
-    let mut statement = Statement::new(class, "PRAGMA");
-    statement.transactional = class == Class::Read;
-    Some(statement)
-}
-
-/// `ALTER` of what is not a table or a type.
-fn other_alter(mut words: Words<'_>) -> Option<Statement> {
-    words.eat(&["alter"]).then_some(())?;
-    let things: [(&[&str], &str, &'static str, ObjectKind); 6] = [
-        (&["index"], "INDEX", "ALTER INDEX … RENAME TO", ObjectKind::Index),
-        (
-            &["materialized", "view"],
-            "MATERIALIZED VIEW",
-            "ALTER MATERIALIZED VIEW … RENAME TO",
-            ObjectKind::MaterializedView,
-        ),
-        (&["view"], "VIEW", "ALTER VIEW … RENAME TO", ObjectKind::View),
-        (&["sequence"], "SEQUENCE", "ALTER SEQUENCE … RENAME TO", ObjectKind::Sequence),
-        (&["schema"], "SCHEMA", "ALTER SCHEMA … RENAME TO", ObjectKind::Schema),
-        (&["domain"], "DOMAIN", "ALTER DOMAIN … RENAME TO", ObjectKind::Type),
-    ];
-    let outside = ["system", "database", "tablespace"].iter().any(|word| words.ahead(&[word]));
-    let mut statement = Statement::new(Class::Ddl, "ALTER");
-    statement.transactional = !outside && words.dialect != Dialect::Mysql;
-    let what = "the definition as it was".to_owned();
-    statement.reverse = Reverse::NeedsSaved { what, sql: None };
-    let Some((_, noun, kind, object)) = things.iter().find(|(head, ..)| words.eat(head)) else {
-        words.at += 1;
-        statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Other, name.key())));
-        return Some(statement);
-    };
-    words.eat(&["if", "exists"]);
-    let name = words.name()?;
-    statement.objects.push(Object::new(*object, name.key()));
-    if words.eat(&["rename", "to"]) {
-        let new = name.sibling(&words.ident()?);
-        let fact = |name: String, present| match object {
-            ObjectKind::Index => Some(Fact::Index { name, valid: false, present }),
-            ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View { name, present }),
-            ObjectKind::Schema => Some(Fact::Schema { name, present }),
-            ObjectKind::Type => Some(Fact::Type { name, present }),
-            _ => None,
-        };
-        statement.kind = kind;
-        statement.cost = Cost::CatalogOnly;
-        let locks = !matches!(object, ObjectKind::Schema | ObjectKind::Type);
-        let mode = if *object == ObjectKind::Index { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE };
-        statement.lock = locks.then_some(mode);
-        statement.old_code = match object {
-            ObjectKind::Index => OldCode::fine("an index changes no answer"),
-            _ => OldCode::both(format!("older code still says {}", name.key())),
-        };
-        statement.reverse =
-            Reverse::Exact(format!("ALTER {noun} {} RENAME TO {}", new.source(), name.last_part().source()));
-        statement.done = fact(new.key(), true).into_iter().chain(fact(name.key(), false)).collect();
-    }
-    Some(statement)
+    Some(Statement::new(class, "PRAGMA"))
 }
 
 /// Statements told by their first words; the longer beginnings first.
-const PLAIN: [(&[&str], Class, &str, bool); 56] = [
-    (&["begin"], Class::Transaction, "BEGIN", true),
-    (&["start"], Class::Transaction, "START TRANSACTION", true),
-    (&["commit"], Class::Transaction, "COMMIT", true),
-    (&["end"], Class::Transaction, "END", true),
-    (&["rollback"], Class::Transaction, "ROLLBACK", true),
-    (&["abort"], Class::Transaction, "ABORT", true),
-    (&["savepoint"], Class::Transaction, "SAVEPOINT", true),
-    (&["release"], Class::Transaction, "RELEASE SAVEPOINT", true),
-    (&["prepare", "transaction"], Class::Irreversible, "PREPARE TRANSACTION", true),
-    (&["set", "transaction"], Class::Transaction, "SET TRANSACTION", true),
-    (&["set", "session", "characteristics"], Class::Transaction, "SET SESSION CHARACTERISTICS", true),
-    (&["set", "session", "transaction"], Class::Transaction, "SET SESSION TRANSACTION", true),
-    (&["set", "autocommit"], Class::Transaction, "SET autocommit", true),
-    (&["set", "global"], Class::Utility, "SET GLOBAL", false),
-    (&["set", "persist"], Class::Utility, "SET PERSIST", false),
-    (&["set", "password"], Class::Irreversible, "SET PASSWORD", false),
-    (&["set"], Class::Session, "SET", true),
-    (&["reset"], Class::Session, "RESET", true),
-    (&["discard"], Class::Session, "DISCARD", false),
-    (&["use"], Class::Session, "USE", true),
-    (&["listen"], Class::Session, "LISTEN", true),
-    (&["unlisten"], Class::Session, "UNLISTEN", true),
-    (&["declare"], Class::Session, "DECLARE", true),
-    (&["fetch"], Class::Session, "FETCH", true),
-    (&["move"], Class::Session, "MOVE", true),
-    (&["close"], Class::Session, "CLOSE", true),
-    (&["deallocate"], Class::Session, "DEALLOCATE", true),
+const PLAIN: [(&[&str], Class, &str); 64] = [
+    (&["begin"], Class::Transaction, "BEGIN"),
+    (&["start", "slave"], Class::Irreversible, "START SLAVE"),
+    (&["start", "replica"], Class::Irreversible, "START REPLICA"),
+    (&["start"], Class::Transaction, "START TRANSACTION"),
+    // Of a transaction that somebody else prepared.
+    (&["commit", "prepared"], Class::Irreversible, "COMMIT PREPARED"),
+    (&["rollback", "prepared"], Class::Irreversible, "ROLLBACK PREPARED"),
+    (&["commit"], Class::Transaction, "COMMIT"),
+    (&["end"], Class::Transaction, "END"),
+    (&["rollback"], Class::Transaction, "ROLLBACK"),
+    (&["abort"], Class::Transaction, "ABORT"),
+    (&["savepoint"], Class::Transaction, "SAVEPOINT"),
+    (&["release"], Class::Transaction, "RELEASE SAVEPOINT"),
+    (&["prepare", "transaction"], Class::Irreversible, "PREPARE TRANSACTION"),
+    (&["set", "transaction"], Class::Transaction, "SET TRANSACTION"),
+    (&["set", "local", "transaction"], Class::Transaction, "SET TRANSACTION"),
+    (&["set", "session", "characteristics"], Class::Transaction, "SET SESSION CHARACTERISTICS"),
+    (&["set", "session", "transaction"], Class::Transaction, "SET SESSION TRANSACTION"),
+    (&["set", "global"], Class::Utility, "SET GLOBAL"),
+    (&["set", "persist"], Class::Utility, "SET PERSIST"),
+    (&["set", "persist_only"], Class::Utility, "SET PERSIST"),
+    (&["set", "password"], Class::Irreversible, "SET PASSWORD"),
+    (&["set", "statement"], Class::Irreversible, "SET STATEMENT"),
+    (&["set"], Class::Session, "SET"),
+    (&["reset"], Class::Session, "RESET"),
+    (&["discard"], Class::Session, "DISCARD"),
+    (&["use"], Class::Session, "USE"),
+    (&["listen"], Class::Session, "LISTEN"),
+    (&["unlisten"], Class::Session, "UNLISTEN"),
+    (&["declare"], Class::Session, "DECLARE"),
+    (&["fetch"], Class::Session, "FETCH"),
+    (&["move"], Class::Session, "MOVE"),
+    (&["close"], Class::Session, "CLOSE"),
+    (&["deallocate"], Class::Session, "DEALLOCATE"),
     // The text it prepares or runs is not the text that was shown.
-    (&["prepare"], Class::Irreversible, "PREPARE", true),
-    (&["execute"], Class::Irreversible, "EXECUTE", true),
-    (&["show"], Class::Read, "SHOW", true),
-    (&["do"], Class::Irreversible, "DO", true),
-    (&["call"], Class::Irreversible, "CALL", true),
-    (&["load"], Class::Irreversible, "LOAD", false),
-    (&["lock"], Class::Utility, "LOCK", true),
-    (&["unlock"], Class::Utility, "UNLOCK", false),
-    (&["vacuum"], Class::Utility, "VACUUM", false),
-    (&["analyze"], Class::Utility, "ANALYZE", true),
-    (&["cluster"], Class::Utility, "CLUSTER", true),
-    (&["repack"], Class::Utility, "REPACK", false),
-    (&["reindex"], Class::Utility, "REINDEX", true),
-    (&["checkpoint"], Class::Utility, "CHECKPOINT", false),
-    (&["notify"], Class::Utility, "NOTIFY", true),
-    (&["refresh", "materialized", "view"], Class::Utility, "REFRESH MATERIALIZED VIEW", true),
-    (&["attach"], Class::Utility, "ATTACH", false),
-    (&["detach"], Class::Utility, "DETACH", false),
-    (&["flush"], Class::Utility, "FLUSH", false),
-    (&["kill"], Class::Utility, "KILL", false),
-    (&["optimize"], Class::Utility, "OPTIMIZE TABLE", false),
-    (&["comment"], Class::Ddl, "COMMENT", true),
-    (&["security"], Class::Ddl, "SECURITY LABEL", true),
-    (&["reassign"], Class::Ddl, "REASSIGN OWNED", true),
-    (&["import"], Class::Ddl, "IMPORT FOREIGN SCHEMA", true),
-    (&["rename"], Class::Ddl, "RENAME TABLE", false),
-    (&["handler"], Class::Utility, "HANDLER", false),
-    (&["install"], Class::Irreversible, "INSTALL", false),
-    (&["uninstall"], Class::Irreversible, "UNINSTALL", false),
+    (&["prepare"], Class::Irreversible, "PREPARE"),
+    (&["execute"], Class::Irreversible, "EXECUTE"),
+    (&["show"], Class::Read, "SHOW"),
+    (&["do"], Class::Irreversible, "DO"),
+    (&["call"], Class::Irreversible, "CALL"),
+    (&["load"], Class::Irreversible, "LOAD"),
+    (&["lock"], Class::Utility, "LOCK TABLE"),
+    (&["unlock"], Class::Utility, "UNLOCK"),
+    (&["vacuum"], Class::Utility, "VACUUM"),
+    (&["analyze"], Class::Utility, "ANALYZE"),
+    (&["analyse"], Class::Utility, "ANALYZE"),
+    (&["cluster"], Class::Utility, "CLUSTER"),
+    (&["repack"], Class::Utility, "REPACK"),
+    (&["reindex"], Class::Utility, "REINDEX"),
+    (&["checkpoint"], Class::Utility, "CHECKPOINT"),
+    (&["notify"], Class::Utility, "NOTIFY"),
+    (&["refresh", "materialized", "view"], Class::Utility, "REFRESH MATERIALIZED VIEW"),
+    (&["attach"], Class::Utility, "ATTACH"),
+    (&["detach"], Class::Utility, "DETACH"),
+    (&["flush"], Class::Utility, "FLUSH"),
+    (&["kill"], Class::Utility, "KILL"),
+    (&["optimize"], Class::Utility, "OPTIMIZE TABLE"),
+    (&["comment"], Class::Ddl, "COMMENT"),
+    (&["security"], Class::Ddl, "SECURITY LABEL"),
+    // All that a role owns changes hands at once, and nothing says what that was.
+    (&["reassign"], Class::Irreversible, "REASSIGN OWNED"),
+    (&["import"], Class::Ddl, "IMPORT FOREIGN SCHEMA"),
+    (&["rename", "table"], Class::Ddl, "RENAME TABLE"),
+    (&["rename"], Class::Ddl, "RENAME"),
+    (&["handler"], Class::Utility, "HANDLER"),
+    (&["install"], Class::Irreversible, "INSTALL"),
+    (&["uninstall"], Class::Irreversible, "UNINSTALL"),
 ];
 
 fn plain(mut words: Words<'_>) -> Option<Statement> {
-    let (head, class, kind, transactional) = PLAIN.iter().find(|(head, ..)| words.ahead(head))?;
+    let (head, class, kind) = PLAIN.iter().find(|(head, ..)| words.ahead(head))?;
     let mut statement = Statement::new(*class, kind);
-    statement.transactional = *transactional;
     words.eat(head);
     match *kind {
         "SHOW" => {
             statement.old_code = OldCode::fine("it only reads");
             statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
         }
-        "LOCK" => {
-            words.eat(&["table"]);
-            statement.lock = Some(if words.contains("exclusive") || !words.contains("mode") {
-                Lock::ACCESS_EXCLUSIVE
-            } else {
-                Lock::SHARE
-            });
-            statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Table, name.key())));
-        }
-        "VACUUM" | "CLUSTER" | "ANALYZE" => {
-            let full = *kind == "CLUSTER" || words.contains("full");
-            words.parens();
-            while ["full", "verbose", "analyze", "freeze"].iter().any(|word| words.eat(&[word])) {}
-            statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Table, name.key())));
-            statement.lock = Some(if full { Lock::ACCESS_EXCLUSIVE } else { Lock::SHARE_UPDATE_EXCLUSIVE });
-            statement.cost = if full { Cost::Rewrite } else { Cost::Scan };
-            statement.old_code = OldCode::fine("the rows are the same");
-        }
-        "REINDEX" => {
-            let concurrently = words.contains("concurrently");
-            statement.lock = Some(if concurrently { Lock::SHARE_UPDATE_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE });
-            statement.cost = Cost::IndexBuild;
-            statement.transactional = !concurrently;
-            words.at = words.all.len().saturating_sub(1);
-            statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Other, name.key())));
-            statement.old_code = OldCode::fine("an index changes no answer");
-        }
+        "SET" => set(&words, &mut statement),
+        // MySQL: of the log, of replication.
+        "RESET" if words.dialect == Dialect::Mysql => statement.raise(Class::Irreversible),
+        "RESET" => set(&words, &mut statement),
+        "LOCK TABLE" => lock(words, &mut statement),
+        "VACUUM" | "CLUSTER" | "ANALYZE" => maintenance(words, &mut statement),
+        "REINDEX" => reindex(words, &mut statement),
         "REFRESH MATERIALIZED VIEW" => {
-            let concurrently = words.eat(&["concurrently"]);
-            statement.lock = Some(if concurrently { Lock::EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE });
+            if words.eat(&["concurrently"]) {
+                statement.kind = "REFRESH MATERIALIZED VIEW CONCURRENTLY";
+            }
             statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::MaterializedView, name.key())));
+            statement.old_code = OldCode::fine("it reads newer rows");
         }
-        "COMMENT" => {
-            statement.lock = Some(Lock::SHARE_UPDATE_EXCLUSIVE);
-            statement.cost = Cost::CatalogOnly;
-            statement.old_code = OldCode::fine("no code reads comments");
-            let what = "the comment as it was".to_owned();
-            statement.reverse = Reverse::NeedsSaved { what, sql: None };
+        "DECLARE" => {
+            let touched = relation::touched(&words);
+            statement.objects = touched.reads.into_iter().map(|name| Object::new(ObjectKind::Table, name)).collect();
+            // A cursor runs its query: what that does beyond reading counts.
+            let query = words.clone().seek(&["for"]).unwrap_or_else(|| words.clone());
+            let inner = classify(Words { all: words.all[query.at..].into(), at: 0, ..words });
+            statement.raise(inner.class);
+            statement.calls = inner.calls;
         }
+        "COMMENT" => comment(words, &mut statement),
+        "RENAME TABLE" => rename(words, &mut statement),
         _ => {}
     }
-    if statement.class <= Class::Session {
+    if statement.class <= Class::Session && *kind != "SHOW" {
         statement.old_code = OldCode::fine("only this session sees it");
     }
     Some(statement)
+}
+
+/// What looks like a setting of the session and is more.
+fn set(words: &Words<'_>, statement: &mut Statement) {
+    let all = &words.all;
+    let named = |name: &str| all.iter().any(|word| word.text.eq_ignore_ascii_case(name));
+    let transaction = [
+        "transaction_read_only",
+        "default_transaction_read_only",
+        "transaction_isolation",
+        "tx_read_only",
+        "transaction_deferrable",
+        "default_transaction_isolation",
+        "autocommit",
+        "tx_isolation",
+    ];
+    if transaction.iter().any(|name| named(name)) {
+        statement.raise(Class::Transaction);
+    }
+    if named("global") || named("persist") || named("persist_only") {
+        statement.raise(Class::Utility);
+    }
+    // On these stand triggers, keys, the log, the reading of strings, and who one is.
+    let walls = [
+        "session_replication_role",
+        "sql_log_bin",
+        "foreign_key_checks",
+        "unique_checks",
+        "check_constraint_checks",
+        "zero_damaged_pages",
+        "backslash_quote",
+        "all",
+        "allow_system_table_mods",
+        "standard_conforming_strings",
+        "sql_mode",
+        "role",
+        "authorization",
+        "ignore_system_indexes",
+        "read_only",
+        "init_connect",
+        "session_preload_libraries",
+        "local_preload_libraries",
+    ];
+    if walls.iter().any(|name| named(name)) {
+        statement.raise(Class::Transaction);
+    }
+    if words.dialect == Dialect::Mysql {
+        // `SET @x = (SELECT f())` runs a query.
+        super::readonly::raise_by_calls(words, statement);
+        if words.contains("select") {
+            statement.raise(Class::Write);
+        }
+    }
+}
+
+/// Each mode of `LOCK TABLE` has a row of its own.
+const MODES: [(&[&str], &str); 8] = [
+    (&["access", "share"], "LOCK TABLE … ACCESS SHARE"),
+    (&["row", "share"], "LOCK TABLE … ROW SHARE"),
+    (&["row", "exclusive"], "LOCK TABLE … ROW EXCLUSIVE"),
+    (&["share", "update", "exclusive"], "LOCK TABLE … SHARE UPDATE EXCLUSIVE"),
+    (&["share", "row", "exclusive"], "LOCK TABLE … SHARE ROW EXCLUSIVE"),
+    (&["share"], "LOCK TABLE … SHARE"),
+    (&["exclusive"], "LOCK TABLE … EXCLUSIVE"),
+    (&["access", "exclusive"], "LOCK TABLE"),
+];
+
+fn lock(mut words: Words<'_>, statement: &mut Statement) {
+    let _ = words.eat(&["table"]) || words.eat(&["tables"]);
+    statement.reverse = Reverse::None { because: "the lock goes with the transaction".to_owned() };
+    statement.old_code = OldCode::fine("it waits for as long as the lock is held");
+    loop {
+        words.eat(&["only"]);
+        let Some(name) = words.name() else { break };
+        words.eat_punct("*");
+        statement.objects.push(Object::new(ObjectKind::Table, name.key()));
+        if words.dialect == Dialect::Mysql {
+            let _ = words.eat(&["read"]) || words.eat(&["write"]) || words.eat(&["local"]);
+        }
+        if !words.eat_punct(",") {
+            break;
+        }
+    }
+    if words.eat(&["in"])
+        && let Some((_, kind)) = MODES.iter().find(|(mode, _)| words.eat(mode))
+    {
+        statement.kind = kind;
+    }
+}
+
+fn maintenance(mut words: Words<'_>, statement: &mut Statement) {
+    let full = statement.kind == "VACUUM" && words.contains("full");
+    words.parens();
+    while ["full", "verbose", "analyze", "analyse", "freeze", "table", "local"].iter().any(|word| words.eat(&[word])) {}
+    if words.dialect == Dialect::Sqlite && words.contains("into") {
+        statement.raise(Class::Irreversible);
+        return;
+    }
+    while let Some(name) = words.name() {
+        statement.objects.push(Object::new(ObjectKind::Table, name.key()));
+        words.parens();
+        if !words.eat_punct(",") {
+            break;
+        }
+    }
+    if full {
+        statement.kind = "VACUUM FULL";
+    }
+    statement.reverse = Reverse::None { because: "the rows are the same: there is nothing to undo".to_owned() };
+    statement.old_code = OldCode::fine("the rows are the same");
+}
+
+fn reindex(mut words: Words<'_>, statement: &mut Statement) {
+    let concurrently = words.contains("concurrently");
+    words.parens();
+    let (kind, object) = match () {
+        () if words.eat(&["index"]) => ("REINDEX INDEX", ObjectKind::Index),
+        () if words.eat(&["table"]) => ("REINDEX TABLE", ObjectKind::Table),
+        () if words.eat(&["schema"]) => ("REINDEX SCHEMA", ObjectKind::Schema),
+        () if words.eat(&["database"]) || words.eat(&["system"]) => ("REINDEX SCHEMA", ObjectKind::Database),
+        () => ("REINDEX", ObjectKind::Other),
+    };
+    words.eat(&["concurrently"]);
+    statement.kind = if concurrently { "REINDEX CONCURRENTLY" } else { kind };
+    statement.objects.extend(words.name().map(|name| Object::new(object, name.key())));
+    statement.reverse = Reverse::None { because: "the index is the same: there is nothing to undo".to_owned() };
+    statement.old_code = OldCode::fine("an index changes no answer");
+}
+
+fn comment(mut words: Words<'_>, statement: &mut Statement) {
+    words.eat(&["on"]);
+    if words.eat(&["table"]) {
+        statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Table, name.key())));
+    } else if words.eat(&["column"])
+        && let Some((table, column)) = words.name().and_then(|name| name.split_last())
+    {
+        statement.objects =
+            vec![Object::new(ObjectKind::Table, &table), Object::of(ObjectKind::Column, &table, column)];
+    }
+    statement.old_code = OldCode::fine("no code reads comments");
+    let what = "the comment as it was".to_owned();
+    statement.reverse = Reverse::NeedsSaved { what, sql: None };
+}
+
+/// MySQL: `RENAME TABLE a TO b, c TO d`, in order.
+fn rename(mut words: Words<'_>, statement: &mut Statement) {
+    let (mut back, mut facts) = (Vec::new(), Vec::new());
+    loop {
+        words.eat(&["if", "exists"]);
+        let Some(from) = words.name() else { break };
+        alter::eat_wait(&mut words);
+        if !words.eat(&["to"]) {
+            break;
+        }
+        let Some(to) = words.name() else { break };
+        for name in [&from, &to] {
+            statement.objects.push(Object::new(ObjectKind::Table, name.key()));
+        }
+        back.insert(0, format!("{} TO {}", to.source(), from.source()));
+        facts.push(Fact::Table { name: to.key(), present: true });
+        facts.push(Fact::Table { name: from.key(), present: false });
+        if !words.eat_punct(",") {
+            break;
+        }
+    }
+    let single = back.len() == 1;
+    statement.old_code = OldCode::both("older code still says the old name");
+    statement.reverse = Reverse::Exact(format!("RENAME TABLE {}", back.join(", ")));
+    // With several, one name can be taken and given again.
+    statement.done = if single { facts } else { Vec::new() };
 }

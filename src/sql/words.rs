@@ -63,6 +63,13 @@ impl Name {
         Name { parts: self.parts.last().cloned().into_iter().collect(), dialect: self.dialect }
     }
 
+    /// The catalog's spelling of the thing and of its last part: `shop.orders` and `status` of `shop.orders.status`.
+    pub fn split_last(&self) -> Option<(String, String)> {
+        let (last, head) = self.parts.split_last()?;
+        let owner = Name { parts: head.to_vec(), dialect: self.dialect };
+        (!head.is_empty()).then(|| (owner.key(), last.0.clone()))
+    }
+
     pub fn qualified(&self) -> bool {
         self.parts.len() > 1
     }
@@ -132,6 +139,19 @@ impl<'a> Words<'a> {
             depth = if word.punct("(") { depth + 1 } else { depth.saturating_sub(usize::from(word.punct(")"))) };
             depth == 0 && words.iter().enumerate().all(|(n, w)| self.all.get(i + n).is_some_and(|x| x.is(w)))
         })
+    }
+
+    /// Behind the first place where the words stand, outside parentheses.
+    pub fn seek(mut self, words: &[&str]) -> Option<Words<'a>> {
+        while !self.done() {
+            if self.eat(words) {
+                return Some(self);
+            }
+            if self.parens().is_none() {
+                self.at += 1;
+            }
+        }
+        None
     }
 
     pub fn contains(&self, word: &str) -> bool {

@@ -8,6 +8,7 @@
 )]
 
 mod founding;
+mod hangup;
 mod picture;
 mod plain;
 mod play;

@@ -1,5 +1,6 @@
 //! Statements: what is said of each, what a check must never contain, and where a text is cut.
 
+mod corpus;
 mod hostile;
 mod read_only;
 mod statements;

@@ -129,7 +129,8 @@ fn a_refused_broker_is_said_at_once() {
     let told = bench.survey(&shop, REFUSED);
     assert_eq!(told.code, Some(8), "{}", told.text());
     assert!(told.took < AT_ONCE, "{:?}\n{}", told.took, told.text());
-    told.at(&["bus", "DOWN", "cannot reach it", "127.0.0.1:1: Connection refused"]);
+    told.at(&["bus", "DOWN", "cannot reach it"]);
+    told.at(&["because: 127.0.0.1:1: Connection refused"]);
     told.at(&["✓ pass", "The orders are there"]);
     for title in ["Loyalty has caught up", "Loyalty has no member", "Every shape can be read", "old-loyalty gone"] {
         told.at(&["? unknown", title, "Connection refused"]);

@@ -1,10 +1,10 @@
-//! The actions of an `ALTER TABLE`, but those of `ALTER COLUMN`.
+//! The actions of an `ALTER TABLE` on columns and constraints, but those of `ALTER COLUMN`.
 
 use super::super::fact::Fact;
-use super::super::statement::{Class, Cost, Lock, Object, ObjectKind, OldCode};
+use super::super::statement::{Class, Object, ObjectKind, OldCode};
 use super::super::words::{Name, Words};
-use super::super::{Dialect, readonly};
-use super::{Action, column};
+use super::super::{Dialect, readonly, typename};
+use super::{Action, column, setting};
 
 pub(super) fn action(mut words: Words<'_>, table: &Name) -> Action {
     let key = table.key();
@@ -17,13 +17,15 @@ pub(super) fn action(mut words: Words<'_>, table: &Name) -> Action {
         add(words, &key)
     } else if words.eat(&["drop"]) {
         drop(words, &key)
+    } else if words.eat(&["alter", "constraint"]) {
+        alter_constraint(words, &key)
     } else if words.eat(&["alter"]) {
         words.eat(&["column"]);
         column::alter_column(words, &key)
     } else if words.eat(&["validate", "constraint"]) {
         validate(words, &key)
     } else {
-        other(words)
+        setting::setting(words, &key)
     };
     known.unwrap_or_else(|| {
         let mut action = Action::other("ALTER TABLE");
@@ -49,7 +51,7 @@ fn rename_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     })
 }
 
-fn rename_column(mut words: Words<'_>, table: &str) -> Option<Action> {
+pub(super) fn rename_column(mut words: Words<'_>, table: &str) -> Option<Action> {
     let from = words.ident()?;
     words.eat(&["to"]).then_some(())?;
     let to = words.ident()?;
@@ -68,26 +70,27 @@ fn rename_column(mut words: Words<'_>, table: &str) -> Option<Action> {
 }
 
 fn add(mut words: Words<'_>, table: &str) -> Option<Action> {
-    let constraint = ["constraint", "check", "unique", "primary", "foreign", "exclude"];
+    let constraint = ["constraint", "check", "unique", "primary", "foreign", "exclude", "not"];
     let named_column = words.eat(&["column"]);
     if !named_column && constraint.iter().any(|word| words.ahead(&[word])) {
         return add_constraint(words, table);
     }
-    if !named_column && words.dialect == Dialect::Mysql && mysql_index(&words) {
-        return None;
-    }
+    add_column(words, table)
+}
+
+/// Behind `ADD COLUMN`.
+pub(super) fn add_column(mut words: Words<'_>, table: &str) -> Option<Action> {
     let guarded = words.eat(&["if", "not", "exists"]);
     let column = words.ident()?;
     let name = column.key();
     let definition = words.clone();
-    let default = definition.later(&["default"]);
+    let forms = column_forms(&definition);
+    let has = |word: &str| definition.later(&[word]);
     let not_null = definition.later(&["not", "null"]) || definition.later(&["primary", "key"]);
-    let filled = default || definition.contains("generated") || serial(&definition);
-    let volatile = serial(&definition)
-        || definition.contains("generated")
-        || (default && readonly::calls_volatile(&definition))
-        || definition.contains("identity");
-    let indexed = definition.later(&["unique"]) || definition.later(&["primary", "key"]);
+    let filled = has("default") || has("generated") || has("as") || has("auto_increment") || serial(&definition);
+    let kind = *forms.first()?;
+    let mut objects = vec![Object::of(ObjectKind::Column, table, &name)];
+    objects.extend(referenced(&definition).map(|parent| Object::new(ObjectKind::Table, parent.key())));
     let back = (!guarded).then(|| format!("DROP COLUMN {}", column.source()));
     let saved = if guarded {
         "whether the column was there before (IF NOT EXISTS), and its values".to_owned()
@@ -95,12 +98,8 @@ fn add(mut words: Words<'_>, table: &str) -> Option<Action> {
         format!("the values written to {table}.{name} since")
     };
     Some(Action {
-        objects: vec![Object::of(ObjectKind::Column, table, &name)],
-        cost: match (words.dialect, volatile, indexed) {
-            (Dialect::Postgres, true, _) => Cost::Rewrite,
-            (Dialect::Postgres, false, true) => Cost::IndexBuild,
-            _ => Cost::CatalogOnly,
-        },
+        more: forms[1..].to_vec(),
+        objects,
         back,
         saved: Some(saved),
         old_code: if not_null && !filled {
@@ -109,86 +108,157 @@ fn add(mut words: Words<'_>, table: &str) -> Option<Action> {
             OldCode::fine("code that names its columns does not see a new one")
         },
         done: vec![Fact::Column { table: table.to_owned(), column: name, present: true }],
-        ..Action::new(if not_null { "ALTER TABLE … ADD COLUMN … NOT NULL" } else { "ALTER TABLE … ADD COLUMN" })
+        ..Action::new(kind)
     })
+}
+
+/// What the definition of a new column consists of; the first names the whole.
+fn column_forms(definition: &Words<'_>) -> Vec<&'static str> {
+    let has = |words: &[&str]| definition.later(words);
+    let pg = definition.dialect == Dialect::Postgres;
+    let key = has(&["primary", "key"]);
+    let mut out = Vec::new();
+    if serial(definition) {
+        out.push("ALTER TABLE … ADD COLUMN … SERIAL");
+    } else if has(&["identity"]) && pg {
+        out.push("ALTER TABLE … ADD COLUMN … IDENTITY");
+    } else if has(&["generated"]) || (!pg && has(&["as"])) {
+        let stored = has(&["stored"]) || has(&["persistent"]);
+        out.push(if stored {
+            "ALTER TABLE … ADD COLUMN … STORED"
+        } else {
+            "ALTER TABLE … ADD COLUMN … VIRTUAL"
+        });
+    } else if has(&["default"]) {
+        let null = definition.clone().seek(&["default"]).is_some_and(|rest| rest.ahead(&["null"]));
+        out.push(match (null, readonly::calls_volatile(definition)) {
+            (true, _) => "ALTER TABLE … ADD COLUMN",
+            (_, true) => "ALTER TABLE … ADD COLUMN … DEFAULT (volatile)",
+            (_, false) => "ALTER TABLE … ADD COLUMN … DEFAULT",
+        });
+    } else if has(&["not", "null"]) && !key {
+        out.push("ALTER TABLE … ADD COLUMN … NOT NULL");
+    }
+    if key || has(&["unique"]) {
+        out.push("ALTER TABLE … ADD COLUMN … UNIQUE");
+    }
+    if has(&["check"]) {
+        out.push("ALTER TABLE … ADD COLUMN … CHECK");
+    }
+    if has(&["references"]) {
+        let filled = out.iter().position(|form| form.ends_with("… DEFAULT"));
+        match filled.filter(|_| pg) {
+            Some(at) => out[at] = "ALTER TABLE … ADD COLUMN … DEFAULT … REFERENCES",
+            None => out.push("ALTER TABLE … ADD COLUMN … REFERENCES"),
+        }
+    }
+    if pg && !built_in_type(definition) && !serial(definition) {
+        out.push("ALTER TABLE … ADD COLUMN (own type)");
+    }
+    if out.is_empty() {
+        out.push("ALTER TABLE … ADD COLUMN");
+    }
+    out
+}
+
+/// Whether the type of a column's definition is one that the server brings.
+fn built_in_type(definition: &Words<'_>) -> bool {
+    let mut words = definition.clone();
+    let from = words.at;
+    let stops =
+        ["default", "not", "null", "check", "unique", "primary", "references", "collate", "generated", "constraint"];
+    while !words.done() && !stops.iter().any(|stop| words.ahead(&[stop])) {
+        if words.parens().is_none() {
+            words.at += 1;
+        }
+    }
+    typename::built_in(words.text(from, words.at))
+}
+
+/// The table behind `REFERENCES`.
+fn referenced(words: &Words<'_>) -> Option<Name> {
+    words.clone().seek(&["references"])?.name()
 }
 
 fn serial(definition: &Words<'_>) -> bool {
     ["serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"].iter().any(|w| definition.contains(w))
 }
 
-fn mysql_index(words: &Words<'_>) -> bool {
-    ["index", "key", "fulltext", "spatial", "partition"].iter().any(|w| words.ahead(&[w]))
-}
-
-fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
+pub(super) fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     let name = if words.eat(&["constraint"]) { Some(words.ident()?) } else { None };
     let not_valid = words.later(&["not", "valid"]);
     let using_index = words.later(&["using", "index"]);
-    let index = words.ahead(&["unique"]) || words.ahead(&["primary"]) || words.ahead(&["exclude"]);
-    let foreign = words.ahead(&["foreign"]);
-    let kind = match words.peek()?.text.as_str() {
-        "check" => "ALTER TABLE … ADD CHECK",
-        "unique" => "ALTER TABLE … ADD UNIQUE",
-        "primary" => "ALTER TABLE … ADD PRIMARY KEY",
-        "foreign" => "ALTER TABLE … ADD FOREIGN KEY",
-        "exclude" => "ALTER TABLE … ADD EXCLUDE",
+    let not_enforced = words.later(&["not", "enforced"]);
+    let kind = match (words.peek()?.text.as_str(), using_index) {
+        ("check", _) if not_enforced => "ALTER TABLE … ADD CHECK … NOT ENFORCED",
+        ("check", _) if not_valid => "ALTER TABLE … ADD CHECK … NOT VALID",
+        ("check", _) => "ALTER TABLE … ADD CHECK",
+        ("not", _) if not_valid => "ALTER TABLE … ADD NOT NULL … NOT VALID",
+        ("not", _) => "ALTER TABLE … ADD NOT NULL",
+        ("unique", true) => "ALTER TABLE … ADD UNIQUE USING INDEX",
+        ("unique", false) => "ALTER TABLE … ADD UNIQUE",
+        ("primary", true) => "ALTER TABLE … ADD PRIMARY KEY USING INDEX",
+        ("primary", false) => "ALTER TABLE … ADD PRIMARY KEY",
+        ("foreign", _) if not_enforced => "ALTER TABLE … ADD FOREIGN KEY … NOT ENFORCED",
+        ("foreign", _) if not_valid => "ALTER TABLE … ADD FOREIGN KEY … NOT VALID",
+        ("foreign", _) => "ALTER TABLE … ADD FOREIGN KEY",
+        ("exclude", _) => "ALTER TABLE … ADD EXCLUDE",
         _ => "ALTER TABLE … ADD CONSTRAINT",
     };
     let mut objects = Vec::new();
     if let Some(name) = &name {
         objects.push(Object::of(ObjectKind::Constraint, table, name.key()));
     }
-    let mut references = words.clone();
-    while !references.done() && !references.eat(&["references"]) {
-        references.at += 1;
-    }
-    objects.extend(references.name().map(|parent| Object::new(ObjectKind::Table, parent.key())));
+    objects.extend(referenced(&words).map(|parent| Object::new(ObjectKind::Table, parent.key())));
     let mut action = Action { objects, ..Action::new(kind) };
-    action.lock = if foreign { Lock::SHARE_ROW_EXCLUSIVE } else { Lock::ACCESS_EXCLUSIVE };
-    action.cost = match (not_valid || using_index, index) {
-        (true, _) => Cost::CatalogOnly,
-        (false, true) => Cost::IndexBuild,
-        (false, false) => Cost::Scan,
-    };
     action.old_code = OldCode::writes("writes that the constraint refuses fail");
     match name {
         Some(name) => {
             action.done = vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: true }];
             action.back = Some(format!("DROP CONSTRAINT {}", name.source()));
-            action.saved = using_index.then(|| "the index, which goes with the constraint".to_owned());
+            action.saved = match kind {
+                _ if using_index => Some("the index, which goes with the constraint".to_owned()),
+                _ if kind.contains("PRIMARY") => {
+                    Some("whether its columns refused NULL before: without the key they still do".to_owned())
+                }
+                _ => None,
+            };
         }
         None => action.saved = Some("the name that the server gives the constraint".to_owned()),
     }
     Some(action)
 }
 
-fn drop(mut words: Words<'_>, table: &str) -> Option<Action> {
+/// Behind `DROP CONSTRAINT`.
+pub(super) fn dropped_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     let cascade = words.later(&["cascade"]);
-    if words.eat(&["constraint"]) || (words.dialect == Dialect::Mysql && words.eat(&["check"])) {
-        words.eat(&["if", "exists"]);
-        let name = words.ident()?;
-        return Some(Action {
-            class: if cascade { Class::Irreversible } else { Class::Ddl },
-            objects: vec![Object::of(ObjectKind::Constraint, table, name.key())],
-            saved: Some(format!(
-                "the definition of constraint {} (pg_get_constraintdef), and every row that breaks it since",
-                name.key()
-            )),
-            old_code: OldCode::fine("it may only write more than before"),
-            done: vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: false }],
-            ..Action::new("ALTER TABLE … DROP CONSTRAINT")
-        });
+    words.eat(&["if", "exists"]);
+    let name = words.ident()?;
+    Some(Action {
+        more: if cascade { vec!["DROP … CASCADE"] } else { Vec::new() },
+        class: if cascade { Class::Irreversible } else { Class::Ddl },
+        objects: vec![Object::of(ObjectKind::Constraint, table, name.key())],
+        saved: Some(format!(
+            "the definition of constraint {} (pg_get_constraintdef), and every row that breaks it since",
+            name.key()
+        )),
+        old_code: OldCode::fine("it may only write more than before"),
+        done: vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: false }],
+        ..Action::new("ALTER TABLE … DROP CONSTRAINT")
+    })
+}
+
+pub(super) fn drop(mut words: Words<'_>, table: &str) -> Option<Action> {
+    if words.eat(&["constraint"]) {
+        return dropped_constraint(words, table);
     }
-    let indexes = ["index", "key", "primary", "foreign", "partition"];
-    if words.dialect == Dialect::Mysql && indexes.iter().any(|w| words.ahead(&[w])) {
-        return None;
-    }
+    let cascade = words.later(&["cascade"]);
     words.eat(&["column"]);
     words.eat(&["if", "exists"]);
     let column = words.ident()?;
     let name = column.key();
     Some(Action {
+        more: if cascade { vec!["DROP … CASCADE"] } else { Vec::new() },
         class: Class::Irreversible,
         objects: vec![Object::of(ObjectKind::Column, table, &name)],
         saved: Some(format!(
@@ -204,62 +274,18 @@ fn validate(mut words: Words<'_>, table: &str) -> Option<Action> {
     let name = words.ident()?;
     Some(Action {
         objects: vec![Object::of(ObjectKind::Constraint, table, name.key())],
-        lock: Lock::SHARE_UPDATE_EXCLUSIVE,
-        cost: Cost::Scan,
         old_code: OldCode::fine("the constraint held for new rows before"),
         done: vec![Fact::Validated { table: table.to_owned(), name: name.key(), validated: true }],
         ..Action::new("ALTER TABLE … VALIDATE CONSTRAINT")
     })
 }
 
-fn other(mut words: Words<'_>) -> Option<Action> {
-    let text = words.remains().to_ascii_lowercase();
-    for (on, off) in [("enable", "disable"), ("disable", "enable")] {
-        if words.eat(&[on, "trigger"]) {
-            let name = words.remains().to_owned();
-            return Some(Action {
-                lock: Lock::SHARE_ROW_EXCLUSIVE,
-                back: Some(format!("{} TRIGGER {name}", off.to_ascii_uppercase())),
-                old_code: OldCode::fine("its writes have more or fewer side effects"),
-                ..Action::new(if on == "enable" {
-                    "ALTER TABLE … ENABLE TRIGGER"
-                } else {
-                    "ALTER TABLE … DISABLE TRIGGER"
-                })
-            });
-        }
-    }
-    let fine = |kind, what: &str| Action { saved: Some(what.to_owned()), ..Action::new(kind) };
-    if words.ahead(&["owner", "to"]) {
-        return Some(fine("ALTER TABLE … OWNER TO", "the owner as it was"));
-    }
-    if text.starts_with("set schema") {
-        return Some(Action {
-            old_code: OldCode::both("older code finds the table by its schema"),
-            ..fine("ALTER TABLE … SET SCHEMA", "the schema as it was")
-        });
-    }
-    if text.starts_with("set (") || text.starts_with("set(") || text.starts_with("reset") {
-        return Some(Action {
-            lock: Lock::SHARE_UPDATE_EXCLUSIVE,
-            old_code: OldCode::fine("only storage and vacuum look at it"),
-            ..fine("ALTER TABLE … SET", "the settings as they were")
-        });
-    }
-    if words.ahead(&["set", "logged"]) || words.ahead(&["set", "unlogged"]) || words.ahead(&["set", "tablespace"]) {
-        let old_code = OldCode::fine("the rows are the same");
-        return Some(Action {
-            cost: Cost::Rewrite,
-            old_code,
-            ..fine("ALTER TABLE … SET LOGGED", "the setting as it was")
-        });
-    }
-    if words.ahead(&["attach", "partition"]) {
-        return Some(Action {
-            lock: Lock::SHARE_UPDATE_EXCLUSIVE,
-            cost: Cost::Scan,
-            ..fine("ALTER TABLE … ATTACH PARTITION", "nothing: DETACH PARTITION undoes it")
-        });
-    }
-    None
+fn alter_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
+    let name = words.ident()?;
+    Some(Action {
+        objects: vec![Object::of(ObjectKind::Constraint, table, name.key())],
+        saved: Some(format!("the definition of constraint {} (pg_get_constraintdef)", name.key())),
+        old_code: OldCode::writes("the constraint may refuse at another moment than before"),
+        ..Action::new("ALTER TABLE … ALTER CONSTRAINT")
+    })
 }

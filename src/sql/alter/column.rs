@@ -1,9 +1,9 @@
 //! `ALTER TABLE … ALTER COLUMN`.
 
 use super::super::fact::Fact;
-use super::super::statement::{Cost, Lock, Object, ObjectKind, OldCode};
+use super::super::statement::{Object, ObjectKind, OldCode};
+use super::super::typename;
 use super::super::words::Words;
-use super::super::{Dialect, typename};
 use super::Action;
 
 pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> {
@@ -11,7 +11,6 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
     let (name, source) = (column.key(), column.source());
     let objects = vec![Object::of(ObjectKind::Column, table, &name)];
     let (table, column) = (table.to_owned(), name.clone());
-    let pg = words.dialect == Dialect::Postgres;
     if words.eat(&["set", "default"]) {
         let value = literal(&words);
         return Some(Action {
@@ -39,7 +38,6 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
     if words.eat(&["set", "not", "null"]) {
         return Some(Action {
             objects,
-            cost: if pg { Cost::Scan } else { Cost::Unknown },
             back: Some(format!("ALTER COLUMN {source} DROP NOT NULL")),
             old_code: OldCode::writes(format!("writes of NULL to {name}, or without it, fail")),
             done: vec![Fact::NotNull { table, column, not_null: true }],
@@ -64,8 +62,6 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
         let written = words.text(from, words.at);
         return Some(Action {
             objects,
-            // Without the old type it cannot be told whether the values stand as they are.
-            cost: Cost::Rewrite,
             saved: Some(format!(
                 "the type and the values of {table}.{name}: what is cut or rounded does not come back"
             )),
@@ -74,22 +70,53 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
             ..Action::new("ALTER TABLE … ALTER COLUMN … TYPE")
         });
     }
-    if words.eat(&["set", "statistics"]) || words.ahead(&["set"]) && words.text(words.at, words.at + 2).ends_with('(') {
-        return Some(Action {
-            objects,
-            lock: Lock::SHARE_UPDATE_EXCLUSIVE,
-            saved: Some("the setting as it was".to_owned()),
-            old_code: OldCode::fine("only the planner looks at it"),
-            ..Action::new("ALTER TABLE … ALTER COLUMN … SET")
-        });
-    }
-    let kind = "ALTER TABLE … ALTER COLUMN";
-    let cost = if words.ahead(&["add"]) || words.contains("expression") { Cost::Unknown } else { Cost::CatalogOnly };
-    Some(Action {
-        objects,
-        cost,
-        saved: Some(format!("the definition of {table}.{name} as it was")),
-        ..Action::new(kind)
+    let (kind, what, old_code) = other(&words)?;
+    Some(Action { objects, saved: Some(format!("{what} of {table}.{name}")), old_code, ..Action::new(kind) })
+}
+
+/// The settings of a column: the form, what must be saved, what older code sees.
+fn other(words: &Words<'_>) -> Option<(&'static str, &'static str, OldCode)> {
+    let planner = || OldCode::fine("only the planner looks at it");
+    let storage = || OldCode::fine("the values are the same");
+    let generated = || OldCode::writes("inserts may be refused a value, or given another one");
+    let next = |text: &str| words.all.get(words.at + 1).is_some_and(|word| word.punct(text));
+    let (set, reset) = (words.ahead(&["set"]), words.ahead(&["reset"]));
+    Some(match () {
+        () if words.ahead(&["set", "statistics"]) => {
+            ("ALTER TABLE … ALTER COLUMN … SET STATISTICS", "the statistics target", planner())
+        }
+        () if words.ahead(&["set", "storage"]) => {
+            ("ALTER TABLE … ALTER COLUMN … SET STORAGE", "the storage", storage())
+        }
+        () if words.ahead(&["set", "compression"]) => {
+            ("ALTER TABLE … ALTER COLUMN … SET COMPRESSION", "the compression", storage())
+        }
+        () if words.ahead(&["set", "expression"]) => (
+            "ALTER TABLE … ALTER COLUMN … SET EXPRESSION",
+            "the expression and the values",
+            OldCode::reads("it meets other values"),
+        ),
+        () if set && next("(") => ("ALTER TABLE … ALTER COLUMN … SET (…)", "the settings", planner()),
+        () if reset && next("(") => ("ALTER TABLE … ALTER COLUMN … RESET (…)", "the settings", planner()),
+        () if words.ahead(&["add", "generated"]) => {
+            ("ALTER TABLE … ALTER COLUMN … ADD GENERATED", "nothing but the name of the new sequence", generated())
+        }
+        () if words.ahead(&["set", "generated"]) || set || words.ahead(&["restart"]) => (
+            "ALTER TABLE … ALTER COLUMN … SET GENERATED",
+            "the definition of the identity and its last value",
+            generated(),
+        ),
+        () if words.ahead(&["drop", "identity"]) => (
+            "ALTER TABLE … ALTER COLUMN … DROP IDENTITY",
+            "the definition of the identity and its last value",
+            OldCode::writes("inserts that leave the column out fail"),
+        ),
+        () if words.ahead(&["drop", "expression"]) => (
+            "ALTER TABLE … ALTER COLUMN … DROP EXPRESSION",
+            "the expression",
+            OldCode::reads("rows written from now on have no computed value"),
+        ),
+        () => return None,
     })
 }
 

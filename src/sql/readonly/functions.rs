@@ -148,7 +148,7 @@ fn danger(dialect: Dialect) -> &'static [Danger] {
     }
 }
 
-const POSTGRES_DANGER: [Danger; 38] = [
+const POSTGRES_DANGER: [Danger; 52] = [
     ("pg_terminate_backend", Class::Utility, "it ends another session"),
     ("pg_cancel_backend", Class::Utility, "it cancels another session's statement"),
     ("pg_advisory_*", Class::Utility, "the lock outlives the transaction"),
@@ -181,7 +181,21 @@ const POSTGRES_DANGER: [Danger; 38] = [
     ("pg_export_snapshot", Class::Utility, "it writes a file on the server"),
     ("lo_*", Class::Irreversible, "it changes large objects or files"),
     ("dblink*", Class::Irreversible, "it runs SQL in another session"),
+    ("lowrite", Class::Irreversible, "it changes large objects"),
+    ("loread", Class::Utility, "it reads large objects through a handle"),
     ("query_to_xml*", Class::Irreversible, "it runs the SQL in its argument"),
+    ("ts_rewrite", Class::Irreversible, "it runs the SQL in its argument"),
+    ("crosstab*", Class::Irreversible, "it runs the SQL in its argument"),
+    ("connectby", Class::Irreversible, "it runs the SQL in its argument"),
+    ("xpath_table", Class::Irreversible, "it runs the SQL in its argument"),
+    ("heap_force_*", Class::Irreversible, "it destroys or alters rows past all rules"),
+    ("binary_upgrade_*", Class::Irreversible, "it changes the catalog past all rules"),
+    ("pg_log_*", Class::Utility, "it makes another session write the server's log"),
+    ("pg_sync_*", Class::Irreversible, "it moves replication slots"),
+    ("pg_clear_*", Class::Irreversible, "the statistics are gone"),
+    ("pg_restore_*", Class::Irreversible, "it overwrites statistics"),
+    ("pg_prewarm", Class::Utility, "it fills the server's memory"),
+    ("pg_truncate_visibility_map", Class::Utility, "it acts on the table's files"),
     ("ts_stat", Class::Irreversible, "it runs the SQL in its argument"),
     ("nextval", Class::Write, "sequence values do not come back"),
     ("setval", Class::Write, "a sequence is set for everybody at once"),

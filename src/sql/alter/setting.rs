@@ -1,0 +1,172 @@
+//! The actions of an `ALTER TABLE` on the table as a whole: triggers, rules, row security, storage, parents, partitions.
+
+use super::super::statement::{Object, ObjectKind, OldCode};
+use super::super::words::Words;
+use super::Action;
+
+/// Two that undo each other exactly, once it is known that the first changed something.
+struct Pair {
+    words: &'static [&'static str],
+    kind: &'static str,
+    back: &'static str,
+    old_code: &'static str,
+}
+
+const fn pair(words: &'static [&'static str], kind: &'static str, back: &'static str, old_code: &'static str) -> Pair {
+    Pair { words, kind, back, old_code }
+}
+
+const MORE_OR_FEWER: &str = "its writes have more or fewer side effects";
+
+/// What stands behind the words is a name, and stands behind the opposite as well.
+const PAIRS: [Pair; 13] = [
+    pair(&["enable", "replica", "trigger"], "ALTER TABLE … ENABLE REPLICA TRIGGER", "ENABLE TRIGGER", MORE_OR_FEWER),
+    pair(&["enable", "always", "trigger"], "ALTER TABLE … ENABLE ALWAYS TRIGGER", "ENABLE TRIGGER", MORE_OR_FEWER),
+    pair(&["enable", "trigger"], "ALTER TABLE … ENABLE TRIGGER", "DISABLE TRIGGER", MORE_OR_FEWER),
+    pair(&["disable", "trigger"], "ALTER TABLE … DISABLE TRIGGER", "ENABLE TRIGGER", MORE_OR_FEWER),
+    pair(&["enable", "replica", "rule"], "ALTER TABLE … ENABLE RULE", "ENABLE RULE", MORE_OR_FEWER),
+    pair(&["enable", "always", "rule"], "ALTER TABLE … ENABLE RULE", "ENABLE RULE", MORE_OR_FEWER),
+    pair(&["enable", "rule"], "ALTER TABLE … ENABLE RULE", "DISABLE RULE", MORE_OR_FEWER),
+    pair(&["disable", "rule"], "ALTER TABLE … DISABLE RULE", "ENABLE RULE", MORE_OR_FEWER),
+    pair(
+        &["no", "force", "row", "level", "security"],
+        "ALTER TABLE … NO FORCE ROW LEVEL SECURITY",
+        "FORCE ROW LEVEL SECURITY",
+        "",
+    ),
+    pair(
+        &["force", "row", "level", "security"],
+        "ALTER TABLE … FORCE ROW LEVEL SECURITY",
+        "NO FORCE ROW LEVEL SECURITY",
+        "",
+    ),
+    pair(
+        &["enable", "row", "level", "security"],
+        "ALTER TABLE … ENABLE ROW LEVEL SECURITY",
+        "DISABLE ROW LEVEL SECURITY",
+        "",
+    ),
+    pair(
+        &["disable", "row", "level", "security"],
+        "ALTER TABLE … DISABLE ROW LEVEL SECURITY",
+        "ENABLE ROW LEVEL SECURITY",
+        "it may meet rows that were hidden from it",
+    ),
+    pair(&["cluster", "on"], "ALTER TABLE … CLUSTER ON", "SET WITHOUT CLUSTER", "the rows are the same"),
+];
+
+type Saved = (&'static [&'static str], &'static str, &'static str, &'static str);
+
+/// What needs the former setting to be undone; an empty last text: both reads and writes may break.
+const SAVED: [Saved; 16] = [
+    (&["owner", "to"], "ALTER TABLE … OWNER TO", "the owner", "rights that came with the owner change"),
+    (&["set", "schema"], "ALTER TABLE … SET SCHEMA", "the schema", ""),
+    (&["set", "logged"], "ALTER TABLE … SET LOGGED", "whether it was logged", "the rows are the same"),
+    (
+        &["set", "unlogged"],
+        "ALTER TABLE … SET UNLOGGED",
+        "whether it was logged",
+        "the rows are the same until a crash empties it",
+    ),
+    (&["set", "tablespace"], "ALTER TABLE … SET TABLESPACE", "the tablespace", "the rows are the same"),
+    (&["set", "access", "method"], "ALTER TABLE … SET ACCESS METHOD", "the access method", "the rows are the same"),
+    (
+        &["set", "without", "cluster"],
+        "ALTER TABLE … SET WITHOUT CLUSTER",
+        "the index it was clustered on",
+        "the rows are the same",
+    ),
+    (&["set", "without", "oids"], "ALTER TABLE … SET WITHOUT OIDS", "nothing: it changes nothing", "nothing changes"),
+    (
+        &["replica", "identity"],
+        "ALTER TABLE … REPLICA IDENTITY",
+        "the replica identity",
+        "consumers of the changes see other keys",
+    ),
+    (&["no", "inherit"], "ALTER TABLE … NO INHERIT", "nothing: INHERIT undoes it", ""),
+    (&["not", "of"], "ALTER TABLE … NOT OF", "the type it was of", "the rows are the same"),
+    (&["of"], "ALTER TABLE … OF", "nothing: NOT OF undoes it", "the rows are the same"),
+    (&["options"], "ALTER TABLE … OPTIONS", "the options", ""),
+    (&["set"], "ALTER TABLE … SET (…)", "the settings", "only storage and vacuum look at it"),
+    (&["reset"], "ALTER TABLE … RESET (…)", "the settings", "only storage and vacuum look at it"),
+    (&["inherit"], "ALTER TABLE … INHERIT", "", ""),
+];
+
+pub(super) fn setting(mut words: Words<'_>, table: &str) -> Option<Action> {
+    if let Some(pair) = PAIRS.iter().find(|pair| words.eat(pair.words)) {
+        return Some(undone_by(&words, pair, table));
+    }
+    if words.eat(&["attach", "partition"]) {
+        let child = words.name()?;
+        return Some(Action {
+            objects: vec![Object::new(ObjectKind::Table, child.key())],
+            back: Some(format!("DETACH PARTITION {}", child.source())),
+            saved: Some(format!("nothing, but {} keeps the indexes and constraints that it is given", child.key())),
+            old_code: OldCode::reads(format!("the rows of {} appear in {table}", child.key())),
+            ..Action::new("ALTER TABLE … ATTACH PARTITION")
+        });
+    }
+    if words.eat(&["detach", "partition"]) {
+        let child = words.name()?;
+        let kind = if words.ahead(&["concurrently"]) {
+            "ALTER TABLE … DETACH PARTITION CONCURRENTLY"
+        } else if words.ahead(&["finalize"]) {
+            "ALTER TABLE … DETACH PARTITION FINALIZE"
+        } else {
+            "ALTER TABLE … DETACH PARTITION"
+        };
+        return Some(Action {
+            objects: vec![Object::new(ObjectKind::Table, child.key())],
+            saved: Some(format!("the bounds of {} (pg_get_expr of relpartbound)", child.key())),
+            old_code: OldCode::both(format!("the rows of {} are gone from {table}", child.key())),
+            ..Action::new(kind)
+        });
+    }
+    let (head, kind, what, old_code) = SAVED.iter().find(|(head, ..)| words.ahead(head))?;
+    let storage = kind.ends_with("(…)");
+    if storage && !words.all.get(words.at + 1).is_some_and(|word| word.punct("(")) {
+        return None;
+    }
+    words.eat(head);
+    let old_code = if old_code.is_empty() { older(kind) } else { OldCode::fine(old_code) };
+    let mut action = Action { old_code, ..Action::new(kind) };
+    match *kind {
+        "ALTER TABLE … INHERIT" | "ALTER TABLE … NO INHERIT" => {
+            let parent = words.name()?;
+            action.objects = vec![Object::new(ObjectKind::Table, parent.key())];
+            let back = if kind.ends_with("NO INHERIT") { "INHERIT" } else { "NO INHERIT" };
+            action.back = Some(format!("{back} {}", parent.source()));
+        }
+        _ => action.saved = Some(format!("{what} as it was")),
+    }
+    Some(action)
+}
+
+fn undone_by(words: &Words<'_>, pair: &Pair, table: &str) -> Action {
+    let name = words.remains();
+    let mut action = Action::new(pair.kind);
+    action.old_code = if pair.old_code.is_empty() { older(pair.kind) } else { OldCode::fine(pair.old_code) };
+    if pair.back.ends_with("TRIGGER") {
+        // ALL and USER are words here, not names.
+        let single = !["all", "user"].iter().any(|word| name.eq_ignore_ascii_case(word));
+        let trigger = words.clone().ident().filter(|_| single);
+        action.objects.extend(trigger.map(|name| Object::of(ObjectKind::Trigger, table, name.key())));
+        action.saved = (!single).then(|| "which triggers were enabled".to_owned());
+    }
+    let former = ["REPLICA", "ALWAYS", "RULE", "CLUSTER"].iter().any(|word| pair.kind.contains(word));
+    if former {
+        action.saved = Some("the setting as it was: there are more than two".to_owned());
+    }
+    let takes_name = pair.back.ends_with("TRIGGER") || pair.back.ends_with("RULE");
+    action.back = Some(if takes_name { format!("{} {name}", pair.back) } else { pair.back.to_owned() });
+    action
+}
+
+fn older(kind: &str) -> OldCode {
+    match kind {
+        "ALTER TABLE … SET SCHEMA" => OldCode::both("older code finds the table by its schema"),
+        "ALTER TABLE … INHERIT" => OldCode::reads("rows appear in its parent"),
+        "ALTER TABLE … NO INHERIT" => OldCode::reads("rows are gone from its parent"),
+        _ => OldCode::both("rows may be hidden from it, and its writes refused"),
+    }
+}
