@@ -38,9 +38,8 @@ pub async fn run(handle: Handle, actor: String) -> Result<u8> {
         .map_err(|error| Failure::new(Kind::Interrupted, "signals cannot be heard here").cause(error))?;
     let ascii = !terminal::shows_unicode(|name| std::env::var(name).ok());
     let _marked = typed::Marked::pastes();
-    let mut model = Model::default();
     // Nothing is cut for want of room.
-    model.size = (1000, 50);
+    let model = Model { size: (1000, 50), ..Model::default() };
     let plain = Plain { handle, model, told: Told::new(ascii, actor), started: Instant::now(), asked: None };
     plain.drive(typed::lines(), signals, &mut io::stdout()).await
 }

@@ -37,7 +37,8 @@ impl std::fmt::Display for Blocked {
             Self::When { step, wanted, taken: None } => write!(f, "{step} has not been decided ({wanted} leads here)"),
             Self::Need { check, verdict, .. } => match verdict {
                 Some(Verdict::Unknown { because }) => write!(f, "{check} is unknown: {because}"),
-                Some(verdict) => write!(f, "{check} is {}", verdict.word()),
+                Some(Verdict::Fail) => write!(f, "{check} is red"),
+                Some(Verdict::Pass) => write!(f, "{check} is green"),
                 None => write!(f, "{check} has not been asked yet"),
             },
             Self::Held(reason) => write!(f, "the run is held: {}", hold_words(reason)),
@@ -97,11 +98,22 @@ pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, rea
             why.push(Blocked::When { step: decision.clone(), wanted: wanted.clone(), taken });
         }
     }
-    why.extend(step.needs.iter().filter_map(|need| {
+    let needs = step.needs.iter().filter(|need| !passed(state, step, &need.check, need.hard));
+    why.extend(needs.filter_map(|need| {
         let verdict = readings.get(&need.check).map(|checked| checked.verdict.clone());
         (verdict != Some(Verdict::Pass)).then(|| Blocked::Need { check: need.check.clone(), verdict, hard: need.hard })
     }));
     why
+}
+
+/// Whether this need is passed over at the coming gate, by name.
+pub fn passed(state: &State, step: &Step, check: &CheckRef, hard: bool) -> bool {
+    state.steps.get(&step.id).is_some_and(|s| s.passed.contains(&need_word(check, hard)))
+}
+
+/// What an override of a need is called in the log.
+pub fn need_word(check: &CheckRef, hard: bool) -> String {
+    if hard { format!("hard need {check}") } else { format!("need {check}") }
 }
 
 /// `after` and the phases.
@@ -282,11 +294,20 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
         }
         Some((step, why)) => {
             let first = why.first().map(ToString::to_string).unwrap_or_default();
-            say(format!("{} waits: {first}", step.id), Some(&step.id), false)
+            let mend = why.first().and_then(|why| mender(runbook, state, why)).unwrap_or_default();
+            say(format!("{} waits: {first}{mend}", step.id), Some(&step.id), false)
         }
         None if !state.entered => say("Look at the map, then accept where to enter".into(), None, true),
         None => close_sentence(runbook, state, readings),
     }
+}
+
+/// The step that would make a need hold and was passed by.
+fn mender(runbook: &Runbook, state: &State, why: &Blocked) -> Option<String> {
+    let Blocked::Need { check, .. } = why else { return None };
+    let passed = |step: &&Step| matches!(state.status(&step.id), Status::Skipped | Status::Undone);
+    let step = runbook.steps.values().filter(passed).find(|step| step.verify.contains(check))?;
+    Some(format!(". {} makes it hold and was {}: select it and open it", step.id, state.status(&step.id).word()))
 }
 
 fn close_sentence(runbook: &Runbook, state: &State, readings: &Readings) -> Next {

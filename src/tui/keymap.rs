@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::{Dialog, Model, View};
 use crate::engine::Snapshot;
+use crate::run::next::{Blocked, next_step};
 use crate::run::state::Status;
 use crate::runbook::Action;
 
@@ -28,6 +29,7 @@ pub enum Command {
     Skip,
     Jump,
     Override,
+    BreakGlass,
     Undo,
     Verify,
     Recheck,
@@ -170,6 +172,14 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind!("o", [ch('o')], Override, "override a need", "", "Pass over a soft need of the selected step, with a reason"),
     bind!(
+        "B",
+        [ch('B')],
+        BreakGlass,
+        "break the glass",
+        "",
+        "Pass over the hard needs of the step that is next, alone and with a reason; its gate still asks"
+    ),
+    bind!(
         "e",
         [ch('e')],
         Elsewhere,
@@ -228,9 +238,11 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
         Command::EndSession => {
             !state.closed() && snapshot.targets.iter().any(|(_, link)| matches!(link, crate::engine::Link::Up(_)))
         }
-        Command::Skip | Command::Elsewhere | Command::Override | Command::Jump => {
-            idle && status.is_some_and(Status::open_to_attempt)
+        Command::Elsewhere => idle && status.is_some_and(Status::open_to_attempt),
+        Command::Skip | Command::Override | Command::Jump => {
+            idle && status.is_some_and(|status| status.open_to_attempt() && !status.finished())
         }
+        Command::BreakGlass => idle && glass(snapshot),
         Command::Open => !state.closed() || snapshot.exit.is_some(),
         Command::Survey => model.view == View::Run,
         Command::Var => !snapshot.runbook.vars.is_empty() && !state.closed(),
@@ -239,6 +251,12 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
         Command::FindNext => !model.find.is_empty(),
         _ => true,
     }
+}
+
+/// The next step waits for nothing but needs.
+fn glass(snapshot: &Snapshot) -> bool {
+    let next = next_step(&snapshot.runbook, &snapshot.state, &snapshot.readings());
+    next.is_some_and(|(_, why)| !why.is_empty() && why.iter().all(|why| matches!(why, Blocked::Need { .. })))
 }
 
 /// Why a command that does not work now does not, and what would help.
@@ -271,6 +289,7 @@ pub fn why_not(command: Command, model: &Model, snapshot: &Snapshot) -> String {
         Command::Elsewhere => here("it cannot be done by other hands"),
         Command::Override => here("no need of it can be overridden"),
         Command::Jump => here("it cannot be jumped to"),
+        Command::BreakGlass => "No need stands in the way of the next step: there is nothing to break.".into(),
         Command::Survey => "This is the survey; Enter leads on.".into(),
         Command::Zoom => "The survey has the whole width already.".into(),
         Command::Var => "The runbook has no variables.".into(),

@@ -122,6 +122,8 @@ pub enum Purpose {
     Override {
         step: String,
     },
+    /// Past the hard needs of the step that is next.
+    BreakGlass,
     Elsewhere {
         step: String,
     },

@@ -525,7 +525,7 @@ pub fn rows() -> Snapshot {
 pub fn message() -> Message {
     Message {
         at: at(1381),
-        what: "rename-back was not begun: checkout-v2 gone is fail".into(),
+        what: "rename-back was not begun: checkout-v2 gone is red".into(),
         means: Some("1 session of checkout-v2-7f is left on shop".into()),
         can: Some("end it, or wait; then open the gate again".into()),
     }

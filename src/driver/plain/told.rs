@@ -181,6 +181,7 @@ impl Told {
         // Leaving holds the run: that is what was asked for.
         let page = if model.leaving { Vec::new() } else { view::text(&quiet, snapshot, Page::Banner, WRAP) };
         let wrong: Vec<String> = page.iter().filter_map(|line| spoken(line)).collect();
+        let answers: Vec<String> = answers.iter().map(|line| in_words(line)).collect();
         let fresh = wrong.iter().filter(|line| !self.wrong.contains(line));
         for line in fresh.chain(answers.iter().filter(|line| !self.answers.contains(line))) {
             self.put(out, &format!("!! {line}"))?;
@@ -206,17 +207,14 @@ impl Told {
     }
 
     fn page(&self, page: Page, model: &Model, snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
-        let wide = matches!(page, Page::Survey | Page::Steps | Page::Log | Page::Heading);
+        let wide = matches!(page, Page::Survey | Page::Steps | Page::Log | Page::Heading | Page::End);
         let lines = view::text(model, snapshot, page, if wide { WHOLE } else { WRAP });
         let last = if page == Page::Log { lines.len().saturating_sub(40) } else { 0 };
         for line in &lines[last..] {
             match page {
                 // What would run is told as it stands, space for space.
                 Page::Gate => self.put(out, line)?,
-                _ => match spoken(line) {
-                    Some(line) => self.put(out, &line)?,
-                    None => {}
-                },
+                _ => spoken(line).map_or(Ok(()), |line| self.put(out, &line))?,
             }
         }
         Ok(())
@@ -230,7 +228,7 @@ impl Told {
             Some((step, _)) => format!("Wait: the gate of {step} is being prepared"),
             None => view::text(model, snapshot, Page::Next, WHOLE).join(" "),
         };
-        let sentence = sentence.replace("(Enter)", "(open)").replace("Esc: nothing", "back: nothing");
+        let sentence = in_words(&sentence);
         let sentence =
             sentence.replace("then Tab, and", "then break-glass, and").replace(": Enter freezes", ": open freezes");
         if sentence != self.next {
@@ -294,6 +292,18 @@ impl Told {
         }
         Ok(())
     }
+}
+
+/// What is said of keys, said of the words that are typed instead.
+fn in_words(text: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("(Enter)", "(open)"),
+        ("Esc: nothing", "back: nothing"),
+        ("then Tab, and", "then break-glass, and"),
+        ("Tab first,", "break-glass first,"),
+        (": Enter freezes", ": open freezes"),
+    ];
+    WORDS.iter().fold(text.to_owned(), |text, (key, word)| text.replace(key, word))
 }
 
 /// What the open gate asks for; `None` while a second person comes first.

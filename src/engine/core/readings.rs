@@ -8,6 +8,7 @@ use super::{ENGINE, Engine};
 use crate::engine::{Link, clock};
 use crate::run::decide::{Draft, Input};
 use crate::run::gate;
+use crate::run::next::passed;
 use crate::run::record::{Checked, HoldReason, Now, Record};
 use crate::survey::Survey;
 
@@ -124,13 +125,11 @@ impl Engine {
         if open.shown.offer.undoes.as_deref() == Some(open.step.as_str()) {
             return;
         }
-        let overridden =
-            self.state.overrides.iter().any(|(of, what, _)| of.as_deref() == Some(&step.id) && what.ends_with("need"));
         let readings = self.probes.readings();
         let needs: Vec<_> = step
             .needs
             .iter()
-            .filter(|_| !overridden)
+            .filter(|need| !passed(&self.state, step, &need.check, need.hard))
             .filter_map(|need| readings.get(&need.check))
             .map(|checked| (checked, gate::freshness(self.probes.check(&checked.check), checked)))
             .collect();

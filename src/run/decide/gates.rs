@@ -5,7 +5,7 @@
 use super::{Decided, Facts, at, but, no, of, run};
 use crate::run::decide::Refusal;
 use crate::run::gate::{self, elapsed, reason_is_enough};
-use crate::run::next::{self, Blocked, Readings, blocked, hold_words, level_of, reads_only};
+use crate::run::next::{self, Blocked, blocked, hold_words, level_of, need_word, passed, reads_only};
 use crate::run::record::{
     Act, CloseReason, Environment, Evidence, GateAnswered, GateShown, HoldReason, Intent, Offer, Record, exact,
 };
@@ -19,28 +19,6 @@ pub(super) fn refuse_blocked(why: &[Blocked]) -> Refusal {
         true => but(because, "o: pass over it, with a reason that is recorded"),
         false => no(because),
     }
-}
-
-/// Blocks that no recorded override of this step passes over.
-pub(super) fn standing(
-    runbook: &Runbook,
-    state: &State,
-    step: &Step,
-    undoing: bool,
-    readings: &Readings,
-) -> Vec<Blocked> {
-    let mut why = blocked(runbook, state, step, undoing, readings);
-    why.retain(|b| !matches!(b, Blocked::Need { check, hard, .. } if passed(state, step, check, *hard)));
-    why
-}
-
-/// Whether this need is passed over at the coming gate, by name.
-fn passed(state: &State, step: &Step, check: &CheckRef, hard: bool) -> bool {
-    state.steps.get(&step.id).is_some_and(|s| s.passed.contains(&need_word(check, hard)))
-}
-
-fn need_word(check: &CheckRef, hard: bool) -> String {
-    if hard { format!("hard need {check}") } else { format!("need {check}") }
 }
 
 pub(super) fn show(
@@ -83,7 +61,7 @@ pub(super) fn show(
     if undoing {
         undo_allowed(runbook, state, step)?;
     }
-    let why = standing(runbook, state, step, undoing, facts.readings);
+    let why = blocked(runbook, state, step, undoing, facts.readings);
     if !why.is_empty() {
         return Err(refuse_blocked(&why));
     }
@@ -112,7 +90,7 @@ pub(super) fn begin(runbook: &Runbook, state: &State, step: &Step, on: Option<St
     if level_of(runbook, step) != Level::None {
         return Err(no(format!("{} needs a gate", step.id)));
     }
-    let why = standing(runbook, state, step, false, facts.readings);
+    let why = blocked(runbook, state, step, false, facts.readings);
     if !why.is_empty() {
         return Err(refuse_blocked(&why));
     }
@@ -214,7 +192,7 @@ pub(super) fn break_glass(runbook: &Runbook, state: &State, reason: &str, facts:
         return Ok(vec![at(&open.step, open.att, Record::Override { what: SECOND_PERSON.into(), reason })]);
     }
     match next::next_step(runbook, state, facts.readings) {
-        Some((step, _)) => pass_needs(step, &standing(runbook, state, step, false, facts.readings), &reason),
+        Some((step, _)) => pass_needs(step, &blocked(runbook, state, step, false, facts.readings), &reason),
         None => Err(no("no gate is open")),
     }
 }
@@ -233,9 +211,9 @@ pub(super) fn pass_over(runbook: &Runbook, state: &State, step: &Step, reason: &
         }
         return Ok(drafts);
     }
-    let why = standing(runbook, state, step, false, facts.readings);
+    let why = blocked(runbook, state, step, false, facts.readings);
     if let Some(Blocked::Need { check, .. }) = why.iter().find(|b| matches!(b, Blocked::Need { hard: true, .. })) {
-        return Err(but(format!("{check} is a hard need"), "only break-glass passes it"));
+        return Err(but(format!("{check} is a hard need"), "make it hold; only break-glass passes it (B)"));
     }
     pass_needs(step, &why, &reason)
 }

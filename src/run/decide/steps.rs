@@ -2,7 +2,7 @@
 //!
 //! Owns verdicts after the effect, decisions and handwork, skipping, jumping, and steps done by other hands.
 
-use super::gates::{refuse_blocked, standing};
+use super::gates::refuse_blocked;
 use super::holds::bind;
 use super::{Decided, Draft, Facts, Refusal, at, no, of, run, worst};
 use crate::run::gate::{self, reason_is_enough};
@@ -83,7 +83,7 @@ pub(super) fn take_option(
     if !reason_is_enough(reason) {
         return Err(no(format!("the reason needs {} characters or more", gate::REASON_LEAST)));
     }
-    let why = standing(runbook, state, step, false, facts.readings);
+    let why = blocked(runbook, state, step, false, facts.readings);
     if !why.is_empty() {
         return Err(refuse_blocked(&why));
     }
@@ -102,7 +102,7 @@ pub(super) fn by_hand(runbook: &Runbook, state: &State, step: &Step, seen: &str,
     if !reason_is_enough(seen) {
         return Err(no(format!("say in {} characters or more what you saw", gate::REASON_LEAST)));
     }
-    let why = standing(runbook, state, step, false, facts.readings);
+    let why = blocked(runbook, state, step, false, facts.readings);
     if !why.is_empty() {
         return Err(refuse_blocked(&why));
     }
@@ -132,7 +132,8 @@ pub(super) fn classify(runbook: &Runbook, state: &State, step: &Step, row: &str,
     let Action::Reconcile { set } = &step.action else {
         return Err(no(format!("{} sorts no rows", step.id)));
     };
-    if state.status(&step.id).finished() {
+    let status = state.status(&step.id);
+    if status.finished() && !status.open_to_attempt() {
         return Err(no(format!("{} is finished: its rows are frozen", step.id)));
     }
     let Some(crate::runbook::SetSource::Compare(compare)) = runbook.sets.get(set).map(|s| &s.source) else {

@@ -83,7 +83,7 @@ impl State {
                     return Err("an intent is open".into());
                 }
                 let step = self.step_mut(event)?;
-                if step.standing().finished() && step.standing() != Status::Undone {
+                if step.standing().finished() && !step.standing().open_to_attempt() {
                     return Err(format!("the step is {}", step.status.word()));
                 }
                 match row {

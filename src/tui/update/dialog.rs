@@ -188,6 +188,7 @@ fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Fie
         Purpose::Skip { step } => Ask::Skip { step, reason: why()? },
         Purpose::Jump { to } => Ask::Jump { to, reason: why()? },
         Purpose::Override { step } => Ask::Override { step, reason: why()? },
+        Purpose::BreakGlass => Ask::BreakGlass { reason: why()? },
         Purpose::Seen { step } => Ask::Seen { step, seen: why()? },
         Purpose::Elsewhere { step } => Ask::Elsewhere { step, evidence: why()? },
         Purpose::Settle { step, result } => Ask::Settle { step, result, reason: why()? },

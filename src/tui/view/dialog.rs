@@ -187,6 +187,10 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         Purpose::Skip { step } => (format!("skip {step}"), "It is not done, and what waits for it goes on. Recorded with your reason.".into(), "why > "),
         Purpose::Jump { to } => (format!("jump to {to}"), "The open steps between are skipped, each recorded with your reason.".into(), "why > "),
         Purpose::Override { step } => (format!("override a need of {step}"), "Its soft needs are passed over; hard ones are not.".into(), "why > "),
+        Purpose::BreakGlass => {
+            let next = scene.next.step.as_deref().unwrap_or("the next step");
+            (format!("break the glass for {next}"), "Its needs do not hold, the hard ones too. You pass over them alone, and the log says so.".into(), "why > ")
+        }
         Purpose::Seen { step } => {
             let what = match scene.snapshot.runbook.steps.get(step).map(|step| &step.action) {
                 Some(Action::Manual(manual)) => manual.what.to_string(),

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use super::line::{clean, clock, labelled, width, wrap};
 use super::{Scene, between, bottom, detail, draw_lines, scrolled};
 use crate::run::gate::TOKEN_VALID;
+use crate::run::next::passed;
 use crate::run::record::GateShown;
 use crate::run::state::OpenGate;
 use crate::runbook::Level;
@@ -71,19 +72,16 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
     for (i, need) in evidence.needs.iter().enumerate() {
         let live = scene.snapshot.checks.get(&need.check).and_then(|l| l.latest.as_ref()).unwrap_or(need);
         let (glyph, role) = theme::verdict(Some(&live.verdict));
-        let hard = scene
-            .snapshot
-            .runbook
-            .steps
-            .get(&offer.step)
-            .is_some_and(|step| step.needs.iter().any(|n| n.check == need.check && n.hard));
+        let hard = step.is_some_and(|step| step.needs.iter().any(|n| n.check == need.check && n.hard));
+        let over = step.is_some_and(|step| passed(&scene.snapshot.state, step, &need.check, hard));
         let value = live.value.as_ref().map(as_text).or_else(|| live.words.clone()).unwrap_or_default();
         let words = format!(
-            "{glyph} {}: {} {value} · {}{}",
+            "{glyph} {}: {} {value} · {}{}{}",
             need.check,
             live.verdict.word(),
             scene.age(&live.at),
-            if hard { " · hard" } else { "" }
+            if hard { " · hard" } else { "" },
+            if over { " · PASSED OVER" } else { "" }
         );
         add(if i == 0 { "needs" } else { "" }, &words, role);
     }

@@ -64,7 +64,7 @@ fn repair_with_the_straggler_alive_waits_for_it_by_name() {
     on_both(|play| {
         let output = play.rehearse(&play.answers(&[(STOP, SKIP)]), None);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(said(&output).contains("rename-back waits: checkout-v2 gone is fail"), "{}", said(&output));
+        assert!(said(&output).contains("rename-back waits: checkout-v2 gone is red"), "{}", said(&output));
         assert!(said(&output).contains("check checkout-v2 gone: fail checkout-v2-canary-7d9f"), "{}", said(&output));
         assert!(!play.show().contains(" tx_open"), "the rename must not have begun");
         play.failed("the old code can take an order");
@@ -81,7 +81,7 @@ fn repair_under_the_straggler_does_not_end_well() {
         let play = play.rewritten(&[(need, "")]);
         let output = play.rehearse(&play.answers(&numbers), None);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(said(&output).contains("hand-over waits: no-new-v2-orders is fail"), "{}", said(&output));
+        assert!(said(&output).contains("hand-over waits: no-new-v2-orders is red"), "{}", said(&output));
         assert!(said(&output).contains("check no-new-v2-orders: fail 1"), "{}", said(&output));
         assert_eq!(play.failed("v2 wrote no order"), "v2 wrote no order after the rollback: 1, not 0");
     });
