@@ -41,11 +41,25 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The source line holds a secret and is not drawn.
     pub secret: bool,
+    /// Nothing is wrong with it: this release does not run it.
+    pub later: bool,
 }
 
 impl Diagnostic {
     pub fn error(span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), span: span.into(), help: None, secret: false }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            span: span.into(),
+            help: None,
+            secret: false,
+            later: false,
+        }
+    }
+
+    /// `key` is part of the format, and this release does not run it.
+    pub fn later(span: Range<usize>, key: &str) -> Self {
+        Self { later: true, ..Self::error(span, format!("`{key}` is not supported yet")) }
     }
 
     pub fn warning(span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
@@ -99,6 +113,11 @@ impl Diagnostics {
 
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
+    }
+
+    /// Whether nothing is wrong but what this release does not run.
+    pub fn only_later(&self) -> bool {
+        self.list.iter().all(|d| d.later || d.severity != Severity::Error)
     }
 
     pub fn count(&self, severity: Severity) -> usize {

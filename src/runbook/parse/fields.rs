@@ -13,6 +13,7 @@ use super::near::{listed, locate, looks_typed, nearest};
 use super::tree::{Entry, Node, Style, Value};
 use crate::runbook::diagnostic::{Diagnostic, line_column};
 use crate::runbook::expect;
+use crate::runbook::later;
 use crate::runbook::template::{Place, SqlText, Template, TemplateError};
 
 /// The file being read and what was found wrong in it.
@@ -27,8 +28,6 @@ pub struct Fields<'n, 'r> {
     entries: &'n [Entry],
     pub span: Range<usize>,
     asked: RefCell<Vec<&'static str>>,
-    /// Known, and refused by name.
-    later: RefCell<Vec<&'static str>>,
 }
 
 pub fn kind(value: &Value) -> &'static str {
@@ -94,13 +93,9 @@ impl<'a> Reader<'a> {
         'a: 'r,
     {
         match &node.value {
-            Value::Map(entries) => Some(Fields {
-                reader: self,
-                entries,
-                span: node.span.clone(),
-                asked: RefCell::default(),
-                later: RefCell::default(),
-            }),
+            Value::Map(entries) => {
+                Some(Fields { reader: self, entries, span: node.span.clone(), asked: RefCell::default() })
+            }
             _ => {
                 self.wrong(node, "a map");
                 None
@@ -294,6 +289,11 @@ impl<'n> Fields<'n, '_> {
         self.entries.iter().any(|e| e.key == key)
     }
 
+    /// What stands there, without taking it as read.
+    pub fn look(&self, key: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|e| e.key == key).map(|e| &e.node)
+    }
+
     pub fn get(&self, key: &'static str) -> Option<&'n Node> {
         self.entry(key).map(|e| &e.node)
     }
@@ -314,32 +314,32 @@ impl<'n> Fields<'n, '_> {
         }
     }
 
-    /// Parts of the format that this release reads and does not run.
-    pub fn not_yet(&self, keys: &[&'static str]) -> bool {
-        let mut any = false;
-        self.later.borrow_mut().extend(keys);
-        for key in keys {
-            if let Some(entry) = self.entries.iter().find(|e| e.key == *key) {
-                self.reader.error(&entry.key_span, format!("`{key}` is not supported yet"));
-                any = true;
-            }
-        }
-        any
-    }
-
     /// Says every key that nobody asked for.
     pub fn finish(self) {
+        self.finish_as("");
+    }
+
+    /// The same for a map that the table of [`later`] may name: what was read and does not run yet is said, too.
+    pub fn finish_as(self, part: &str) {
         let asked = self.asked.borrow();
-        let later = self.later.borrow();
         for entry in self.entries {
             let key = entry.key.as_str();
-            if key.is_empty() || key == "<<" || asked.contains(&key) || later.contains(&key) {
+            if key.is_empty() || key == "<<" {
+                continue;
+            }
+            if asked.contains(&key) {
+                if later::is_later(part, key) {
+                    self.reader.say(Diagnostic::later(entry.key_span.clone(), key));
+                }
                 continue;
             }
             let diagnostic = Diagnostic::error(entry.key_span.clone(), format!("unknown key `{key}`"));
             self.reader.say(match nearest(key, &asked) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => diagnostic.help(format!("known here: {}", listed(&asked))),
+                None => {
+                    let now: Vec<_> = asked.iter().filter(|k| !later::is_later(part, k)).copied().collect();
+                    diagnostic.help(format!("known here: {}", listed(&now)))
+                }
             });
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 
 use super::steps::Draft;
-use super::{Cx, warn};
+use super::{Cx, warn, written};
 use crate::runbook::{Action, After, FreezeItem, Guard, Layer, Phase, SetRef, Step, TargetKind};
 
 pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guard>) -> IndexMap<String, Step> {
@@ -20,6 +20,7 @@ pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guar
     whens(cx, &mut drafts);
     layers(cx, &mut drafts);
     contained(cx, &drafts, guards);
+    written::digests(&mut drafts, &cx.names.bodies);
     drafts.into_iter().map(|(id, draft)| (id, draft.step)).collect()
 }
 
@@ -101,14 +102,16 @@ fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
     }
     let undone = &there.2.step;
     let able = match &undone.action {
-        Action::Ddl(_) | Action::Change(_) => true,
+        Action::Ddl(_) | Action::Change(_) | Action::Restore(_) => true,
+        // By what was there before.
+        Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => true,
         _ => undone.undo.is_some(),
     };
     if !able {
         let message = format!("`{step}` cannot be undone: its `{}` has no `undo`", undone.action.word());
         cx.r.error_help(span, message, format!("give `{step}` an `undo`"));
     }
-    if uses_stage(undone) && !draft.has_stages {
+    if uses_stage(undone) && draft.step.conduct.stages.is_none() {
         let message = format!("the undo of `{step}` uses `{{{{ stage }}}}`, and this step has no `stages`");
         cx.r.error(span, message);
     }
@@ -218,8 +221,8 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
         };
         let layer = draft.layer.unwrap_or_else(|| match &draft.step.action {
             Action::Ddl(_) => Layer::Schema,
-            Action::Change(_) | Action::Reconcile { .. } | Action::Freeze(_) => Layer::Data,
-            Action::Publish(_) => Layer::Events,
+            Action::Change(_) | Action::Restore(_) | Action::Reconcile { .. } | Action::Freeze(_) => Layer::Data,
+            Action::Registry(_) => Layer::Events,
             Action::UndoOf { step } => known.get(step).copied().unwrap_or(Layer::Service),
             _ if kafka(&draft.step.on) => Layer::Events,
             _ => Layer::Service,
