@@ -96,7 +96,9 @@ impl Diagnostics {
             (place(a), a.severity, &a.message).cmp(&(place(b), b.severity, &b.message))
         });
         list.dedup();
-        Self { file: file.into(), source: source.into(), list }
+        let source: Arc<str> = source.into();
+        hide_secrets(&source, &mut list);
+        Self { file: file.into(), source, list }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
@@ -211,6 +213,18 @@ impl From<Diagnostics> for Failure {
         Failure::new(Kind::Runbook, format!("the runbook {file} is refused"))
             .cause(&diagnostics)
             .hint(format!("correct it, then `backout lint {file}`"))
+    }
+}
+
+/// A line that holds a secret is drawn for nobody: other things may be wrong with it, too.
+fn hide_secrets(source: &str, list: &mut [Diagnostic]) {
+    let line = |span: &Range<usize>| source[..floor(source, span.start)].rfind('\n');
+    let lines: Vec<_> = list.iter().filter(|d| d.secret).filter_map(|d| d.span.as_ref().map(line)).collect();
+    if lines.is_empty() {
+        return;
+    }
+    for diagnostic in list {
+        diagnostic.secret |= diagnostic.span.as_ref().is_some_and(|span| lines.contains(&line(span)));
     }
 }
 

@@ -110,6 +110,27 @@ pub enum Action {
     },
 }
 
+/// The words of the actions, as the file has them.
+pub const WORDS: [&str; 17] = [
+    "freeze",
+    "ddl",
+    "change",
+    "reconcile",
+    "restore",
+    "offsets",
+    "publish",
+    "replay",
+    "tombstones",
+    "topic",
+    "registry",
+    "session",
+    "command",
+    "http",
+    "manual",
+    "decide",
+    "undo_of",
+];
+
 impl Action {
     /// The word that the file uses.
     pub fn word(&self) -> &'static str {

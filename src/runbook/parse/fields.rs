@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::near::{listed, locate, looks_typed, nearest};
 use super::tree::{Entry, Node, Style, Value};
-use crate::runbook::diagnostic::{Diagnostic, line_column};
+use crate::runbook::diagnostic::Diagnostic;
 use crate::runbook::expect;
 use crate::runbook::later;
 use crate::runbook::template::{Place, SqlText, Template, TemplateError};
@@ -20,6 +20,8 @@ use crate::runbook::template::{Place, SqlText, Template, TemplateError};
 pub struct Reader<'a> {
     pub source: &'a str,
     found: RefCell<Vec<Diagnostic>>,
+    /// Where each line begins: counting them anew for each place is most of the time of a long runbook.
+    lines: Vec<usize>,
 }
 
 /// The keys of one map. What was never asked for is unknown.
@@ -43,7 +45,8 @@ pub fn kind(value: &Value) -> &'static str {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a str) -> Self {
-        Self { source, found: RefCell::new(Vec::new()) }
+        let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { source, found: RefCell::new(Vec::new()), lines }
     }
 
     pub fn say(&self, diagnostic: Diagnostic) {
@@ -228,8 +231,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Of the bytes of a value, which begin at a character.
     pub fn place(&self, span: &Range<usize>) -> Place {
-        let (line, column) = line_column(self.source, span.start);
+        let line = self.lines.partition_point(|start| *start <= span.start);
+        let start = self.lines.get(line - 1).copied().unwrap_or_default();
+        let column = self.source[start..span.start].chars().count() + 1;
         Place { start: span.start, end: span.end, line, column }
     }
 

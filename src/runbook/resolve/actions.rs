@@ -13,31 +13,12 @@ use crate::runbook::expect::Expect;
 use crate::runbook::later::is_later;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::parse::{fields::Fields, near::listed};
+use crate::runbook::step::WORDS;
 use crate::runbook::template::Template;
 use crate::runbook::{
     Action, Change, CheckRef, Decide, FreezeItem, Manual, Partition, PerDialect, Publish, SetRef, SqlText, TargetKind,
     VarKind,
 };
-
-pub const WORDS: [&str; 17] = [
-    "freeze",
-    "ddl",
-    "change",
-    "reconcile",
-    "restore",
-    "offsets",
-    "publish",
-    "replay",
-    "tombstones",
-    "topic",
-    "registry",
-    "session",
-    "command",
-    "http",
-    "manual",
-    "decide",
-    "undo_of",
-];
 
 /// The one action and its place; `None`, and the reason was said.
 pub fn one(cx: &Cx, f: &Fields, allow: Allow, title: Option<&str>) -> Option<(Action, &'static str, Range<usize>)> {

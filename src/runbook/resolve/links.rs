@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 
 use super::steps::Draft;
 use super::{Cx, warn, written};
-use crate::runbook::{Action, After, FreezeItem, Guard, Layer, Phase, SetRef, Step, TargetKind};
+use crate::runbook::{Action, After, CheckRef, FreezeItem, Guard, Layer, Phase, SetRef, Step, TargetKind};
 
 pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guard>) -> IndexMap<String, Step> {
     order(cx, &mut drafts);
@@ -234,19 +234,27 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
 
 /// What a contain step proves stays proved until the step that releases it.
 fn contained(cx: &Cx, drafts: &IndexMap<String, Draft>, guards: &mut Vec<Guard>) {
+    let mut released: HashMap<&str, &str> = HashMap::new();
+    for (id, draft) in drafts {
+        if let Action::UndoOf { step } = &draft.step.action {
+            released.entry(step).or_insert(id);
+        }
+    }
     for (id, draft) in drafts {
         if draft.step.phase != Phase::Contain || matches!(draft.step.action, Action::UndoOf { .. }) {
             continue;
         }
-        let until = drafts.values().find(|d| matches!(&d.step.action, Action::UndoOf { step } if step == id));
+        let until = released.get(id.as_str());
         for check in &draft.step.verify {
-            let guard = Guard { check: check.clone(), from: Some(id.clone()), until: until.map(|d| d.step.id.clone()) };
+            let guard = Guard { check: check.clone(), from: Some(id.clone()), until: until.map(|s| (*s).to_owned()) };
             if !guards.contains(&guard) {
                 guards.push(guard);
             }
         }
-        let releasable = draft.step.undo.is_some();
-        if releasable && until.is_none() {
+        // What must be gone stays gone, and what is left behind with an owner is meant to be.
+        let gone = draft.step.verify.iter().any(|c| matches!(c, CheckRef::ServiceGone(_)));
+        let stays = gone || !draft.step.leaves.is_empty();
+        if draft.step.undo.is_some() && until.is_none() && !stays {
             let message = format!("`{id}` is contained and never released");
             warn(
                 cx,
