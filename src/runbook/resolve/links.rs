@@ -9,12 +9,15 @@ use indexmap::IndexMap;
 
 use super::steps::Draft;
 use super::{Cx, warn, written};
-use crate::runbook::{Action, After, CheckRef, FreezeItem, Guard, Layer, Phase, SetRef, Step, TargetKind};
+use crate::runbook::{
+    Action, After, CheckRef, FreezeItem, Guard, Layer, Offsets, Phase, Position, SetRef, Step, TargetKind,
+};
 
 pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guard>) -> IndexMap<String, Step> {
     order(cx, &mut drafts);
     for draft in drafts.values() {
         undo_of(cx, draft, &drafts);
+        frozen_offsets(cx, draft, &drafts);
         sets(cx, draft, &drafts);
     }
     whens(cx, &mut drafts);
@@ -117,6 +120,19 @@ fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
     }
 }
 
+/// A group goes back only to offsets that were kept.
+fn frozen_offsets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
+    let (Action::Offsets(Offsets { to: Position::Frozen, .. }), Some(on)) = (&draft.step.action, &draft.step.on) else {
+        return;
+    };
+    let mut before = drafts.values().take_while(|d| d.step.id != draft.step.id);
+    let item = FreezeItem::Offsets { target: on.clone() };
+    if !before.any(|d| matches!(&d.step.action, Action::Freeze(items) if items.contains(&item))) {
+        let message = format!("the offsets of `{on}` are not frozen before this step");
+        cx.r.error_help(&draft.action_span, message, format!("add `offsets of {on}` to a `freeze` before it"));
+    }
+}
+
 fn uses_stage(step: &Step) -> bool {
     match step.undo.as_deref() {
         Some(Action::Command { argv }) => argv.iter().any(|t| t.names().contains(&"stage")),
@@ -127,15 +143,16 @@ fn uses_stage(step: &Step) -> bool {
 /// A set that was changed by a step comes after it, and that step changes rows.
 fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
     let step = &draft.step;
-    let refs = [
-        step.each.as_ref().map(|e| &e.set),
-        match &step.action {
-            Action::Change(change) => change.set.as_ref(),
-            Action::Publish(publish) => Some(&publish.from),
-            _ => None,
-        },
-    ];
-    for set in refs.into_iter().flatten() {
+    let of_action: Vec<&SetRef> = match &step.action {
+        Action::Change(change) => change.set.iter().collect(),
+        Action::Restore(restore) => restore.sources.iter().chain(&restore.exclude).collect(),
+        Action::Publish(publish) => vec![&publish.from],
+        Action::Replay(replay) => replay.only.iter().chain(&replay.except).collect(),
+        Action::Tombstones(marks) => vec![&marks.from],
+        Action::Offsets(Offsets { to: Position::Over { set, .. }, .. }) => vec![set],
+        _ => Vec::new(),
+    };
+    for set in step.each.as_ref().map(|e| &e.set).into_iter().chain(of_action) {
         match set {
             SetRef::ChangedBy { steps } => {
                 for name in steps {

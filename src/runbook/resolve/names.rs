@@ -181,10 +181,8 @@ impl Cx<'_> {
         let letters = |t: &str| t.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
         // `orders-v2` beside `orders-v1`, and `orders-dlq` beside `orders`, are meant.
         let slip = |k: &&String| {
-            letters(k) != letters(&text)
-                && !k.starts_with(&text)
-                && !text.starts_with(k.as_str())
-                && strsim::damerau_levenshtein(k, &text) <= 2
+            let longer = k.starts_with(&text) || text.starts_with(k.as_str());
+            letters(k) != letters(&text) && strsim::damerau_levenshtein(k, &text) <= if longer { 1 } else { 2 }
         };
         if !known.contains(&text)
             && let Some(near) = known.iter().find(slip)

@@ -1,7 +1,8 @@
 //! `never`: what makes it worse, and what of it can be recognised.
 
 use super::{Cx, steps};
-use crate::runbook::parse::Node;
+use crate::runbook::later::is_later;
+use crate::runbook::parse::{Node, near::listed};
 use crate::runbook::{Never, NeverMatch};
 
 pub fn all(cx: &Cx, node: &Node) -> Vec<Never> {
@@ -67,7 +68,8 @@ fn matched(cx: &Cx, node: &Node) -> Option<NeverMatch> {
     let head = f.head();
     f.finish_as("match");
     if count != 1 {
-        r.error(&head, "exactly one of `offsets`, `ddl`, `change`, `publish` and `command` is matched");
+        let now: Vec<_> = words.into_iter().filter(|w| !is_later("match", w)).collect();
+        r.error(&head, format!("exactly one of {} is matched", listed(&now)));
         return None;
     }
     found.pop()
