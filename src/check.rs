@@ -157,6 +157,11 @@ async fn ask_kind(check: &Check, ctx: &Context, depth: Depth) -> Answer {
         CheckKind::Shapes { .. } => kafka::shapes(check, ctx).await,
         CheckKind::Http(_) => http::ask(check, ctx).await,
         CheckKind::Command { .. } => command::ask(check, ctx).await,
+        CheckKind::GroupOffsets { .. }
+        | CheckKind::Grants(_)
+        | CheckKind::Like { .. }
+        | CheckKind::Explain { .. }
+        | CheckKind::Registry(_) => Answer::unknown("this kind of check is not supported yet"),
     }
 }
 

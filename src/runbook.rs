@@ -5,29 +5,42 @@
 //! until a target is opened.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::sql::{Dialect, Fact};
+use crate::sql::Dialect;
 
+pub mod check;
+pub mod conduct;
 pub mod diagnostic;
+pub mod events;
 pub mod expect;
+pub mod later;
 pub mod level;
 pub mod lint;
 pub mod parse;
 pub mod resolve;
 pub mod schema;
+pub mod set;
 pub mod step;
 pub mod template;
 pub mod vars;
 pub mod words;
 
+pub use check::{Check, CheckKind, CheckRef, Grant, GroupCheck, HttpRequest, Need};
+pub use conduct::{Across, Conduct, Deadline, LockTerms, Member, Members, Stages, Watch};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use events::{
+    Offsets, Position, RegistryAct, RegistryChange, RegistryCheck, RegistryQuestion, Replay, Tombstones, TopicConfig,
+};
 pub use expect::Expect;
-pub use resolve::{Loaded, Moved, load, load_moved, load_str};
-pub use step::{Action, Change, Decide, Each, FreezeItem, Leaves, Level, Manual, Publish, SetRef, Step};
+pub use resolve::{Loaded, Moved, load, load_moved, load_str, load_to_show};
+pub use set::{ClassRule, Combined, Compare, Found, Otherwise, Set, SetSource, Side, TopicSource};
+pub use step::{
+    Action, Change, Decide, Each, FreezeItem, Leaves, Level, Manual, NeverOver, Partition, Publish, Restore, SetRef,
+    Step,
+};
 pub use template::{SqlText, Template};
 
 /// The checked model. Every name in it refers to something that exists.
@@ -44,6 +57,8 @@ pub struct Runbook {
     pub base: PathBuf,
     pub migration: Option<Migration>,
     pub targets: IndexMap<String, Target>,
+    /// The targets that are fleets of one shape.
+    pub fleets: IndexMap<String, Members>,
     pub services: IndexMap<String, Service>,
     pub vars: IndexMap<String, Var>,
     /// Checks without an expectation: values to keep.
@@ -52,8 +67,20 @@ pub struct Runbook {
     pub checks: IndexMap<String, Check>,
     pub guards: Vec<Guard>,
     pub never: Vec<Never>,
+    pub deadlines: Vec<Deadline>,
+    /// Pieces of SQL by name.
+    pub fragments: IndexMap<String, String>,
+    /// Functions that checks may call besides the harmless built-ins.
+    pub trust: Vec<Trust>,
     /// In the order of the file.
     pub steps: IndexMap<String, Step>,
+}
+
+/// A function whose body somebody has read, and the SHA-256 of that body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    pub function: String,
+    pub digest: String,
 }
 
 /// The release's own statements, per dialect: survey tells which of them are in.
@@ -146,6 +173,16 @@ pub struct Service {
     pub group: Option<String>,
     pub owner: Option<String>,
     pub reads: IndexMap<String, Reads>,
+    /// It stays on its version by design.
+    pub stays: bool,
+    pub version: Option<Version>,
+}
+
+/// How the version of a service is read, and what it must be.
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub command: Vec<Template>,
+    pub expect: Option<Expect>,
 }
 
 /// A name for every SQL target, or for one (`target:name` in the file).
@@ -197,141 +234,6 @@ pub enum Phase {
     Close,
 }
 
-/// A read-only question. With `expect` it is a check; without, a reading.
-#[derive(Debug, Clone)]
-pub struct Check {
-    pub name: String,
-    pub layer: Layer,
-    pub title: String,
-    pub on: Option<String>,
-    pub kind: CheckKind,
-    pub expect: Option<Expect>,
-    /// The answer must have held for this long, observed.
-    pub hold: Option<Duration>,
-    /// Between two polls.
-    pub every: Duration,
-    /// Older than this, a value is stale at a gate.
-    pub fresh: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub enum CheckKind {
-    Query(PerDialect<SqlText>),
-    /// Of a set, asked again.
-    Count {
-        set: String,
-    },
-    /// Asked again.
-    Reading {
-        reading: String,
-    },
-    /// Statements in a transaction that is always rolled back; `expect` is on the last.
-    Probe {
-        statements: PerDialect<Vec<SqlText>>,
-        role: Option<String>,
-    },
-    Schema(Vec<Fact>),
-    /// Live sessions whose application name matches the glob.
-    Sessions {
-        matching: String,
-    },
-    Group(GroupCheck),
-    Shapes {
-        topic: String,
-        since: Option<Template>,
-    },
-    Http(HttpRequest),
-    Command {
-        argv: Vec<Template>,
-    },
-    /// None of the service's sessions or members is left.
-    ServiceGone {
-        service: String,
-    },
-}
-
-#[derive(Debug, Clone)]
-pub struct GroupCheck {
-    pub group: String,
-    /// The topic whose lag is the value.
-    pub lag: Option<String>,
-    /// `empty`, `stable`, `dead` … ; the check passes when the group is in it.
-    pub state: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct HttpRequest {
-    pub method: String,
-    pub url: Template,
-    pub headers: IndexMap<String, Template>,
-    pub body: Option<Template>,
-    /// Expected status; any 2xx when left out.
-    pub status: Option<u16>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Set {
-    pub name: String,
-    pub source: SetSource,
-    /// The column that names a row.
-    pub key: String,
-}
-
-#[derive(Debug, Clone)]
-pub enum SetSource {
-    Query {
-        on: String,
-        sql: PerDialect<SqlText>,
-    },
-    /// The records of a `records` target.
-    Records {
-        target: String,
-    },
-    Compare(Compare),
-}
-
-/// Every row of `ours` in a class, by what `theirs` says of it.
-#[derive(Debug, Clone)]
-pub struct Compare {
-    pub ours: String,
-    pub theirs: String,
-    /// Our column, and theirs that holds the same value.
-    pub by: (String, String),
-    /// In order: the first that fits wins.
-    pub classes: IndexMap<String, Vec<ClassRule>>,
-    /// Where a row goes that fits none: to the operator, or to a class.
-    pub otherwise: Otherwise,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Otherwise {
-    Ask,
-    Class(String),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum ClassRule {
-    /// How many of their records match.
-    Found(Found),
-    /// A column on both sides is equal (numbers by value).
-    Equal { column: String },
-    /// A column of one side has this value.
-    Is { side: Side, column: String, value: serde_json::Value },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    Ours,
-    Theirs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    None,
-    Once,
-    Many,
-}
-
 /// A check that must stay green from one step to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
@@ -349,6 +251,10 @@ pub struct Never {
     pub because: String,
     /// Without a match it is advice, and says so.
     pub matches: Option<NeverMatch>,
+    /// It ends when all of them are green.
+    pub until: Vec<CheckRef>,
+    /// It holds only while all of them are green.
+    pub during: Vec<CheckRef>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -358,30 +264,11 @@ pub enum NeverMatch {
     Change { object: String },
     Publish { topic: String },
     Command { argv: Vec<String> },
-}
-
-/// A check by name, or a service that must be gone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckRef {
-    Check(String),
-    ServiceGone(String),
-}
-
-impl std::fmt::Display for CheckRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Check(name) => f.write_str(name),
-            Self::ServiceGone(service) => write!(f, "{service} gone"),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Need {
-    pub check: CheckRef,
-    /// No skip, no override: only break-glass.
-    pub hard: bool,
+    Restore { table: String },
+    Replay { topic: String },
+    Tombstones { topic: String },
+    Topic { name: String },
+    Registry { act: String, subject: Option<String> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

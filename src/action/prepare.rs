@@ -125,7 +125,7 @@ pub async fn prepare(
         undo: draft.undo,
         undoes: undone.map(|undone| undone.id.clone()),
         epoch: draft.epoch,
-        step_digest: step_digest(step),
+        step_digest: step.digest.clone(),
     };
     draft.facts.extend(programs(&draft.work, ctx));
     let evidence = Evidence { needs: Vec::new(), facts: draft.facts, sample: draft.sample };
@@ -287,6 +287,12 @@ async fn action(
             Draft::new(Work::Person, word, rendered, Level::Choice)
         }
         Action::UndoOf { step: undone } => return Err(refused(id, format!("{undone} is itself an undo"))),
+        Action::Restore(_)
+        | Action::Offsets(_)
+        | Action::Replay(_)
+        | Action::Tombstones(_)
+        | Action::Topic(_)
+        | Action::Registry(_) => return Err(refused(id, format!("`{word}` is not supported yet"))),
     })
 }
 
@@ -531,10 +537,4 @@ fn shell_line(argv: &[String]) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Of action, checks and undo as written: the same in every run and on every target.
-fn step_digest(step: &Step) -> String {
-    let written = format!("{:?}\n{:?}\n{:?}\n{:?}\n{:?}", step.action, step.needs, step.verify, step.undo, step.each);
-    hex(&Sha256::digest(written.as_bytes()))
 }

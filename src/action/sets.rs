@@ -136,7 +136,7 @@ pub fn key_column(name: &str, ctx: &Context) -> String {
     match ctx.runbook.sets.get(name).map(|set| (&set.source, &set.key)) {
         Some((SetSource::Compare(compare), _)) => key_column(&compare.ours, ctx),
         Some((SetSource::Records { target }, _)) => key_column(target, ctx),
-        Some((SetSource::Query { .. }, key)) => key.clone(),
+        Some((_, key)) => key.clone(),
         None => String::new(),
     }
 }

@@ -136,6 +136,9 @@ pub async fn set_rows(name: &str, ctx: &Context) -> Asked<Vec<Row>> {
             rows(&mut handle, Where::Apart, &sql).await
         }
         SetSource::Records { target } => records(target, ctx).await,
+        SetSource::Topic(_) | SetSource::Http { .. } | SetSource::Command { .. } | SetSource::Combined(_) => {
+            unknown(format!("{name} comes from where rows are not read yet"))
+        }
         SetSource::Compare(_) => unknown(format!("{name} is compared: a reconcile step gives its rows")),
     }
 }

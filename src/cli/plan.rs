@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::lint::quiet;
-use crate::failure::Result;
+use crate::failure::{Kind, Result};
 use crate::runbook::expect::duration_text;
-use crate::runbook::{self, Action, Check, CheckRef, PerDialect, Phase, Runbook, SqlText, Step, level, words};
+use crate::runbook::{self, Action, Check, CheckRef, Conduct, PerDialect, Phase, Runbook, SqlText, Step, level, words};
 use crate::sql::{self, Dialect};
 use crate::text::Shown;
 
@@ -18,18 +19,23 @@ pub struct Args {
     pub file: PathBuf,
 }
 
-/// Prints the plan; warnings go to standard error.
+/// Prints the plan; warnings, and what this release does not run, go to standard error. 0, or 3 where the runbook can
+/// be shown and not run.
 ///
 /// # Errors
 /// The runbook is invalid, or standard output cannot be written.
 pub fn run(args: &Args) -> Result<u8> {
-    let loaded = runbook::load(&args.file)?;
-    if !loaded.warnings.is_empty() {
+    let (shown, diagnostics) = runbook::load_to_show(&args.file);
+    let Some(runbook) = shown else {
+        return Err(diagnostics.into());
+    };
+    if !diagnostics.is_empty() {
         // Nobody may be there to read them.
-        let _ = writeln!(io::stderr(), "{}", loaded.warnings);
+        let _ = writeln!(io::stderr(), "{diagnostics}");
     }
+    let code = if diagnostics.has_errors() { Kind::Runbook.exit_code() } else { 0 };
     let mut out = io::stdout().lock();
-    quiet(out.write_all(markdown(&loaded.runbook).as_bytes()).and_then(|()| out.flush()).map(|()| 0))
+    quiet(out.write_all(markdown(&runbook).as_bytes()).and_then(|()| out.flush()).map(|()| code))
 }
 
 /// The whole plan. Every text from the file is sanitised.
@@ -64,7 +70,8 @@ fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
     writeln!(out, "\n## Targets\n")?;
     for target in runbook.targets.values() {
         // The address may name where a secret comes from, and never is one; it is left out all the same.
-        writeln!(out, "- `{}`: {}", target.name, format!("{:?}", target.kind).to_lowercase())?;
+        let members = runbook.fleets.get(&target.name).map(|m| format!(", members: {m}")).unwrap_or_default();
+        writeln!(out, "- `{}`: {}{}", target.name, format!("{:?}", target.kind).to_lowercase(), shown(&members))?;
     }
     if !runbook.services.is_empty() {
         writeln!(out, "\n## Services\n")?;
@@ -73,6 +80,9 @@ fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
         let mut facts = Vec::new();
         if service.gone {
             facts.push("must be gone".to_owned());
+        }
+        if service.stays {
+            facts.push("stays as it is".to_owned());
         }
         facts.extend(service.runs.iter().map(|v| format!("runs {v}")));
         facts.extend(service.group.iter().map(|g| format!("group {g}")));
@@ -92,6 +102,26 @@ fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
     for never in &runbook.never {
         let advice = if never.matches.is_none() { " (advice: nothing matches it)" } else { "" };
         writeln!(out, "- **{}**{advice}: {}", shown(&never.what), shown(&never.because))?;
+        if let Some(matched) = &never.matches {
+            writeln!(out, "  - refused: {}", shown(&words::matched(matched)))?;
+        }
+        refs(out, "  - until", &never.until)?;
+        refs(out, "  - while", &never.during)?;
+    }
+    if !runbook.deadlines.is_empty() {
+        writeln!(out, "\n## Deadlines\n")?;
+    }
+    for deadline in &runbook.deadlines {
+        let off = deadline.off_when.as_ref().map(|c| format!(", not while `{c}` is green")).unwrap_or_default();
+        writeln!(out, "- {}: {}{off}", shown(&deadline.at), shown(&deadline.what))?;
+    }
+    // A target that is a set by itself stands among the targets.
+    let sets: Vec<_> = runbook.sets.values().filter(|s| !runbook.targets.contains_key(&s.name)).collect();
+    if !sets.is_empty() {
+        writeln!(out, "\n## Sets\n")?;
+    }
+    for set in sets {
+        writeln!(out, "- `{}`, by `{}`: {}", set.name, shown(&set.key), shown(&words::come_from(&set.source)))?;
     }
     if !runbook.checks.is_empty() {
         writeln!(out, "\n## Checks\n")?;
@@ -152,16 +182,18 @@ fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
         let needs: Vec<_> = step.needs.iter().map(|n| format!("`{}`{}", n.check, hard(n.hard))).collect();
         writeln!(out, "- needs: {}", needs.join(", "))?;
     }
-    refs(out, "verified by", &step.verify)?;
-    refs(out, "done when", &step.done_when)?;
+    refs(out, "- verified by", &step.verify)?;
+    refs(out, "- done when", &step.done_when)?;
     writeln!(out, "- undo: {}", shown(&undo(runbook, step, dialect)))?;
     if let Some(within) = step.within {
         writeln!(out, "- within: {}", duration_text(within))?;
     }
+    conduct(out, &step.conduct)?;
     for left in &step.leaves {
         let owner = left.owner.as_deref().unwrap_or("an owner to be named");
         let by = left.remove_by.as_deref().unwrap_or("a date to be named");
-        writeln!(out, "- leaves: {}, {} until {by}", shown(&left.what), shown(owner))?;
+        let with = left.remove.as_ref().map(|s| format!(", removed by `{s}`")).unwrap_or_default();
+        writeln!(out, "- leaves: {}, {} until {by}{with}", shown(&left.what), shown(owner))?;
     }
     body(out, &step.action)
 }
@@ -171,7 +203,43 @@ fn refs(out: &mut String, what: &str, checks: &[CheckRef]) -> std::fmt::Result {
         return Ok(());
     }
     let names: Vec<_> = checks.iter().map(|c| format!("`{c}`")).collect();
-    writeln!(out, "- {what}: {}", names.join(", "))
+    writeln!(out, "{what}: {}", names.join(", "))
+}
+
+fn conduct(out: &mut String, conduct: &Conduct) -> std::fmt::Result {
+    let hold = |hold: Option<Duration>| hold.map(|h| format!(", for {}", duration_text(h))).unwrap_or_default();
+    let names = |checks: &[CheckRef]| checks.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ");
+    if let Some(first) = &conduct.members_first {
+        let first = if first.is_empty() { "the first member".to_owned() } else { first.join(", ") };
+        writeln!(out, "- member by member: {} alone, then the rest; stops at the first mismatch", shown(&first))?;
+    }
+    if let Some(stages) = &conduct.stages {
+        let steps: Vec<_> = stages.steps.iter().map(crate::runbook::template::as_text).collect();
+        write!(out, "- in stages: {}", shown(&steps.join(", ")))?;
+        if !stages.between.is_empty() {
+            write!(out, "; between two: {}{}", names(&stages.between), hold(stages.hold))?;
+        }
+        writeln!(out)?;
+    }
+    if let Some(rows) = conduct.batch {
+        writeln!(out, "- in batches of {rows}")?;
+    }
+    refs(out, "- stops between two when not green", &conduct.stop_when)?;
+    if conduct.may_stay_open {
+        writeln!(out, "- may stay open at the end, with an owner and a date")?;
+    }
+    if let Some(statement) = &conduct.reverses {
+        writeln!(out, "- reverses: {}", shown(statement))?;
+    }
+    if let Some(lock) = &conduct.lock {
+        let timeout = lock.timeout.map(|t| format!(" {}", duration_text(t))).unwrap_or_default();
+        writeln!(out, "- lock: waits{timeout}, tries again {} times", lock.retry.unwrap_or(0))?;
+    }
+    refs(out, "- undo only while", &conduct.undo_valid_while)?;
+    if let Some(watch) = &conduct.then_watch {
+        writeln!(out, "- watched afterwards: {}{}", names(&watch.checks), hold(watch.hold))?;
+    }
+    Ok(())
 }
 
 /// Lock and cost of each statement.
@@ -212,7 +280,11 @@ fn undo(runbook: &Runbook, step: &Step, dialect: Option<Dialect>) -> String {
                 |because| format!("none: {because}"),
             )
         }
-        Action::Change(_) => "from the before-image of each row".to_owned(),
+        Action::Change(change) if change.unsaved_because.is_some() => "none: its rows are not saved".to_owned(),
+        Action::Change(_) | Action::Restore(_) => "from the before-image of each row".to_owned(),
+        Action::Offsets(_) => "to the offsets it had".to_owned(),
+        Action::Topic(_) => "to the settings it had".to_owned(),
+        Action::Registry(_) => "to what stood there".to_owned(),
         Action::Freeze(_) | Action::Reconcile { .. } | Action::Decide(_) => "nothing to undo".to_owned(),
         Action::UndoOf { step } => format!("do `{step}` again"),
         _ => "none".to_owned(),
@@ -238,6 +310,22 @@ fn body(out: &mut String, action: &Action) -> std::fmt::Result {
             fence(out, "text", &serde_json::json!(words).to_string())
         }
         Action::Manual(manual) => fence(out, "text", &manual.what.source),
+        Action::Restore(_) | Action::Offsets(_) | Action::Tombstones(_) | Action::Topic(_) | Action::Registry(_) => {
+            fence(out, "text", &words::said(action))
+        }
+        Action::Replay(replay) => {
+            let text = |sets: &Option<crate::runbook::SetRef>, word: &str| {
+                sets.as_ref().map(|s| format!("\n{word} {s}")).unwrap_or_default()
+            };
+            let until = replay.until.as_ref().map_or("the end".to_owned(), ToString::to_string);
+            let value = replay.value.as_ref().map(|v| format!("\nas {v}")).unwrap_or_default();
+            let (only, except) = (text(&replay.only, "only"), text(&replay.except, "except"));
+            fence(
+                out,
+                "text",
+                &format!("{}\nfrom {} to {until}{only}{except}{value}", words::said(action), replay.since),
+            )
+        }
         _ => Ok(()),
     }
 }

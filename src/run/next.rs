@@ -175,8 +175,9 @@ pub fn level_of(runbook: &Runbook, step: &Step) -> Level {
         Action::Freeze(_) | Action::Reconcile { .. } => Level::None,
         Action::Decide(_) => Level::Choice,
         Action::Manual(_) => Level::Seen,
-        Action::Change(_) | Action::Publish(_) => Level::Number,
-        Action::Ddl(_) => Level::Object,
+        Action::Change(_) | Action::Restore(_) => Level::Number,
+        Action::Publish(_) | Action::Replay(_) | Action::Tombstones(_) => Level::Number,
+        Action::Ddl(_) | Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => Level::Object,
         Action::Session { .. } => Level::Step,
         Action::Http(request) if reads_http(request) => Level::None,
         Action::Command { .. } | Action::Http(_) if step.undo.is_some() => Level::Step,
@@ -189,8 +190,8 @@ pub fn level_of(runbook: &Runbook, step: &Step) -> Level {
 /// An undo is judged by what it does: as declared, or as derived from the statement or the rows before.
 pub fn undo_level(step: &Step) -> Level {
     match step.undo.as_deref().unwrap_or(&step.action) {
-        Action::Ddl(_) => Level::Object,
-        Action::Change(_) | Action::Publish(_) => Level::Number,
+        Action::Ddl(_) | Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => Level::Object,
+        Action::Change(_) | Action::Publish(_) | Action::Restore(_) => Level::Number,
         _ => Level::Step,
     }
 }

@@ -41,11 +41,25 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The source line holds a secret and is not drawn.
     pub secret: bool,
+    /// Nothing is wrong with it: this release does not run it.
+    pub later: bool,
 }
 
 impl Diagnostic {
     pub fn error(span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), span: span.into(), help: None, secret: false }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            span: span.into(),
+            help: None,
+            secret: false,
+            later: false,
+        }
+    }
+
+    /// `key` is part of the format, and this release does not run it.
+    pub fn later(span: Range<usize>, key: &str) -> Self {
+        Self { later: true, ..Self::error(span, format!("`{key}` is not supported yet")) }
     }
 
     pub fn warning(span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
@@ -82,7 +96,9 @@ impl Diagnostics {
             (place(a), a.severity, &a.message).cmp(&(place(b), b.severity, &b.message))
         });
         list.dedup();
-        Self { file: file.into(), source: source.into(), list }
+        let source: Arc<str> = source.into();
+        hide_secrets(&source, &mut list);
+        Self { file: file.into(), source, list }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
@@ -99,6 +115,11 @@ impl Diagnostics {
 
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
+    }
+
+    /// Whether nothing is wrong but what this release does not run.
+    pub fn only_later(&self) -> bool {
+        self.list.iter().all(|d| d.later || d.severity != Severity::Error)
     }
 
     pub fn count(&self, severity: Severity) -> usize {
@@ -192,6 +213,18 @@ impl From<Diagnostics> for Failure {
         Failure::new(Kind::Runbook, format!("the runbook {file} is refused"))
             .cause(&diagnostics)
             .hint(format!("correct it, then `backout lint {file}`"))
+    }
+}
+
+/// A line that holds a secret is drawn for nobody: other things may be wrong with it, too.
+fn hide_secrets(source: &str, list: &mut [Diagnostic]) {
+    let line = |span: &Range<usize>| source[..floor(source, span.start)].rfind('\n');
+    let lines: Vec<_> = list.iter().filter(|d| d.secret).filter_map(|d| d.span.as_ref().map(line)).collect();
+    if lines.is_empty() {
+        return;
+    }
+    for diagnostic in list {
+        diagnostic.secret |= diagnostic.span.as_ref().is_some_and(|span| lines.contains(&line(span)));
     }
 }
 

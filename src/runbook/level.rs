@@ -24,8 +24,8 @@ fn undoing(runbook: &Runbook, undone: &Step) -> Level {
     match (&undone.undo, &undone.action) {
         // The step can be done again, so its undo can be undone.
         (Some(undo), _) => of_action(undo, dialect, true),
-        (None, Action::Change(_)) => Level::Number,
-        (None, Action::Ddl(_)) => Level::Object,
+        (None, Action::Change(_) | Action::Restore(_)) => Level::Number,
+        (None, Action::Ddl(_) | Action::Offsets(_) | Action::Topic(_) | Action::Registry(_)) => Level::Object,
         (None, _) => Level::Irreversible,
     }
 }
@@ -44,7 +44,8 @@ pub fn of_action(action: &Action, dialect: Option<Dialect>, undoable: bool) -> L
                 _ => Level::Number,
             }
         }
-        Action::Publish(_) => Level::Number,
+        Action::Restore(_) | Action::Publish(_) | Action::Replay(_) | Action::Tombstones(_) => Level::Number,
+        Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => Level::Object,
         Action::Session { .. } => Level::Step,
         Action::Ddl(forms) => dialect.map_or(Level::Object, |d| ddl(forms, d, undoable)),
         Action::Http(request) if matches!(request.method.as_str(), "GET" | "HEAD") => Level::None,
@@ -65,7 +66,7 @@ fn ddl(forms: &PerDialect<Vec<SqlText>>, dialect: Dialect, undoable: bool) -> Le
 
 /// What is typed at the gate, in words.
 pub fn token_form(runbook: &Runbook, step: &Step) -> String {
-    let target = step.on.as_deref().unwrap_or("TARGET");
+    let target = acting(runbook, step).on.as_deref().unwrap_or("TARGET");
     if let Action::Session { .. } = step.action {
         return "the pid of the session".to_owned();
     }
@@ -79,8 +80,14 @@ pub fn token_form(runbook: &Runbook, step: &Step) -> String {
         Level::Step => format!("{count}{}@ENVIRONMENT", step.id),
         Level::Irreversible => {
             let token = match &step.action {
-                Action::Ddl(_) => format!("{}@{target}", object(runbook, step)),
-                Action::Change(_) | Action::Publish(_) => "the number that will change".to_owned(),
+                Action::Ddl(_) | Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => {
+                    format!("{}@{target}", object(runbook, step))
+                }
+                Action::Change(_)
+                | Action::Restore(_)
+                | Action::Publish(_)
+                | Action::Replay(_)
+                | Action::Tombstones(_) => "the number that will change".to_owned(),
                 _ => format!("{count}{}@ENVIRONMENT", step.id),
             };
             format!("{token}, and a second person or break-glass with a reason")
@@ -88,9 +95,21 @@ pub fn token_form(runbook: &Runbook, step: &Step) -> String {
     }
 }
 
+/// The step whose object is acted on: what is undone is the same object.
+fn acting<'r>(runbook: &'r Runbook, step: &'r Step) -> &'r Step {
+    match &step.action {
+        Action::UndoOf { step: undone } => runbook.steps.get(undone).unwrap_or(step),
+        _ => step,
+    }
+}
+
 fn object(runbook: &Runbook, step: &Step) -> String {
+    let step = acting(runbook, step);
     let dialect = step.on.as_ref().and_then(|t| runbook.targets.get(t)).and_then(|t| t.kind.dialect());
     let found = match (&step.action, dialect) {
+        (Action::Offsets(offsets), _) => Some(offsets.group.clone()),
+        (Action::Topic(topic), _) => Some(topic.name.clone()),
+        (Action::Registry(act), _) => Some(act.subject.clone()),
         (Action::Ddl(forms), Some(d)) => forms.get(d).and_then(|statements| {
             let first = statements.iter().map(|sql| sql::judge(d, &sql.parseable(d))).max_by_key(|s| s.class)?;
             first.object().map(|o| o.table.clone().unwrap_or_else(|| o.name.clone()))

@@ -82,6 +82,9 @@ impl Lint<'_> {
                     let forms = one_each(forms);
                     self.forms(&forms, check.on.as_ref(), &place, Role::Query);
                 }
+                CheckKind::Explain { query, .. } => {
+                    self.forms(&one_each(query), check.on.as_ref(), &place, Role::Query);
+                }
                 CheckKind::Probe { statements, .. } => {
                     self.forms(statements, check.on.as_ref(), &place, Role::Probe);
                 }

@@ -19,11 +19,16 @@ mod actions;
 mod answers;
 mod bound;
 mod checks;
+mod conduct;
+mod events;
 mod links;
 mod names;
+mod never;
 mod parts;
 mod sets;
+mod sources;
 mod steps;
+mod written;
 
 use names::Names;
 
@@ -58,8 +63,24 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 pub fn load_moved(path: &Path, moved: &[Moved]) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
     let text = parse::read(path).map_err(|d| Diagnostics::new(&*name, "", vec![d]))?;
-    let base = path.parent().filter(|p| !p.as_os_str().is_empty());
-    load_text(&name, &text, base.unwrap_or(Path::new(".")), moved)
+    load_text(&name, &text, folder(path), moved)
+}
+
+/// A runbook to look at, not to run: the model is there also where its only errors are parts of the format that this
+/// release does not run.
+pub fn load_to_show(path: &Path) -> (Option<Runbook>, Diagnostics) {
+    let name = path.display().to_string();
+    match parse::read(path) {
+        Ok(text) => {
+            let (runbook, diagnostics) = examine(&name, &text, folder(path), &[]);
+            (runbook.filter(|_| diagnostics.only_later()), diagnostics)
+        }
+        Err(wrong) => (None, Diagnostics::new(&*name, "", vec![wrong])),
+    }
+}
+
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The same for a text; `base` is the folder that paths in it are relative to.
@@ -71,9 +92,16 @@ pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Loaded, Diagnosti
 }
 
 fn load_text(name: &str, text: &str, base: &Path, moved: &[Moved]) -> Result<Loaded, Diagnostics> {
+    match examine(name, text, base, moved) {
+        (Some(runbook), diagnostics) if !diagnostics.has_errors() => Ok(Loaded { runbook, warnings: diagnostics }),
+        (_, diagnostics) => Err(diagnostics),
+    }
+}
+
+fn examine(name: &str, text: &str, base: &Path, moved: &[Moved]) -> (Option<Runbook>, Diagnostics) {
     let (root, mut found) = parse::tree(text);
     let Some(root) = root else {
-        return Err(Diagnostics::new(name, text, found));
+        return (None, Diagnostics::new(name, text, found));
     };
     let cx = Cx {
         r: Reader::new(text),
@@ -85,7 +113,7 @@ fn load_text(name: &str, text: &str, base: &Path, moved: &[Moved]) -> Result<Loa
     let (mut runbook, cx) = read(&root, cx);
     let Cx { r, used, places, .. } = cx;
     found.extend(r.into_found());
-    let whole = found.iter().all(|d| d.severity != Severity::Error);
+    let whole = found.iter().all(|d| d.later || d.severity != Severity::Error);
     if let Some(runbook) = &mut runbook {
         for moved in moved {
             if let Some(target) = runbook.targets.get_mut(&moved.target) {
@@ -96,11 +124,7 @@ fn load_text(name: &str, text: &str, base: &Path, moved: &[Moved]) -> Result<Loa
         let (places, used) = (&places.into_inner(), &used.into_inner());
         found.extend(lint::judge(runbook, &lint::Known { source: text, places, used, whole }));
     }
-    let diagnostics = Diagnostics::new(name, text, found);
-    match runbook {
-        Some(runbook) if !diagnostics.has_errors() => Ok(Loaded { runbook, warnings: diagnostics }),
-        _ => Err(diagnostics),
-    }
+    (runbook, Diagnostics::new(name, text, found))
 }
 
 /// What stands in the file under which place: `step x`, `step x action`, `check x`, `var x`, …
@@ -150,17 +174,19 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
     let name = fields.need("name").and_then(|n| r.text(n).filter(|t| r.is_name(t, &n.span)));
     let title = fields.get("title").and_then(|n| r.text(n));
     let summary = fields.get("summary").and_then(|n| r.text(n));
-    fields.not_yet(&["deadlines", "fragments", "trust"]);
     let section = |key| fields.get(key);
     let migration = section("migration").and_then(|n| parts::migration(cx, n));
-    let targets = section("targets").map(|n| parts::targets(cx, n)).unwrap_or_default();
+    let (targets, fleets) = section("targets").map(|n| parts::targets(cx, n)).unwrap_or_default();
     let services = section("services").map(|n| parts::services(cx, n)).unwrap_or_default();
     let vars = section("vars").map(|n| parts::vars(cx, n)).unwrap_or_default();
     let readings = section("readings").map(|n| checks::all(cx, n, true)).unwrap_or_default();
     let sets = sets::all(cx, section("sets"), &targets);
     let checks = section("checks").map(|n| checks::all(cx, n, false)).unwrap_or_default();
     let mut guards = section("guards").map(|n| checks::guards(cx, n)).unwrap_or_default();
-    let never = section("never").map(|n| parts::never(cx, n)).unwrap_or_default();
+    let never = section("never").map(|n| never::all(cx, n)).unwrap_or_default();
+    let deadlines = section("deadlines").map(|n| conduct::deadlines(cx, n)).unwrap_or_default();
+    let fragments = section("fragments").map(|n| conduct::fragments(cx, n)).unwrap_or_default();
+    let trust = section("trust").map(|n| conduct::trust(cx, n)).unwrap_or_default();
     let drafts = match section("steps") {
         Some(node) => steps::all(cx, node),
         None => {
@@ -168,7 +194,7 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
             IndexMap::new()
         }
     };
-    fields.finish();
+    fields.finish_as("runbook");
     let steps = links::close(cx, drafts, &mut guards);
     let name = name?;
     Some(Runbook {
@@ -180,6 +206,7 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
         base: cx.base.clone(),
         migration,
         targets,
+        fleets,
         services,
         vars,
         readings,
@@ -187,6 +214,9 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
         checks,
         guards,
         never,
+        deadlines,
+        fragments,
+        trust,
         steps,
     })
 }

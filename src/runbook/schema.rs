@@ -1,11 +1,16 @@
 //! The JSON Schema of the runbook format, for editors: completion, hovers, errors while typing.
 //!
-//! Owns the description of the whole format, also of the parts that this release reads and refuses by name. Never
+//! Owns the description of the whole format; what this release does not run is marked from the table of it. Never
 //! decides anything: `resolve` is the reader, and says more than a schema can.
 
 use serde_json::{Map, Value, json};
 
+use super::later;
+
 mod checks;
+mod conduct;
+mod events;
+mod sets;
 mod steps;
 
 /// The schema as it is committed: pretty, with a line end at its end.
@@ -14,7 +19,8 @@ pub fn text() -> String {
 }
 
 pub fn schema() -> Value {
-    let mut root = object(
+    let mut root = object_of(
+        "runbook",
         "How one incident is brought back: what is there, what must hold, what is done.",
         &["backout", "name", "steps"],
         vec![
@@ -35,7 +41,9 @@ pub fn schema() -> Value {
                 "steps",
                 json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/step" }, "description": "What is done, in order." }),
             ),
-            ("deadlines", later("Moments that something happens at.")),
+            ("deadlines", conduct::deadlines()),
+            ("fragments", conduct::fragments()),
+            ("trust", conduct::trust()),
         ],
     );
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
@@ -44,7 +52,8 @@ pub fn schema() -> Value {
     for (name, def) in [target(), service(), var(), never(), guard(), sql(), per_dialect(), template(), duration()] {
         defs.insert(name.to_owned(), def);
     }
-    for (name, def) in checks::defs().into_iter().chain(steps::defs()) {
+    let parts = [checks::defs(), sets::defs(), steps::defs(), events::defs(), conduct::defs()];
+    for (name, def) in parts.into_iter().flatten() {
         defs.insert(name.to_owned(), def);
     }
     root["$defs"] = Value::Object(defs);
@@ -60,6 +69,18 @@ fn object(description: &str, required: &[&str], fields: Vec<(&str, Value)>) -> V
         "additionalProperties": false,
         "properties": properties,
     })
+}
+
+/// The same for a map that the table of what does not run yet may name.
+fn object_of(part: &str, description: &str, required: &[&str], fields: Vec<(&str, Value)>) -> Value {
+    let told = |(key, mut field): (_, Value)| {
+        if later::is_later(part, key) {
+            let text = field["description"].as_str().unwrap_or_default();
+            field["description"] = json!(format!("{text} Not supported yet.").trim_start());
+        }
+        (key, field)
+    };
+    object(description, required, fields.into_iter().map(told).collect())
 }
 
 /// Exactly one of the keys.
@@ -105,11 +126,6 @@ fn described(def: &str, description: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{def}"), "description": description })
 }
 
-/// Part of the format, and refused by name in this release.
-fn later(description: &str) -> Value {
-    json!({ "description": format!("{description} Not supported yet.") })
-}
-
 fn migration() -> Value {
     let files = json!({ "type": "array", "items": { "type": "string" } });
     let forms = json!({ "anyOf": [files, object("A list for each dialect.", &[], vec![
@@ -136,19 +152,20 @@ fn target() -> (&'static str, Value) {
         ))
     };
     let kinds = ["postgres", "mysql", "sqlite", "kafka", "registry", "http", "records"];
-    let target = object(
+    let target = object_of(
+        "target",
         "One thing outside, of exactly one kind.",
         &[],
         vec![
             ("postgres", address("A PostgreSQL database.")),
-            ("mysql", later("A MySQL or MariaDB database.")),
+            ("mysql", address("A MySQL or MariaDB database.")),
             ("sqlite", address("An SQLite file.")),
             ("kafka", address("Kafka bootstrap servers.")),
-            ("registry", later("A schema registry.")),
+            ("registry", address("A schema registry.")),
             ("http", address("An HTTP service.")),
             ("records", address("A file of outside records, CSV or JSON Lines.")),
             ("key", text_field("`records` only: the field that names a record. With it, the target is a set.")),
-            ("members", later("A fleet of one shape.")),
+            ("members", described("members", "A fleet of one shape.")),
         ],
     );
     ("target", one_of(target, &kinds))
@@ -156,6 +173,14 @@ fn target() -> (&'static str, Value) {
 
 fn service() -> (&'static str, Value) {
     let names = |description: &str| json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }], "description": description });
+    let version = object(
+        "How its version is read.",
+        &["command"],
+        vec![
+            ("command", described("argv", "Prints the version.")),
+            ("expect", described("expect", "What it must be.")),
+        ],
+    );
     let fields = vec![
         ("runs", text_field("The version that runs.")),
         ("gone", flag("It must not run: proved by 0 sessions and no group member.")),
@@ -164,10 +189,10 @@ fn service() -> (&'static str, Value) {
         ("group", text_field("Its consumer group.")),
         ("owner", text_field("Who answers for it.")),
         ("reads", steps::reads("What it needs of each topic's events.")),
-        ("stays", later("It stays on its version by design.")),
-        ("version", later("How its version is read.")),
+        ("stays", flag("It stays on its version by design.")),
+        ("version", version),
     ];
-    ("service", object("Another program, and what it needs.", &[], fields))
+    ("service", object_of("service", "Another program, and what it needs.", &[], fields))
 }
 
 fn var() -> (&'static str, Value) {
@@ -184,28 +209,44 @@ fn var() -> (&'static str, Value) {
 }
 
 fn never() -> (&'static str, Value) {
-    let matched = object(
+    let kinds =
+        ["offsets", "ddl", "change", "publish", "command", "restore", "replay", "tombstones", "topic", "registry"];
+    let matched = object_of(
+        "match",
         "By parsed class and object, not by text: exactly one of these.",
         &[],
         vec![
             ("offsets", text_field("A reset of this consumer group.")),
-            ("to", text_field("With `offsets`: to where.")),
+            ("to", word("With `offsets`: to where.", &["earliest", "latest", "frozen", "at", "over"])),
             ("ddl", text_field("A statement by its words, as in `drop table`.")),
             ("object", text_field("With `ddl`: the `table`, or `table.column`.")),
             ("change", text_field("Any change of rows of this table.")),
             ("publish", text_field("Anything published to this topic.")),
             ("command", list("A command that begins with these words.", json!({ "type": "string" }))),
-            ("registry", later("An act on the registry.")),
+            ("restore", text_field("A restore of this table.")),
+            ("replay", text_field("A replay of this topic, or into it.")),
+            ("tombstones", text_field("Tombstones in this topic.")),
+            ("topic", text_field("Settings of this topic.")),
+            ("registry", word("An act on the registry.", &["level", "mode", "delete"])),
+            ("subject", text_field("With `registry`: of this subject only.")),
         ],
     );
     let fields = vec![
         ("what", text_field("The action that makes it worse.")),
-        ("match", one_of(matched, &["offsets", "ddl", "change", "publish", "command", "registry"])),
+        ("match", one_of(matched, &kinds)),
         ("because", text_field("One sentence that a tired person believes.")),
-        ("until", later("Checks that end it.")),
-        ("while", later("Checks while it holds.")),
+        ("until", list("It ends when all of them are green.", reference("check-ref"))),
+        ("while", list("It holds only while all of them are green.", reference("check-ref"))),
     ];
-    ("never", object("An action that makes it worse. Without `match` it is advice.", &["what", "because"], fields))
+    (
+        "never",
+        object_of(
+            "never",
+            "An action that makes it worse. Without `match` it is advice.",
+            &["what", "because"],
+            fields,
+        ),
+    )
 }
 
 fn guard() -> (&'static str, Value) {

@@ -7,7 +7,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{After, CheckRef, Expect, HttpRequest, Layer, Need, PerDialect, Phase, Reads, SqlText, Template, VarKind};
+use super::{
+    After, CheckRef, Conduct, Expect, HttpRequest, Layer, Need, Offsets, PerDialect, Phase, Reads, RegistryAct, Replay,
+    SqlText, Template, Tombstones, TopicConfig, VarKind,
+};
 
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -36,6 +39,9 @@ pub struct Step {
     pub redeclares: IndexMap<String, IndexMap<String, Reads>>,
     /// Overrides the derived done-check.
     pub done_when: Vec<CheckRef>,
+    pub conduct: Conduct,
+    /// SHA-256 of action, checks and undo as written, lower-case hex: the same in every run and on every target.
+    pub digest: String,
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +55,8 @@ pub struct Leaves {
     pub what: String,
     pub owner: Option<String>,
     pub remove_by: Option<String>,
+    /// The step that removes it.
+    pub remove: Option<String>,
 }
 
 /// A set, a class of a compared set, or what a step changed.
@@ -80,7 +88,13 @@ pub enum Action {
     Reconcile {
         set: String,
     },
+    Restore(Restore),
+    Offsets(Offsets),
     Publish(Publish),
+    Replay(Replay),
+    Tombstones(Tombstones),
+    Topic(TopicConfig),
+    Registry(RegistryAct),
     Session {
         end: String,
     },
@@ -96,6 +110,27 @@ pub enum Action {
     },
 }
 
+/// The words of the actions, as the file has them.
+pub const WORDS: [&str; 17] = [
+    "freeze",
+    "ddl",
+    "change",
+    "reconcile",
+    "restore",
+    "offsets",
+    "publish",
+    "replay",
+    "tombstones",
+    "topic",
+    "registry",
+    "session",
+    "command",
+    "http",
+    "manual",
+    "decide",
+    "undo_of",
+];
+
 impl Action {
     /// The word that the file uses.
     pub fn word(&self) -> &'static str {
@@ -104,7 +139,13 @@ impl Action {
             Self::Ddl(_) => "ddl",
             Self::Change(_) => "change",
             Self::Reconcile { .. } => "reconcile",
+            Self::Restore(_) => "restore",
+            Self::Offsets(_) => "offsets",
             Self::Publish(_) => "publish",
+            Self::Replay(_) => "replay",
+            Self::Tombstones(_) => "tombstones",
+            Self::Topic(_) => "topic",
+            Self::Registry(_) => "registry",
             Self::Session { .. } => "session",
             Self::Command { .. } => "command",
             Self::Http(_) => "http",
@@ -141,6 +182,34 @@ pub struct Change {
     pub sql: PerDialect<SqlText>,
     /// The author's bound; left out, the previewed number.
     pub rows: Option<Expect>,
+    /// In batches until this is green; `rows` is then the most that may change.
+    pub until: Option<CheckRef>,
+    /// Rows at a time.
+    pub batch: Option<u64>,
+    /// Why the rows are not saved before.
+    pub unsaved_because: Option<String>,
+}
+
+/// Writes rows back from where they were kept.
+#[derive(Debug, Clone)]
+pub struct Restore {
+    pub table: String,
+    pub key: String,
+    /// Empty: every column of the source that the table has.
+    pub columns: Vec<String>,
+    /// In order: the first that has the key wins.
+    pub sources: Vec<SetRef>,
+    pub exclude: Option<SetRef>,
+    /// Whether rows that are gone are written anew.
+    pub insert: bool,
+    pub never_over: Option<NeverOver>,
+}
+
+/// Rows that a restore leaves as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NeverOver {
+    /// Changed since the source was kept.
+    Newer,
 }
 
 #[derive(Debug, Clone)]
@@ -152,6 +221,16 @@ pub struct Publish {
     /// Rendered per row into one JSON value.
     pub value: serde_json::Value,
     pub headers: IndexMap<String, Template>,
+    /// The schema of the registry that the value is encoded with.
+    pub schema_id: Option<u64>,
+    pub partition: Option<Partition>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partition {
+    /// Where the last record of the key was found.
+    AsFound,
+    Number(u64),
 }
 
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Whether an action is one that `never` forbids: by parsed class and object, not by text.
 
-use crate::runbook::{Action, Never, NeverMatch};
+use crate::runbook::{Action, Never, NeverMatch, Position};
 use crate::sql::{self, Dialect, Object};
 
 /// Whether `action`, on a target of `dialect`, is what `never` forbids. Without a `match` it is advice and never matches.
@@ -11,7 +11,25 @@ pub fn matches(never: &Never, action: &Action, dialect: Option<Dialect>) -> bool
         return false;
     };
     match (matched, action) {
+        (NeverMatch::Offsets { group, to }, Action::Offsets(offsets)) => {
+            *group == offsets.group && to.as_ref().is_none_or(|to| to == offsets.to.word())
+        }
+        // What matters is that records reach the topic, or rows the table, not which action brings them.
         (NeverMatch::Publish { topic }, Action::Publish(publish)) => *topic == publish.topic,
+        (NeverMatch::Publish { topic }, Action::Replay(replay)) => *topic == replay.to,
+        (NeverMatch::Publish { topic }, Action::Tombstones(marks)) => *topic == marks.topic,
+        (NeverMatch::Publish { topic }, Action::Offsets(offsets)) => {
+            matches!(&offsets.to, Position::Over { park, .. } if park == topic)
+        }
+        (NeverMatch::Change { object: table } | NeverMatch::Restore { table }, Action::Restore(restore)) => {
+            table.eq_ignore_ascii_case(&restore.table)
+        }
+        (NeverMatch::Replay { topic }, Action::Replay(replay)) => *topic == replay.topic || *topic == replay.to,
+        (NeverMatch::Tombstones { topic }, Action::Tombstones(marks)) => *topic == marks.topic,
+        (NeverMatch::Topic { name }, Action::Topic(topic)) => *name == topic.name,
+        (NeverMatch::Registry { act, subject }, Action::Registry(found)) => {
+            act == found.change.word() && subject.as_ref().is_none_or(|s| *s == found.subject)
+        }
         (NeverMatch::Command { argv }, Action::Command { argv: words }) => {
             argv.len() <= words.len() && argv.iter().zip(words).all(|(a, w)| *a == w.source)
         }
@@ -38,7 +56,7 @@ pub fn sql_matches(matched: &NeverMatch, dialect: Dialect, text: &str) -> bool {
         }
         NeverMatch::Change { object } => sql::tables_and_columns(dialect, text)
             .is_ok_and(|touched| touched.writes.iter().any(|table| table.eq_ignore_ascii_case(object))),
-        NeverMatch::Offsets { .. } | NeverMatch::Publish { .. } | NeverMatch::Command { .. } => false,
+        _ => false,
     }
 }
 

@@ -11,14 +11,17 @@ use serde_json::Value as Json;
 
 use super::near::{listed, locate, looks_typed, nearest};
 use super::tree::{Entry, Node, Style, Value};
-use crate::runbook::diagnostic::{Diagnostic, line_column};
+use crate::runbook::diagnostic::Diagnostic;
 use crate::runbook::expect;
+use crate::runbook::later;
 use crate::runbook::template::{Place, SqlText, Template, TemplateError};
 
 /// The file being read and what was found wrong in it.
 pub struct Reader<'a> {
     pub source: &'a str,
     found: RefCell<Vec<Diagnostic>>,
+    /// Where each line begins: counting them anew for each place is most of the time of a long runbook.
+    lines: Vec<usize>,
 }
 
 /// The keys of one map. What was never asked for is unknown.
@@ -27,8 +30,6 @@ pub struct Fields<'n, 'r> {
     entries: &'n [Entry],
     pub span: Range<usize>,
     asked: RefCell<Vec<&'static str>>,
-    /// Known, and refused by name.
-    later: RefCell<Vec<&'static str>>,
 }
 
 pub fn kind(value: &Value) -> &'static str {
@@ -44,7 +45,8 @@ pub fn kind(value: &Value) -> &'static str {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a str) -> Self {
-        Self { source, found: RefCell::new(Vec::new()) }
+        let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { source, found: RefCell::new(Vec::new()), lines }
     }
 
     pub fn say(&self, diagnostic: Diagnostic) {
@@ -94,13 +96,9 @@ impl<'a> Reader<'a> {
         'a: 'r,
     {
         match &node.value {
-            Value::Map(entries) => Some(Fields {
-                reader: self,
-                entries,
-                span: node.span.clone(),
-                asked: RefCell::default(),
-                later: RefCell::default(),
-            }),
+            Value::Map(entries) => {
+                Some(Fields { reader: self, entries, span: node.span.clone(), asked: RefCell::default() })
+            }
             _ => {
                 self.wrong(node, "a map");
                 None
@@ -233,8 +231,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Of the bytes of a value, which begin at a character.
     pub fn place(&self, span: &Range<usize>) -> Place {
-        let (line, column) = line_column(self.source, span.start);
+        let line = self.lines.partition_point(|start| *start <= span.start);
+        let start = self.lines.get(line - 1).copied().unwrap_or_default();
+        let column = self.source[start..span.start].chars().count() + 1;
         Place { start: span.start, end: span.end, line, column }
     }
 
@@ -294,6 +295,11 @@ impl<'n> Fields<'n, '_> {
         self.entries.iter().any(|e| e.key == key)
     }
 
+    /// What stands there, without taking it as read.
+    pub fn look(&self, key: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|e| e.key == key).map(|e| &e.node)
+    }
+
     pub fn get(&self, key: &'static str) -> Option<&'n Node> {
         self.entry(key).map(|e| &e.node)
     }
@@ -314,32 +320,32 @@ impl<'n> Fields<'n, '_> {
         }
     }
 
-    /// Parts of the format that this release reads and does not run.
-    pub fn not_yet(&self, keys: &[&'static str]) -> bool {
-        let mut any = false;
-        self.later.borrow_mut().extend(keys);
-        for key in keys {
-            if let Some(entry) = self.entries.iter().find(|e| e.key == *key) {
-                self.reader.error(&entry.key_span, format!("`{key}` is not supported yet"));
-                any = true;
-            }
-        }
-        any
-    }
-
     /// Says every key that nobody asked for.
     pub fn finish(self) {
+        self.finish_as("");
+    }
+
+    /// The same for a map that the table of [`later`] may name: what was read and does not run yet is said, too.
+    pub fn finish_as(self, part: &str) {
         let asked = self.asked.borrow();
-        let later = self.later.borrow();
         for entry in self.entries {
             let key = entry.key.as_str();
-            if key.is_empty() || key == "<<" || asked.contains(&key) || later.contains(&key) {
+            if key.is_empty() || key == "<<" {
+                continue;
+            }
+            if asked.contains(&key) {
+                if later::is_later(part, key) {
+                    self.reader.say(Diagnostic::later(entry.key_span.clone(), key));
+                }
                 continue;
             }
             let diagnostic = Diagnostic::error(entry.key_span.clone(), format!("unknown key `{key}`"));
             self.reader.say(match nearest(key, &asked) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => diagnostic.help(format!("known here: {}", listed(&asked))),
+                None => {
+                    let now: Vec<_> = asked.iter().filter(|k| !later::is_later(part, k)).copied().collect();
+                    diagnostic.help(format!("known here: {}", listed(&now)))
+                }
             });
         }
     }

@@ -7,56 +7,55 @@ use serde_json::Value as Json;
 
 use super::bound::Allow;
 use super::parts::per_dialect;
-use super::{Cx, answers, checks, names};
+use super::steps::check_refs;
+use super::{Cx, answers, checks, conduct, events, names};
 use crate::runbook::expect::Expect;
+use crate::runbook::later::is_later;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::parse::{fields::Fields, near::listed};
+use crate::runbook::step::WORDS;
 use crate::runbook::template::Template;
 use crate::runbook::{
-    Action, Change, Decide, FreezeItem, Manual, PerDialect, Publish, SetRef, SqlText, TargetKind, VarKind,
+    Action, Change, CheckRef, Decide, FreezeItem, Manual, Partition, PerDialect, Publish, SetRef, SqlText, TargetKind,
+    VarKind,
 };
 
-const WORDS: [&str; 11] =
-    ["freeze", "ddl", "change", "reconcile", "publish", "session", "command", "http", "manual", "decide", "undo_of"];
-
-const LATER: [&str; 6] = ["restore", "offsets", "replay", "tombstones", "topic", "registry"];
-
 /// The one action and its place; `None`, and the reason was said.
-pub fn one(cx: &Cx, f: &Fields, each: bool, title: Option<&str>) -> Option<(Action, Range<usize>)> {
+pub fn one(cx: &Cx, f: &Fields, allow: Allow, title: Option<&str>) -> Option<(Action, &'static str, Range<usize>)> {
     let found: Vec<_> = WORDS.iter().filter_map(|w| f.entry(w).map(|e| (*w, e))).collect();
-    let later = f.not_yet(&LATER);
     match found.as_slice() {
-        [(word, entry)] if !later => {
-            let action = action(cx, word, &entry.node, each, title, false)?;
-            Some((action, entry.key_span.clone()))
+        [(word, entry)] => {
+            let action = action(cx, word, &entry.node, allow, title)?;
+            Some((action, word, entry.key_span.clone()))
         }
         [] => {
-            if !later {
-                let help = format!("one of {}", listed(&WORDS));
-                cx.r.error_help(&f.head(), "a step does exactly one thing, and this does nothing", help);
-            }
+            let now: Vec<_> = WORDS.iter().filter(|w| !is_later("step", w)).copied().collect();
+            let help = format!("one of {}", listed(&now));
+            cx.r.error_help(&f.head(), "a step does exactly one thing, and this does nothing", help);
             None
         }
         [.., (_, last)] => {
             let words: Vec<_> = found.iter().map(|f| f.0).collect();
-            if found.len() > 1 {
-                let message = format!("a step does exactly one thing, and this does {}", listed(&words));
-                cx.r.error_help(&last.key_span, message, "make it two steps");
-            }
+            let message = format!("a step does exactly one thing, and this does {}", listed(&words));
+            cx.r.error_help(&last.key_span, message, "make it two steps");
             None
         }
     }
 }
 
-/// `undo: { command: … }`: one action, and none that asks or decides.
-pub fn undo(cx: &Cx, node: &Node, each: bool) -> Option<Action> {
+/// `undo: { command: … }`: one action, and none that asks or decides; and while what it may be done.
+pub fn undo(cx: &Cx, node: &Node, each: bool) -> Option<(Action, Vec<CheckRef>)> {
     let f = cx.r.fields(node)?;
     let words = ["ddl", "change", "command", "http", "manual"];
     let found: Vec<_> = words.iter().filter_map(|w| f.entry(w).map(|e| (*w, e))).collect();
+    let valid = f.get("valid_while").map(|n| check_refs(cx, n)).unwrap_or_default();
     let head = f.head();
-    f.finish();
+    f.finish_as("undo");
     match found.as_slice() {
-        [(word, entry)] => action(cx, word, &entry.node, each, None, true),
+        [(word, entry)] => {
+            let allow = Allow { item: each, stage: true, ..Allow::default() };
+            Some((action(cx, word, &entry.node, allow, None)?, valid))
+        }
         _ => {
             cx.r.error_help(&head, "an undo does exactly one thing", format!("one of {}", listed(&words)));
             None
@@ -64,9 +63,8 @@ pub fn undo(cx: &Cx, node: &Node, each: bool) -> Option<Action> {
     }
 }
 
-fn action(cx: &Cx, word: &str, node: &Node, each: bool, title: Option<&str>, undo: bool) -> Option<Action> {
+fn action(cx: &Cx, word: &str, node: &Node, allow: Allow, title: Option<&str>) -> Option<Action> {
     let r = &cx.r;
-    let allow = Allow { item: each, stage: undo, ..Allow::default() };
     Some(match word {
         "freeze" => Action::Freeze(r.list(node).iter().filter_map(|n| freeze(cx, n)).collect()),
         "ddl" => Action::Ddl(ddl(cx, node)?),
@@ -81,7 +79,13 @@ fn action(cx: &Cx, word: &str, node: &Node, each: bool, title: Option<&str>, und
             };
             Action::Reconcile { set }
         }
+        "restore" => Action::Restore(events::restore(cx, node)?),
+        "offsets" => Action::Offsets(events::offsets(cx, node)?),
         "publish" => Action::Publish(publish(cx, node)?),
+        "replay" => Action::Replay(events::replay(cx, node)?),
+        "tombstones" => Action::Tombstones(events::tombstones(cx, node)?),
+        "topic" => Action::Topic(events::topic(cx, node)?),
+        "registry" => Action::Registry(events::registry(cx, node)?),
         "session" => {
             let f = r.fields(node)?;
             let end = f.need("end").and_then(|n| r.text(n));
@@ -152,15 +156,22 @@ fn change(cx: &Cx, node: &Node) -> Option<Change> {
         _ => true,
     };
     if bare {
-        return Some(Change { set: None, sql: sql(node, false)?, rows: None });
+        let sql = sql(node, false)?;
+        return Some(Change { set: None, sql, rows: None, until: None, batch: None, unsaved_because: None });
     }
     let f = r.fields(node)?;
     let set = f.get("set").map(|n| cx.set_ref(n));
     let text = f.need("sql").and_then(|n| sql(n, set.is_some()));
-    let rows = f.get("rows").and_then(|n| rows(cx, n));
-    f.not_yet(&["batch", "before_image"]);
+    let (rows, until) = f.get("rows").map(|n| bound(cx, n)).unwrap_or_default();
+    let batch = f.get("batch").and_then(|n| conduct::batch(cx, n));
+    let unsaved_because = f.get("before_image").and_then(|n| {
+        let f = r.fields(n)?;
+        let because = f.need("off").and_then(|n| r.text(n));
+        f.finish();
+        because
+    });
     let head = f.head();
-    f.finish();
+    f.finish_as("change");
     let text = text?;
     if set.is_some() && text.forms().iter().any(|sql| !sql.uses_set()) {
         r.error_help(
@@ -169,7 +180,20 @@ fn change(cx: &Cx, node: &Node) -> Option<Change> {
             "join with `{{ set }}`: it is the table of the frozen rows",
         );
     }
-    Some(Change { set: set.flatten(), sql: text, rows })
+    Some(Change { set: set.flatten(), sql: text, rows, until, batch, unsaved_because })
+}
+
+/// How many rows at most; with `{ until: CHECK, at_most: … }` in batches until the check is green.
+fn bound(cx: &Cx, node: &Node) -> (Option<Expect>, Option<CheckRef>) {
+    let until = matches!(&node.value, Value::Map(entries) if entries.iter().any(|e| e.key == "until"));
+    if !until {
+        return (rows(cx, node), None);
+    }
+    let Some(f) = cx.r.fields(node) else { return (None, None) };
+    let until = f.need("until").and_then(|n| cx.check_ref(n, false)).map(|c| c.0);
+    let at_most = f.need("at_most").and_then(|n| rows(cx, n));
+    f.finish_as("rows");
+    (at_most, until)
 }
 
 /// A number, a comparison, or `{ same_as }`.
@@ -190,18 +214,22 @@ fn publish(cx: &Cx, node: &Node) -> Option<Publish> {
     let r = &cx.r;
     let allow = Allow { item: true, ..Allow::default() };
     let f = r.fields(node)?;
-    let topic = f.need("topic").and_then(|n| r.text(n));
+    let topic = f.need("topic").and_then(|n| cx.topic(n));
     let from = f.need("from").and_then(|n| cx.set_ref(n));
     let key = f.need("key").and_then(|n| r.text(n));
     let value = f.need("value").and_then(|n| json(cx, n, allow));
     let headers = f.get("headers").map(|n| checks::headers(cx, n, allow)).unwrap_or_default();
-    f.not_yet(&["schema_id", "partition"]);
-    f.finish();
-    Some(Publish { topic: topic?, from: from?, key: key?, value: value?, headers })
+    let schema_id = f.get("schema_id").and_then(|n| r.whole(n, 1..=u64::from(u32::MAX)));
+    let partition = f.get("partition").and_then(|n| match &n.value {
+        Value::Text(..) => r.word(n, &[("as_found", Partition::AsFound)]),
+        _ => r.whole(n, 0..=100_000).map(Partition::Number),
+    });
+    f.finish_as("publish");
+    Some(Publish { topic: topic?, from: from?, key: key?, value: value?, headers, schema_id, partition })
 }
 
 /// A value with templates in its texts.
-fn json(cx: &Cx, node: &Node, allow: Allow) -> Option<Json> {
+pub fn json(cx: &Cx, node: &Node, allow: Allow) -> Option<Json> {
     match &node.value {
         Value::Null => Some(Json::Null),
         Value::Seq(items) => items.iter().map(|n| json(cx, n, allow)).collect::<Option<_>>().map(Json::Array),

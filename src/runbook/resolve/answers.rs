@@ -1,13 +1,57 @@
 //! What an answer must be: facts of a catalog, and `expect`.
 
+use super::parts::path;
 use super::{Cx, names};
 use crate::runbook::expect::Expect;
 use crate::runbook::parse::near::listed;
 use crate::runbook::parse::{Node, Style, tree::Value};
+use crate::runbook::{CheckKind, Grant};
 use crate::sql::Fact;
 
+/// Facts of the catalog; or rights, or the likeness to a fingerprint, each by themselves.
+pub fn facts(cx: &Cx, body: &Node) -> Option<CheckKind> {
+    let items = cx.r.some(body);
+    let has = |node: &Node, key: &str| matches!(&node.value, Value::Map(m) if m.iter().any(|e| e.key == key));
+    let special = items.iter().find(|n| has(n, "grant") || has(n, "like"));
+    match special {
+        None => {
+            let facts: Vec<Fact> = items.iter().filter_map(|n| fact(cx, n)).collect();
+            (!facts.is_empty()).then_some(CheckKind::Schema(facts))
+        }
+        Some(first) if has(first, "like") => {
+            for other in items.iter().filter(|n| !std::ptr::eq(*n, first)) {
+                cx.r.error_help(&other.span, "`like` stands by itself", "make it two checks");
+            }
+            like(cx, first)
+        }
+        Some(_) => {
+            let grants: Vec<Grant> = items.iter().filter_map(|n| grant(cx, n)).collect();
+            (!grants.is_empty()).then_some(CheckKind::Grants(grants))
+        }
+    }
+}
+
+fn like(cx: &Cx, node: &Node) -> Option<CheckKind> {
+    let f = cx.r.fields(node)?;
+    let fingerprint = f.need("like").and_then(|n| path(cx, n));
+    let except = f.get("except").map(|n| cx.r.list(n)).unwrap_or_default();
+    let except = except.iter().filter_map(|n| cx.r.text(n)).collect();
+    f.finish_as("fact");
+    Some(CheckKind::Like { fingerprint: fingerprint?, except })
+}
+
+/// `{ grant: SELECT, object: orders, role: app }`
+fn grant(cx: &Cx, node: &Node) -> Option<Grant> {
+    let f = cx.r.fields(node)?;
+    let text = |key| f.need(key).and_then(|n| cx.r.text(n));
+    let (right, object, role) = (text("grant"), text("object"), text("role"));
+    let present = !f.get("absent").and_then(|n| cx.r.bool(n)).unwrap_or(false);
+    f.finish_as("fact");
+    Some(Grant { right: right?, object: object?, role: role?, present })
+}
+
 /// `{ column: orders.payment_ref }` and its likes; `absent: true` turns it round.
-pub fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
+fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
     let r = &cx.r;
     let f = r.fields(node)?;
     let text = |key| f.get(key).and_then(|n| r.text(n));
@@ -20,8 +64,7 @@ pub fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
         }
         split
     };
-    let (present, later) =
-        (!f.get("absent").and_then(|n| r.bool(n)).unwrap_or(false), f.not_yet(&["grant", "like", "except"]));
+    let present = !f.get("absent").and_then(|n| r.bool(n)).unwrap_or(false);
     let (type_name, value, not_null) = (text("type"), text("value"), f.get("not_null").and_then(|n| r.bool(n)));
     let asked = ["table", "column", "enum", "index", "constraint", "trigger", "view", "function"];
     let count = asked.iter().filter(|k| f.get(k).is_some()).count();
@@ -50,7 +93,7 @@ pub fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
             None => r.error_help(&f.head(), "`value` is missing", "write `{ enum: TYPE, value: LABEL }`"),
         }
     }
-    if count != 1 && !later {
+    if count != 1 {
         r.error_help(&f.head(), "a fact is of exactly one kind", format!("one of {}", listed(&asked)));
     }
     f.finish();

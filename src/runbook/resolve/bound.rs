@@ -90,7 +90,7 @@ impl Cx<'_> {
             }
             "stage" if name == "stage" => {
                 if !allow.stage {
-                    let help = "it stands in the `undo` of a step whose `undo_of` has `stages`";
+                    let help = "it stands in a step that has `stages`, and in the `undo` that such a step does";
                     self.r.error_help(&at(), "`stage` has no meaning here", help);
                 }
             }

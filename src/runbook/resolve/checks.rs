@@ -5,17 +5,20 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::Cx;
-use super::answers::{expect, fact};
+use super::answers::{expect, facts};
 use super::bound::Allow;
+use super::events::registry_check;
 use super::parts::{per_dialect, sql_target};
+use crate::runbook::later::is_later;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::parse::{fields::Fields, near::listed};
 use crate::runbook::template::SqlText;
-use crate::runbook::{Check, CheckKind, GroupCheck, Guard, HttpRequest, Layer, Phase, SetRef, TargetKind};
-use crate::sql::Fact;
+use crate::runbook::{Across, Check, CheckKind, GroupCheck, Guard, HttpRequest, Layer, Phase, SetRef, TargetKind};
 
-const KINDS: [&str; 10] =
-    ["query", "count", "reading", "probe", "schema", "sessions", "group", "shapes", "http", "command"];
+const KINDS: [&str; 12] = [
+    "query", "count", "reading", "probe", "explain", "schema", "sessions", "group", "shapes", "registry", "http",
+    "command",
+];
 
 pub const LAYERS: [(&str, Layer); 4] =
     [("schema", Layer::Schema), ("data", Layer::Data), ("events", Layer::Events), ("service", Layer::Service)];
@@ -42,25 +45,31 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
     let title = f.get("title").and_then(|n| r.text(n));
     let on_node = f.get("on");
     let found: Vec<_> = KINDS.iter().filter_map(|k| f.entry(k).map(|e| (*k, &e.node))).collect();
-    let later = f.not_yet(&["explain", "registry", "records"]);
     let expect = f.get("expect").map(|n| (n, expect(cx, n)));
     let hold = f.get("for").and_then(|n| r.duration(n));
     let every = f.get("every").and_then(|n| r.duration(n));
     let fresh = f.get("fresh").and_then(|n| r.duration(n));
     let head = f.head();
     let role = f.get("as");
-    f.finish();
-    let [(word, body)] = found.as_slice() else {
-        if !later || !found.is_empty() {
-            let message = match found.len() {
-                0 => "a check is of exactly one kind, and this has none".to_owned(),
-                _ => format!(
-                    "a check is of exactly one kind, and this has {}",
-                    listed(&found.iter().map(|f| f.0).collect::<Vec<_>>())
-                ),
-            };
-            r.error_help(&head, message, format!("one of {}", listed(&KINDS)));
+    let across = f.get("across").and_then(|n| {
+        let words = [("all", Across::All), ("sum", Across::Sum), ("max", Across::Max)];
+        let fleet = on_node.and_then(|on| cx.names.members.get(plain(on)?));
+        if fleet.is_none() {
+            r.error(&n.span, "only a target with `members` is asked `across` them");
         }
+        r.word(n, &words)
+    });
+    f.finish_as("check");
+    let [(word, body)] = found.as_slice() else {
+        let message = match found.len() {
+            0 => "a check is of exactly one kind, and this has none".to_owned(),
+            _ => format!(
+                "a check is of exactly one kind, and this has {}",
+                listed(&found.iter().map(|f| f.0).collect::<Vec<_>>())
+            ),
+        };
+        let now: Vec<_> = KINDS.iter().filter(|k| !is_later("check", k)).copied().collect();
+        r.error_help(&head, message, format!("one of {}", listed(&now)));
         return None;
     };
     if let Some(role) = role
@@ -71,7 +80,8 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
     let on = on(cx, word, on_node, &head);
     let kind = kind(cx, word, body, role)?;
     let needs_expect = matches!(*word, "query" | "count" | "reading" | "sessions" | "shapes")
-        || matches!(&kind, CheckKind::Group(g) if g.state.is_none());
+        || matches!(&kind, CheckKind::Group(g) if g.state.is_none())
+        || matches!(&kind, CheckKind::GroupOffsets { .. });
     match (&expect, reading) {
         (Some((n, _)), true) => {
             r.error_help(&n.span, "a reading expects nothing", "move it under `checks`, or remove `expect`");
@@ -93,8 +103,8 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
     Some(Check {
         name: name.to_owned(),
         layer: layer.unwrap_or(match *word {
-            "probe" | "schema" => Layer::Schema,
-            "group" | "shapes" => Layer::Events,
+            "probe" | "schema" | "explain" => Layer::Schema,
+            "group" | "shapes" | "registry" => Layer::Events,
             "sessions" | "http" | "command" => Layer::Service,
             _ => Layer::Data,
         }),
@@ -105,16 +115,18 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
         hold,
         every,
         fresh: fresh.unwrap_or((every * 3).max(Duration::from_secs(15))),
+        across,
     })
 }
 
 /// The target of a check, where its kind needs one.
 fn on(cx: &Cx, word: &str, on: Option<&Node>, head: &std::ops::Range<usize>) -> Option<String> {
-    let needs = matches!(word, "query" | "probe" | "schema" | "sessions" | "group" | "shapes");
+    let needs = !matches!(word, "count" | "reading" | "http" | "command");
     match on {
         Some(n) => match word {
-            "query" | "probe" | "schema" | "sessions" => sql_target(cx, n),
+            "query" | "probe" | "explain" | "schema" | "sessions" => sql_target(cx, n),
             "group" | "shapes" => cx.target(n, "a kafka target", |k| k == TargetKind::Kafka),
+            "registry" => cx.target(n, "a registry target", |k| k == TargetKind::Registry),
             "http" => cx.target(n, "an http target", |k| k == TargetKind::Http),
             _ => cx.known(n, "target", cx.names.targets.keys()),
         },
@@ -147,36 +159,47 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
             statements: per_dialect(cx, body, &|cx, n| statements(cx, n))?,
             role: role.and_then(|n| r.text(n)),
         },
-        "schema" => {
-            let facts: Vec<Fact> = r.some(body).iter().filter_map(|n| fact(cx, n)).collect();
-            if facts.is_empty() {
-                return None;
-            }
-            CheckKind::Schema(facts)
+        "explain" => {
+            let f = r.fields(body)?;
+            let query = f.need("query").and_then(|n| per_dialect(cx, n, &|cx, n| cx.sql(n, Allow::default())));
+            let uses = f.need("uses").and_then(|n| r.text(n));
+            f.finish();
+            CheckKind::Explain { query: query?, uses: uses? }
         }
+        "schema" => facts(cx, body)?,
+        "registry" => CheckKind::Registry(registry_check(cx, body)?),
         "sessions" => CheckKind::Sessions { matching: r.text(body)? },
-        "group" => CheckKind::Group(group(cx, body)?),
+        "group" => group(cx, body)?,
         "shapes" => {
             let f = r.fields(body)?;
-            let topic = f.need("topic").and_then(|n| r.text(n));
+            let topic = f.need("topic").and_then(|n| cx.topic(n));
             let since = f.get("since").and_then(|n| cx.template(n, Allow::default()));
             f.finish();
             CheckKind::Shapes { topic: topic?, since }
         }
         "http" => {
             let request = http(cx, body, Allow::default())?;
-            if !matches!(request.method.as_str(), "GET" | "HEAD") {
-                r.error_help(
-                    &body.span,
-                    format!("a check only asks, and {} changes", request.method),
-                    "use GET or HEAD, or make it a step",
-                );
-                return None;
-            }
-            CheckKind::Http(request)
+            CheckKind::Http(reads_only(cx, body, &request, "a check only asks").then_some(request)?)
         }
         _ => CheckKind::Command { argv: argv(cx, body, Allow::default())? },
     })
+}
+
+/// Whether a request only asks.
+pub fn reads_only(cx: &Cx, node: &Node, request: &HttpRequest, what: &str) -> bool {
+    let reads = matches!(request.method.as_str(), "GET" | "HEAD");
+    if !reads {
+        let message = format!("{what}, and {} changes", request.method);
+        cx.r.error_help(&node.span, message, "use GET or HEAD, or make it a step");
+    }
+    reads
+}
+
+fn plain(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text, _) => Some(text),
+        _ => None,
+    }
 }
 
 fn statements(cx: &Cx, node: &Node) -> Option<Vec<SqlText>> {
@@ -226,19 +249,22 @@ pub fn headers(cx: &Cx, node: &Node, allow: Allow) -> IndexMap<String, crate::ru
     entries.filter_map(|e| Some((e.key.clone(), cx.template(&e.node, allow)?))).collect()
 }
 
-fn group(cx: &Cx, node: &Node) -> Option<GroupCheck> {
+fn group(cx: &Cx, node: &Node) -> Option<CheckKind> {
     let r = &cx.r;
     let f = r.fields(node)?;
-    let name = f.need("name").and_then(|n| r.text(n));
-    let lag = f.get("lag").and_then(|n| r.text(n));
+    let name = f.need("name").and_then(|n| cx.group(n));
+    let lag = f.get("lag").and_then(|n| cx.topic(n));
+    let offsets = f.get("offsets").and_then(|n| cx.topic(n));
     let states = ["empty", "stable", "dead", "preparing_rebalance", "completing_rebalance"].map(|s| (s, s));
     let state = f.get("state").and_then(|n| r.word(n, &states)).map(str::to_owned);
-    let later = f.not_yet(&["offsets"]);
-    if lag.is_some() == state.is_some() && !later {
+    if ["lag", "state", "offsets"].iter().filter(|key| f.has(key)).count() != 1 {
         r.error(&f.head(), "a group is asked for exactly one of `lag` and `state`");
     }
-    f.finish();
-    Some(GroupCheck { group: name?, lag, state })
+    f.finish_as("group");
+    Some(match offsets {
+        Some(topic) => CheckKind::GroupOffsets { group: name?, topic },
+        None => CheckKind::Group(GroupCheck { group: name?, lag, state }),
+    })
 }
 
 pub fn guards(cx: &Cx, node: &Node) -> Vec<Guard> {

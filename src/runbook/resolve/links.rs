@@ -8,18 +8,22 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 
 use super::steps::Draft;
-use super::{Cx, warn};
-use crate::runbook::{Action, After, FreezeItem, Guard, Layer, Phase, SetRef, Step, TargetKind};
+use super::{Cx, warn, written};
+use crate::runbook::{
+    Action, After, CheckRef, FreezeItem, Guard, Layer, Offsets, Phase, Position, SetRef, Step, TargetKind,
+};
 
 pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guard>) -> IndexMap<String, Step> {
     order(cx, &mut drafts);
     for draft in drafts.values() {
         undo_of(cx, draft, &drafts);
+        frozen_offsets(cx, draft, &drafts);
         sets(cx, draft, &drafts);
     }
     whens(cx, &mut drafts);
     layers(cx, &mut drafts);
     contained(cx, &drafts, guards);
+    written::digests(&mut drafts, &cx.names.bodies);
     drafts.into_iter().map(|(id, draft)| (id, draft.step)).collect()
 }
 
@@ -101,16 +105,31 @@ fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
     }
     let undone = &there.2.step;
     let able = match &undone.action {
-        Action::Ddl(_) | Action::Change(_) => true,
+        Action::Ddl(_) | Action::Change(_) | Action::Restore(_) => true,
+        // By what was there before.
+        Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => true,
         _ => undone.undo.is_some(),
     };
     if !able {
         let message = format!("`{step}` cannot be undone: its `{}` has no `undo`", undone.action.word());
         cx.r.error_help(span, message, format!("give `{step}` an `undo`"));
     }
-    if uses_stage(undone) && !draft.has_stages {
+    if uses_stage(undone) && draft.step.conduct.stages.is_none() {
         let message = format!("the undo of `{step}` uses `{{{{ stage }}}}`, and this step has no `stages`");
         cx.r.error(span, message);
+    }
+}
+
+/// A group goes back only to offsets that were kept.
+fn frozen_offsets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
+    let (Action::Offsets(Offsets { to: Position::Frozen, .. }), Some(on)) = (&draft.step.action, &draft.step.on) else {
+        return;
+    };
+    let mut before = drafts.values().take_while(|d| d.step.id != draft.step.id);
+    let item = FreezeItem::Offsets { target: on.clone() };
+    if !before.any(|d| matches!(&d.step.action, Action::Freeze(items) if items.contains(&item))) {
+        let message = format!("the offsets of `{on}` are not frozen before this step");
+        cx.r.error_help(&draft.action_span, message, format!("add `offsets of {on}` to a `freeze` before it"));
     }
 }
 
@@ -124,15 +143,16 @@ fn uses_stage(step: &Step) -> bool {
 /// A set that was changed by a step comes after it, and that step changes rows.
 fn sets(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
     let step = &draft.step;
-    let refs = [
-        step.each.as_ref().map(|e| &e.set),
-        match &step.action {
-            Action::Change(change) => change.set.as_ref(),
-            Action::Publish(publish) => Some(&publish.from),
-            _ => None,
-        },
-    ];
-    for set in refs.into_iter().flatten() {
+    let of_action: Vec<&SetRef> = match &step.action {
+        Action::Change(change) => change.set.iter().collect(),
+        Action::Restore(restore) => restore.sources.iter().chain(&restore.exclude).collect(),
+        Action::Publish(publish) => vec![&publish.from],
+        Action::Replay(replay) => replay.only.iter().chain(&replay.except).collect(),
+        Action::Tombstones(marks) => vec![&marks.from],
+        Action::Offsets(Offsets { to: Position::Over { set, .. }, .. }) => vec![set],
+        _ => Vec::new(),
+    };
+    for set in step.each.as_ref().map(|e| &e.set).into_iter().chain(of_action) {
         match set {
             SetRef::ChangedBy { steps } => {
                 for name in steps {
@@ -218,8 +238,8 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
         };
         let layer = draft.layer.unwrap_or_else(|| match &draft.step.action {
             Action::Ddl(_) => Layer::Schema,
-            Action::Change(_) | Action::Reconcile { .. } | Action::Freeze(_) => Layer::Data,
-            Action::Publish(_) => Layer::Events,
+            Action::Change(_) | Action::Restore(_) | Action::Reconcile { .. } | Action::Freeze(_) => Layer::Data,
+            Action::Registry(_) => Layer::Events,
             Action::UndoOf { step } => known.get(step).copied().unwrap_or(Layer::Service),
             _ if kafka(&draft.step.on) => Layer::Events,
             _ => Layer::Service,
@@ -231,19 +251,27 @@ fn layers(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
 
 /// What a contain step proves stays proved until the step that releases it.
 fn contained(cx: &Cx, drafts: &IndexMap<String, Draft>, guards: &mut Vec<Guard>) {
+    let mut released: HashMap<&str, &str> = HashMap::new();
+    for (id, draft) in drafts {
+        if let Action::UndoOf { step } = &draft.step.action {
+            released.entry(step).or_insert(id);
+        }
+    }
     for (id, draft) in drafts {
         if draft.step.phase != Phase::Contain || matches!(draft.step.action, Action::UndoOf { .. }) {
             continue;
         }
-        let until = drafts.values().find(|d| matches!(&d.step.action, Action::UndoOf { step } if step == id));
+        let until = released.get(id.as_str());
         for check in &draft.step.verify {
-            let guard = Guard { check: check.clone(), from: Some(id.clone()), until: until.map(|d| d.step.id.clone()) };
+            let guard = Guard { check: check.clone(), from: Some(id.clone()), until: until.map(|s| (*s).to_owned()) };
             if !guards.contains(&guard) {
                 guards.push(guard);
             }
         }
-        let releasable = draft.step.undo.is_some();
-        if releasable && until.is_none() {
+        // What must be gone stays gone, and what is left behind with an owner is meant to be.
+        let gone = draft.step.verify.iter().any(|c| matches!(c, CheckRef::ServiceGone(_)));
+        let stays = gone || !draft.step.leaves.is_empty();
+        if draft.step.undo.is_some() && until.is_none() && !stays {
             let message = format!("`{id}` is contained and never released");
             warn(
                 cx,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::Cx;
+use super::{Cx, warn, written};
 use crate::runbook::parse::fields::Reader;
 use crate::runbook::parse::{Node, tree::Entry, tree::Value};
 use crate::runbook::{CheckRef, SetRef, TargetKind, VarKind};
@@ -20,6 +20,14 @@ pub struct Names {
     pub sets: IndexMap<String, Option<Vec<String>>>,
     pub checks: IndexMap<String, ()>,
     pub steps: IndexMap<String, ()>,
+    /// The fleets, with the names of their members where the file has them.
+    pub members: IndexMap<String, Option<Vec<String>>>,
+    pub migration: bool,
+    /// What services say they read with, and from.
+    pub groups: Vec<String>,
+    pub topics: Vec<String>,
+    /// What each check says, in the form of [`super::written`].
+    pub bodies: HashMap<String, String>,
 }
 
 pub const TARGET_KINDS: [(&str, TargetKind); 7] = [
@@ -67,11 +75,23 @@ impl Names {
             if kind == Some(TargetKind::Records) && child(&e.node, "key").is_some() {
                 names.sets.insert(e.key.clone(), None);
             }
+            if let Some(members) = child(&e.node, "members") {
+                let named = match &members.value {
+                    Value::Seq(items) => {
+                        let name = |n| word(Some(n)).or_else(|| word(child(n, "name"))).map(str::to_owned);
+                        Some(items.iter().filter_map(name).collect())
+                    }
+                    _ => None,
+                };
+                names.members.insert(e.key.clone(), named);
+            }
             names.targets.insert(e.key.clone(), kind);
         }
         for e in section("services") {
             let gone = matches!(child(&e.node, "gone"), Some(Node { value: Value::Bool(true), .. }));
             names.services.insert(e.key.clone(), gone);
+            names.groups.extend(word(child(&e.node, "group")).map(str::to_owned));
+            names.topics.extend(entries(child(&e.node, "reads")).iter().map(|t| t.key.clone()));
         }
         for e in section("vars") {
             let kind = word(child(&e.node, "type"));
@@ -95,6 +115,8 @@ impl Names {
         }
         names.readings = section("readings").iter().map(|e| (e.key.clone(), ())).collect();
         names.checks = section("checks").iter().map(|e| (e.key.clone(), ())).collect();
+        names.bodies = section("checks").iter().map(|e| (e.key.clone(), written::of_check(&e.node))).collect();
+        names.migration = child(root, "migration").is_some();
         names.steps(root, r);
         for key in ["targets", "services", "vars", "sets", "readings", "checks"] {
             one_case(section(key).iter().map(|e| (e.key.as_str(), &e.key_span)), r);
@@ -144,6 +166,33 @@ fn one_case<'s>(names: impl Iterator<Item = (&'s str, &'s std::ops::Range<usize>
 }
 
 impl Cx<'_> {
+    /// A consumer group. Which there are only the cluster knows; a slip of the pen is seen here.
+    pub fn group(&self, node: &Node) -> Option<String> {
+        self.declared(node, "consumer group", &self.names.groups)
+    }
+
+    /// A topic, in the same way.
+    pub fn topic(&self, node: &Node) -> Option<String> {
+        self.declared(node, "topic", &self.names.topics)
+    }
+
+    fn declared(&self, node: &Node, what: &str, known: &[String]) -> Option<String> {
+        let text = self.r.text(node)?;
+        let letters = |t: &str| t.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        // `orders-v2` beside `orders-v1`, and `orders-dlq` beside `orders`, are meant.
+        let slip = |k: &&String| {
+            let longer = k.starts_with(&text) || text.starts_with(k.as_str());
+            letters(k) != letters(&text) && strsim::damerau_levenshtein(k, &text) <= if longer { 1 } else { 2 }
+        };
+        if !known.contains(&text)
+            && let Some(near) = known.iter().find(slip)
+        {
+            let help = format!("did you mean `{near}`?");
+            warn(self, &node.span, format!("no service has the {what} `{text}`"), &help);
+        }
+        Some(text)
+    }
+
     /// A name out of `names`, or the reason why not.
     pub fn known<'s>(&self, node: &Node, what: &str, names: impl IntoIterator<Item = &'s String>) -> Option<String> {
         let text = self.r.text(node)?;

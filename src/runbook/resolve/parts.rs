@@ -1,16 +1,17 @@
-//! The sections without steps and checks: `migration`, `targets`, `services`, `vars`, `never`.
+//! The sections without steps and checks: `migration`, `targets`, `services`, `vars`.
 
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{Cx, names, takes_sql};
+use super::bound::Allow;
+use super::{Cx, answers, checks, conduct, names, takes_sql};
 use crate::runbook::parse::near::listed;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::vars::read_value;
 use crate::runbook::{
-    Migration, Never, NeverMatch, PerDialect, Reads, Scoped, Service, Target, TargetKind, Var, VarKind,
+    Members, Migration, PerDialect, Reads, Scoped, Service, Target, TargetKind, Var, VarKind, Version,
 };
 
 pub fn migration(cx: &Cx, node: &Node) -> Option<Migration> {
@@ -27,7 +28,7 @@ pub fn migration(cx: &Cx, node: &Node) -> Option<Migration> {
 }
 
 /// A file beside the runbook or below it: nothing outside is read, whatever the runbook says.
-fn path(cx: &Cx, node: &Node) -> Option<PathBuf> {
+pub fn path(cx: &Cx, node: &Node) -> Option<PathBuf> {
     let text = cx.r.text(node)?;
     let relative = Path::new(&text);
     let inside = relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
@@ -72,8 +73,9 @@ pub fn per_dialect<T>(cx: &Cx, node: &Node, read: &dyn Fn(&Cx, &Node) -> Option<
     Some(PerDialect::Each { postgres, mysql, sqlite })
 }
 
-pub fn targets(cx: &Cx, node: &Node) -> IndexMap<String, Target> {
-    let mut targets = IndexMap::new();
+/// The targets, and the members of those that are fleets.
+pub fn targets(cx: &Cx, node: &Node) -> (IndexMap<String, Target>, IndexMap<String, Members>) {
+    let (mut targets, mut fleets) = (IndexMap::new(), IndexMap::new());
     for e in cx.r.entries(node) {
         let Some(fields) = cx.r.fields(&e.node) else {
             continue;
@@ -83,10 +85,10 @@ pub fn targets(cx: &Cx, node: &Node) -> IndexMap<String, Target> {
             .filter_map(|(word, kind)| fields.entry(word).map(|entry| (*word, *kind, entry)))
             .collect();
         let key = fields.get("key").map(|n| (n, cx.r.text(n)));
-        fields.not_yet(&["members"]);
+        let members = fields.get("members").map(|n| (n, conduct::members(cx, n)));
         let head = fields.head();
-        fields.finish();
-        let [(word, kind, entry)] = found.as_slice() else {
+        fields.finish_as("target");
+        let [(_, kind, entry)] = found.as_slice() else {
             let kinds: Vec<_> = names::TARGET_KINDS.iter().map(|k| k.0).collect();
             cx.r.error_help(
                 &head,
@@ -95,8 +97,8 @@ pub fn targets(cx: &Cx, node: &Node) -> IndexMap<String, Target> {
             );
             continue;
         };
-        if matches!(kind, TargetKind::Mysql | TargetKind::Registry) {
-            cx.r.error(&entry.key_span, format!("`{word}` targets are not supported yet"));
+        if let (Some((n, _)), false) = (&members, takes_sql(*kind)) {
+            cx.r.error(&n.span, "only a database has `members`");
         }
         if let (Some((n, _)), false) = (&key, *kind == TargetKind::Records) {
             cx.r.error(&n.span, "only a `records` target has a `key`");
@@ -108,11 +110,12 @@ pub fn targets(cx: &Cx, node: &Node) -> IndexMap<String, Target> {
         cx.place(format!("target {}", e.key), &e.key_span);
         let target = Target { name: e.key.clone(), kind: *kind, address, key: key.and_then(|k| k.1) };
         targets.insert(e.key.clone(), target);
+        fleets.extend(members.and_then(|m| Some((e.key.clone(), m.1?))));
     }
-    targets
+    (targets, fleets)
 }
 
-fn check_address(cx: &Cx, span: &Range<usize>, address: &str) {
+pub fn check_address(cx: &Cx, span: &Range<usize>, address: &str) {
     let mut rest = address;
     while let Some(at) = rest.find("${") {
         let name = rest[at + 2..].split('}').next().unwrap_or_default();
@@ -157,17 +160,29 @@ pub fn services(cx: &Cx, node: &Node) -> IndexMap<String, Service> {
             group: fields.get("group").and_then(|n| cx.r.text(n)),
             owner: fields.get("owner").and_then(|n| cx.r.text(n)),
             reads: fields.get("reads").map(|n| reads(cx, n)).unwrap_or_default(),
+            stays: fields.get("stays").and_then(|n| cx.r.bool(n)).unwrap_or(false),
+            version: fields.get("version").and_then(|n| version(cx, n)),
         };
-        fields.not_yet(&["stays", "version"]);
+        if service.gone && service.stays {
+            cx.r.error(&e.key_span, format!("`{}` stays and must be gone: it is one of the two", e.key));
+        }
         if service.gone && service.sessions.is_empty() && service.group.is_none() {
             let help = "give it `sessions` (a glob on the application name) or a `group`";
             cx.r.error_help(&e.key_span, format!("nothing can prove that `{}` is gone", e.key), help);
         }
-        fields.finish();
+        fields.finish_as("service");
         cx.place(format!("service {}", e.key), &e.key_span);
         services.insert(e.key.clone(), service);
     }
     services
+}
+
+fn version(cx: &Cx, node: &Node) -> Option<Version> {
+    let fields = cx.r.fields(node)?;
+    let command = fields.need("command").and_then(|n| checks::argv(cx, n, Allow::default()));
+    let expect = fields.get("expect").and_then(|n| answers::expect(cx, n));
+    fields.finish();
+    Some(Version { command: command?, expect })
 }
 
 fn scoped(cx: &Cx, node: &Node, column: bool) -> Vec<Scoped> {
@@ -239,49 +254,6 @@ pub fn vars(cx: &Cx, node: &Node) -> IndexMap<String, Var> {
         vars.insert(e.key.clone(), Var { name: e.key.clone(), kind: kind.unwrap_or(VarKind::Text), ask, default });
     }
     vars
-}
-
-pub fn never(cx: &Cx, node: &Node) -> Vec<Never> {
-    let mut all = Vec::new();
-    for (i, item) in cx.r.list(node).iter().enumerate() {
-        let Some(fields) = cx.r.fields(item) else {
-            continue;
-        };
-        let what = fields.need("what").and_then(|n| cx.r.text(n));
-        let because = fields.need("because").and_then(|n| cx.r.text(n));
-        let matches = fields.get("match").map(|n| (n, never_match(cx, n)));
-        fields.not_yet(&["until", "while"]);
-        fields.finish();
-        if let (Some(what), Some(because)) = (what, because) {
-            let place = matches.as_ref().map_or(&item.span, |m| &m.0.span);
-            cx.place(format!("never {i}"), place);
-            all.push(Never { what, because, matches: matches.and_then(|m| m.1) });
-        }
-    }
-    all
-}
-
-fn never_match(cx: &Cx, node: &Node) -> Option<NeverMatch> {
-    let fields = cx.r.fields(node)?;
-    let text = |key| fields.get(key).and_then(|n| cx.r.text(n));
-    let to = text("to");
-    let object = text("object");
-    let mut found = Vec::new();
-    found.extend(text("offsets").map(|group| NeverMatch::Offsets { group, to }));
-    found.extend(text("ddl").map(|statement| NeverMatch::Ddl { statement, object }));
-    found.extend(text("change").map(|object| NeverMatch::Change { object }));
-    found.extend(text("publish").map(|topic| NeverMatch::Publish { topic }));
-    if let Some(n) = fields.get("command") {
-        found.push(NeverMatch::Command { argv: cx.r.list(n).iter().filter_map(|n| cx.r.text(n)).collect() });
-    }
-    let later = fields.not_yet(&["registry"]);
-    let head = fields.head();
-    fields.finish();
-    if found.len() != 1 && !later {
-        cx.r.error(&head, "exactly one of `offsets`, `ddl`, `change`, `publish` and `command` is matched");
-        return None;
-    }
-    found.pop()
 }
 
 /// A target that takes SQL.

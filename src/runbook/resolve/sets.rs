@@ -1,12 +1,17 @@
-//! `sets`: named rows, from a query, a file of records, or a comparison of the two.
+//! `sets`: named rows, from one of the sources, and how two of them are compared.
 
 use indexmap::IndexMap;
 
 use super::Cx;
 use super::bound::Allow;
 use super::parts::{per_dialect, sql_target};
+use super::sources::{self, Beside};
+use crate::runbook::later::is_later;
+use crate::runbook::parse::near::listed;
 use crate::runbook::parse::{Node, tree::Entry, tree::Value};
 use crate::runbook::{ClassRule, Compare, Found, Otherwise, Set, SetSource, Side, Target, TargetKind};
+
+const SOURCES: [&str; 8] = ["query", "records", "compare", "topic", "http", "command", "in", "both"];
 
 /// A `records` target with a `key` is a set of its own name.
 pub fn all(cx: &Cx, node: Option<&Node>, targets: &IndexMap<String, Target>) -> IndexMap<String, Set> {
@@ -23,81 +28,55 @@ pub fn all(cx: &Cx, node: Option<&Node>, targets: &IndexMap<String, Target>) -> 
             sets.insert(e.key.clone(), set);
         }
     }
-    // A compared set has the key of ours.
-    let keys: Vec<_> = sets
-        .values()
-        .filter_map(|set: &Set| match &set.source {
-            SetSource::Compare(c) => Some((set.name.clone(), sets.get(&c.ours)?.key.clone())),
-            _ => None,
-        })
-        .collect();
-    for (name, key) in keys {
-        if let Some(set) = sets.get_mut(&name) {
-            set.key = key;
-        }
-    }
+    sources::close(cx, &mut sets);
     sets
 }
 
 fn set(cx: &Cx, e: &Entry) -> Option<Set> {
     let r = &cx.r;
     let f = r.fields(&e.node)?;
-    let later = f.not_yet(&[
-        "topic",
-        "http",
-        "command",
-        "in",
-        "not_in",
-        "both",
-        "more_than",
-        "latest_per_key",
-        "since",
-        "fields",
-        "file",
-    ]);
-    let on = f.get("on");
     let key = f.get("key").map(|n| r.text(n));
-    let query = f.get("query");
-    let records = f.get("records");
-    let compare_node = f.get("compare");
+    let found: Vec<_> = SOURCES.iter().filter_map(|w| f.get(w).map(|n| (*w, n))).collect();
     let classes = f.get("classes");
+    let beside = Beside::read(&f);
     let head = f.head();
-    f.finish();
-    let count = [query, records, compare_node].iter().flatten().count();
-    if count != 1 {
-        if !later {
-            r.error(&head, "a set comes from exactly one of `query`, `records` and `compare`");
-        }
+    f.finish_as("set");
+    let [(word, node)] = found.as_slice() else {
+        let now: Vec<_> = SOURCES.iter().filter(|s| !is_later("set", s)).copied().collect();
+        r.error(&head, format!("a set comes from exactly one of {}", listed(&now)));
         return None;
-    }
-    if let (Some(classes), None) = (classes, compare_node) {
+    };
+    let compared = *word == "compare";
+    if let (Some(classes), false) = (classes, compared) {
         r.error(&classes.span, "only a compared set has `classes`");
     }
-    let need_key = || {
-        if key.is_none() {
-            r.error_help(&head, "`key` is missing", "name the column that names a row");
+    beside.check(cx, word);
+    let made = matches!(*word, "compare" | "in" | "both");
+    if key.is_none() && !made {
+        r.error_help(&head, "`key` is missing", "name the column that names a row");
+    }
+    let key = key.flatten();
+    let source = match *word {
+        "query" => {
+            let target = match beside.on {
+                Some(n) => sql_target(cx, n),
+                None => {
+                    r.error(&head, "`on` is missing: a `query` asks a target");
+                    None
+                }
+            };
+            let sql = per_dialect(cx, node, &|cx, n| cx.sql(n, Allow::default()));
+            SetSource::Query { on: target?, sql: sql? }
         }
-        key.clone().flatten()
+        "records" => SetSource::Records { target: cx.target(node, "a file of records", |k| k == TargetKind::Records)? },
+        "topic" => sources::topic(cx, node, &beside, key.as_deref(), &head)?,
+        "http" => sources::request(cx, node, &beside)?,
+        "command" => sources::command(cx, node)?,
+        "in" => SetSource::Combined(sources::within(cx, node, &beside, &head)?),
+        "both" => SetSource::Combined(sources::both(cx, node)?),
+        _ => SetSource::Compare(compare(cx, node, classes, &head)?),
     };
-    let (source, key) = if let Some(query) = query {
-        let target = match on {
-            Some(n) => sql_target(cx, n),
-            None => {
-                r.error(&head, "`on` is missing: a `query` asks a target");
-                None
-            }
-        };
-        let sql = per_dialect(cx, query, &|cx, n| cx.sql(n, Allow::default()));
-        let key = need_key();
-        (SetSource::Query { on: target?, sql: sql? }, key?)
-    } else if let Some(records) = records {
-        let target = cx.target(records, "a file of records", |k| k == TargetKind::Records);
-        let key = need_key();
-        (SetSource::Records { target: target? }, key?)
-    } else {
-        let compare = compare(cx, compare_node?, classes, &head)?;
-        (SetSource::Compare(compare), String::new())
-    };
+    let key = if made { String::new() } else { key? };
     Some(Set { name: e.key.clone(), source, key })
 }
 

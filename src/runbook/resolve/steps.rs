@@ -5,12 +5,13 @@ use std::ops::Range;
 use indexmap::IndexMap;
 
 use super::actions;
+use super::bound::Allow;
 use super::checks::{LAYERS, PHASES};
-use super::{Cx, parts};
+use super::{Cx, conduct, parts, written};
 use crate::runbook::parse::fields::Fields;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::words;
-use crate::runbook::{Action, After, Each, Layer, Leaves, Level, Need, Phase, Reads, Step, TargetKind};
+use crate::runbook::{Action, After, Conduct, Each, Layer, Leaves, Level, Need, Phase, Reads, Step, TargetKind};
 
 const LEVELS: [(&str, Level); 7] = [
     ("none", Level::None),
@@ -31,7 +32,8 @@ pub struct Draft {
     pub after: Option<Vec<(After, Range<usize>)>>,
     pub when: Vec<(String, String, Range<usize>)>,
     pub action_span: Range<usize>,
-    pub has_stages: bool,
+    /// What the author wrote of it, in the form of [`written`].
+    pub written: String,
 }
 
 pub fn all(cx: &Cx, node: &Node) -> IndexMap<String, Draft> {
@@ -71,14 +73,21 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
     *first = false;
     let layer = f.get("layer").and_then(|n| r.word(n, &LAYERS));
     let on = f.get("on");
+    let (on, members_first) = match on {
+        Some(n) if matches!(n.value, Value::Map(_)) => match conduct::each_member(cx, n) {
+            Some((each, first)) => (Some(each), Some(first)),
+            None => (None, None),
+        },
+        on => (on, None),
+    };
     let title = f.get("title").and_then(|n| r.text(n));
     let why = f.get("why").and_then(|n| r.text(n));
     let each = f.get("each").map(|n| (n, cx.set_ref(n)));
     let pause = f.get("pause").and_then(|n| r.duration(n)).unwrap_or_default();
-    let has_stages = f.has("stages");
-    f.not_yet(&["stages", "then_watch", "batch", "stop_when", "may_stay_open", "reverses", "before_image", "lock"]);
-    let found = actions::one(cx, &f, each.is_some(), title.as_deref());
+    let allow = Allow { item: each.is_some(), stage: f.has("stages"), ..Allow::default() };
+    let found = actions::one(cx, &f, allow, title.as_deref());
     let undo = f.get("undo").and_then(|n| actions::undo(cx, n, each.is_some()));
+    let mut conduct = Conduct { members_first, ..conduct::of(cx, &f) };
     let after = f.get("after").map(|n| after(cx, n));
     let when = f.get("when").map(|n| when(cx, n)).unwrap_or_default();
     let level = f.get("level").and_then(|n| r.word(n, &LEVELS));
@@ -89,12 +98,16 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
     let leaves = f.get("leaves").map(|n| leaves(cx, n)).unwrap_or_default();
     let redeclares = f.get("redeclares").map(|n| redeclares(cx, n)).unwrap_or_default();
     let head = f.head();
-    f.finish();
+    let written = found.as_ref().map(|(_, word, _)| written::of_step(&f, word)).unwrap_or_default();
+    f.finish_as("step");
     let (id, id_span) = id?;
-    if level.is_some_and(|l| l == Level::None) && !matches!(found, Some((Action::Freeze(_), _))) {
+    if level.is_some_and(|l| l == Level::None) && !matches!(found, Some((Action::Freeze(_), ..))) {
         r.error(&head, "a level can be raised, never lowered to `none`");
     }
-    let (action, action_span) = found?;
+    let (action, _, action_span) = found?;
+    let (undo, valid_while) = undo.unzip();
+    conduct.undo_valid_while = valid_while.unwrap_or_default();
+    fits(cx, &action, &conduct, each.is_some(), &head);
     if let Some((n, _)) = &each
         && !matches!(action, Action::Command { .. } | Action::Http(_) | Action::Manual(_))
     {
@@ -105,15 +118,16 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
         );
     }
     let on = on.and_then(|n| match &action {
-        Action::Ddl(_) | Action::Change(_) | Action::Session { .. } => parts::sql_target(cx, n),
-        Action::Publish(_) => cx.target(n, "a kafka target", |k| k == TargetKind::Kafka),
+        action if asks_sql(action) => parts::sql_target(cx, n),
+        action if asks_kafka(action) => cx.target(n, "a kafka target", |k| k == TargetKind::Kafka),
+        Action::Registry(_) => cx.target(n, "a registry target", |k| k == TargetKind::Registry),
         _ => cx.known(n, "target", cx.names.targets.keys()),
     });
-    let needs_target =
-        matches!(action, Action::Ddl(_) | Action::Change(_) | Action::Publish(_) | Action::Session { .. });
+    let needs_target = asks_sql(&action) || asks_kafka(&action) || matches!(action, Action::Registry(_));
     if needs_target && on.is_none() {
         let mut known = cx.names.targets.iter().filter(|(_, kind)| match action {
-            Action::Publish(_) => **kind == Some(TargetKind::Kafka),
+            Action::Registry(_) => **kind == Some(TargetKind::Registry),
+            _ if asks_kafka(&action) => **kind == Some(TargetKind::Kafka),
             _ => kind.is_some_and(super::takes_sql),
         });
         let help = match (known.next(), known.next()) {
@@ -146,15 +160,63 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
         leaves,
         redeclares,
         done_when,
+        conduct,
+        digest: String::new(),
     };
-    Some(Draft { step, id_span, layer, after, when, action_span, has_stages })
+    Some(Draft { step, id_span, layer, after, when, action_span, written })
+}
+
+fn asks_sql(action: &Action) -> bool {
+    matches!(action, Action::Ddl(_) | Action::Change(_) | Action::Restore(_) | Action::Session { .. })
+}
+
+fn asks_kafka(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Publish(_) | Action::Offsets(_) | Action::Replay(_) | Action::Tombstones(_) | Action::Topic(_)
+    )
+}
+
+/// What is said of how a step is carried out has a meaning with its action.
+fn fits(cx: &Cx, action: &Action, conduct: &Conduct, each: bool, head: &Range<usize>) {
+    let program = matches!(action, Action::Command { .. } | Action::Http(_) | Action::Manual(_));
+    let undo = matches!(action, Action::UndoOf { .. });
+    let said = [
+        (conduct.stages.is_some(), program || undo, "stages", "`command`, `http`, `manual` and `undo_of`"),
+        (conduct.batch.is_some(), each, "batch", "`each`; of a `change` it stands in it"),
+        (!conduct.stop_when.is_empty(), each, "stop_when", "`each`"),
+        (conduct.may_stay_open, matches!(action, Action::Manual(_)), "may_stay_open", "`manual`"),
+        (conduct.reverses.is_some(), matches!(action, Action::Ddl(_)), "reverses", "`ddl`"),
+        (conduct.lock.is_some(), matches!(action, Action::Ddl(_)), "lock", "`ddl`"),
+    ];
+    for (there, fits, word, with) in said {
+        if there && !fits {
+            let message = format!("`{word}` has no meaning with `{}`", action.word());
+            cx.r.error_help(head, message, format!("it stands with {with}"));
+        }
+    }
+    let staged = match action {
+        Action::Command { argv } => Some(argv.iter().any(|t| t.names().contains(&"stage"))),
+        Action::Http(request) => {
+            let texts = request.headers.values().chain(&request.body).chain([&request.url]);
+            Some(texts.into_iter().any(|t| t.names().contains(&"stage")))
+        }
+        _ => None,
+    };
+    if conduct.stages.is_some() && staged == Some(false) {
+        cx.r.error_help(
+            head,
+            "every stage of this step would do the same",
+            "say where the stage stands: `{{ stage }}`",
+        );
+    }
 }
 
 fn node_lacks_on(node: &Node) -> bool {
     matches!(&node.value, Value::Map(entries) if !entries.iter().any(|e| e.key == "on"))
 }
 
-fn check_refs(cx: &Cx, node: &Node) -> Vec<crate::runbook::CheckRef> {
+pub fn check_refs(cx: &Cx, node: &Node) -> Vec<crate::runbook::CheckRef> {
     cx.r.list(node).iter().filter_map(|n| cx.check_ref(n, false)).map(|(check, _)| check).collect()
 }
 
@@ -208,9 +270,9 @@ fn leaves(cx: &Cx, node: &Node) -> Vec<Leaves> {
             }
             Some(text)
         });
-        f.not_yet(&["remove"]);
-        f.finish();
-        all.extend(what.map(|what| Leaves { what, owner, remove_by }));
+        let remove = f.get("remove").and_then(|n| cx.known(n, "step", cx.names.steps.keys()));
+        f.finish_as("leaves");
+        all.extend(what.map(|what| Leaves { what, owner, remove_by, remove }));
     }
     all
 }

@@ -1,8 +1,8 @@
-//! Checks, readings, expectations and sets.
+//! Checks, readings and expectations.
 
 use serde_json::{Value, json};
 
-use super::{described, flag, later, list, named, object, one_of, reference, text_field, word};
+use super::{described, flag, list, named, object, object_of, one_of, reference, text_field, word};
 
 pub fn defs() -> Vec<(&'static str, Value)> {
     vec![
@@ -12,7 +12,6 @@ pub fn defs() -> Vec<(&'static str, Value)> {
         ("fact", fact()),
         ("http", http()),
         ("argv", list("A program and its arguments: never a line for a shell.", reference("template"))),
-        ("set", set()),
     ]
 }
 
@@ -34,7 +33,8 @@ fn check() -> Value {
         ])],
     });
     let schema = one_or_more("fact", "Facts of the catalog.");
-    let group = object(
+    let group = object_of(
+        "group",
         "A consumer group: exactly one of `lag` and `state`.",
         &["name"],
         vec![
@@ -47,13 +47,21 @@ fn check() -> Value {
                     &["empty", "stable", "dead", "preparing_rebalance", "completing_rebalance"],
                 ),
             ),
-            ("offsets", later("Its committed offsets.")),
+            ("offsets", text_field("The topic whose committed offsets are the value.")),
         ],
     );
     let shapes = object(
         "The shapes of the events in a topic's window.",
         &["topic"],
         vec![("topic", text_field("The topic.")), ("since", described("template", "The beginning of the window."))],
+    );
+    let explain = object(
+        "The plan of a query.",
+        &["query", "uses"],
+        vec![
+            ("query", described("sql-forms", "The query.")),
+            ("uses", text_field("What its plan must use, as an index.")),
+        ],
     );
     let fields = vec![
         ("layer", layer()),
@@ -70,14 +78,18 @@ fn check() -> Value {
         ("shapes", shapes),
         ("http", described("http", "A GET or HEAD.")),
         ("command", described("argv", "Passes when it ends with 0. On production it runs on request only.")),
-        ("explain", later("What the plan of a query uses.")),
-        ("registry", later("What the schema registry says.")),
+        ("explain", explain),
+        ("registry", described("registry-check", "What the schema registry says.")),
+        (
+            "across",
+            word("On a fleet: how its members' values are judged. Default: each by itself.", &["all", "sum", "max"]),
+        ),
         ("expect", described("expect", "What the answer must be.")),
         ("for", described("duration", "It must have held for this long, observed.")),
         ("every", described("duration", "Between two looks.")),
         ("fresh", described("duration", "Older than this it is stale at a gate.")),
     ];
-    one_of(object("A read-only question, of exactly one kind.", &[], fields), &kinds)
+    one_of(object_of("check", "A read-only question, of exactly one kind.", &[], fields), &kinds)
 }
 
 pub fn layer() -> Value {
@@ -110,7 +122,8 @@ fn check_ref() -> Value {
 }
 
 fn fact() -> Value {
-    let fact = object(
+    let fact = object_of(
+        "fact",
         "One fact of the catalog, of exactly one kind.",
         &[],
         vec![
@@ -126,9 +139,11 @@ fn fact() -> Value {
             ("view", text_field("A view.")),
             ("function", text_field("A function with its argument types: `sync_ref()`.")),
             ("absent", flag("It must not be there.")),
-            ("grant", later("A right.")),
-            ("like", later("A fingerprint of the whole schema.")),
-            ("except", later("What `like` leaves out.")),
+            ("grant", text_field("A right, as in `SELECT`; with `object` and `role`.")),
+            ("object", text_field("With `grant`: what it is a right on.")),
+            ("role", text_field("With `grant`: who has it.")),
+            ("like", text_field("A fingerprint of the whole schema, beside the runbook.")),
+            ("except", list("With `like`: what is left out.", json!({ "type": "string" }))),
         ],
     );
     one_of(fact, &["table", "column", "enum", "index", "constraint", "trigger", "view", "function", "grant", "like"])
@@ -149,45 +164,4 @@ fn http() -> Value {
         ),
     ];
     json!({ "anyOf": [{ "type": "string", "description": "GET this." }, object("A request.", &["url"], fields)] })
-}
-
-fn set() -> Value {
-    let compare = object(
-        "Every row of `ours` in a class, by what `theirs` says of it.",
-        &["ours", "theirs", "by"],
-        vec![
-            ("ours", named("The set whose rows are put into classes.")),
-            ("theirs", named("The set that tells.")),
-            (
-                "by",
-                json!({ "description": "Our column, and theirs that holds the same value.", "anyOf": [{ "type": "string" }, { "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": { "type": "string" } }] }),
-            ),
-        ],
-    );
-    let class = json!({
-        "type": "object",
-        "description": "Rules that must all hold: `column: equal`, `theirs.column: value`, `ours.column: value`.",
-        "properties": { "found": word("How many of their records match.", &["none", "once", "many"]) },
-        "additionalProperties": { "type": ["string", "number", "boolean"] },
-    });
-    let classes = json!({
-        "type": "object",
-        "description": "In order: the first class that fits wins.",
-        "properties": { "else": text_field("Where the rest goes: `ask`, one row at a time, or a class.") },
-        "additionalProperties": class,
-    });
-    let mut fields = vec![
-        ("on", named("The database that `query` asks.")),
-        ("key", text_field("The column that names a row.")),
-        ("query", described("sql-forms", "A SELECT.")),
-        ("records", named("A target with outside records.")),
-        ("compare", compare),
-        ("classes", classes),
-    ];
-    for key in
-        ["topic", "http", "command", "file", "in", "not_in", "both", "more_than", "latest_per_key", "since", "fields"]
-    {
-        fields.push((key, later("Rows from elsewhere, or two sets combined.")));
-    }
-    object("Named rows, from exactly one of `query`, `records` and `compare`.", &[], fields)
 }

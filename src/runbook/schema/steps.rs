@@ -3,27 +3,8 @@
 use serde_json::{Value, json};
 
 use super::checks::layer;
-use super::{described, flag, later, list, named, object, one_of, reference, text_field, word};
-
-const ACTIONS: [&str; 17] = [
-    "freeze",
-    "ddl",
-    "change",
-    "reconcile",
-    "publish",
-    "session",
-    "command",
-    "http",
-    "manual",
-    "decide",
-    "undo_of",
-    "restore",
-    "offsets",
-    "replay",
-    "tombstones",
-    "topic",
-    "registry",
-];
+use super::{conduct, described, flag, list, named, object, object_of, one_of, reference, text_field, word};
+use crate::runbook::step::WORDS;
 
 pub fn defs() -> Vec<(&'static str, Value)> {
     vec![("step", step()), ("ddl", ddl()), ("change", change()), ("manual", manual())]
@@ -36,17 +17,19 @@ fn step() -> Value {
         &["step"],
         vec![("step", named("The step.")), ("hard", flag("No jump over it, only break-glass."))],
     );
-    let leaves = object(
+    let leaves = object_of(
+        "leaves",
         "Something temporary.",
         &["what"],
         vec![
             ("what", text_field("What stays behind.")),
             ("owner", text_field("Who removes it.")),
             ("remove_by", json!({ "type": "string", "format": "date", "description": "Until when." })),
-            ("remove", later("How it is removed.")),
+            ("remove", named("The step that removes it.")),
         ],
     );
-    let publish = object(
+    let publish = object_of(
+        "publish",
         "One event for each row.",
         &["topic", "from", "key", "value"],
         vec![
@@ -58,8 +41,14 @@ fn step() -> Value {
                 "headers",
                 json!({ "type": "object", "additionalProperties": reference("template"), "description": "Headers by name." }),
             ),
-            ("schema_id", later("The schema that it is encoded with.")),
-            ("partition", later("Where in the topic.")),
+            (
+                "schema_id",
+                json!({ "type": "integer", "minimum": 1, "description": "The schema that it is encoded with." }),
+            ),
+            (
+                "partition",
+                json!({ "description": "Where in the topic: a number, or where the key was found.", "anyOf": [{ "const": "as_found" }, { "type": "integer", "minimum": 0 }] }),
+            ),
         ],
     );
     let decide = object(
@@ -73,7 +62,8 @@ fn step() -> Value {
             ),
         ],
     );
-    let undo = object(
+    let undo = object_of(
+        "undo",
         "How the step is taken back, in exactly one way.",
         &[],
         vec![
@@ -82,6 +72,7 @@ fn step() -> Value {
             ("command", reference("argv")),
             ("http", reference("http")),
             ("manual", reference("manual")),
+            ("valid_while", list("It counts only while these are green.", reference("check-ref"))),
         ],
     );
     let redeclares = object(
@@ -93,7 +84,7 @@ fn step() -> Value {
         ("id", named("The step's name.")),
         ("phase", word("Default: that of the step before.", &["contain", "repair", "release", "close"])),
         ("layer", layer()),
-        ("on", named("The target that it acts on.")),
+        ("on", conduct::on()),
         ("title", text_field("One line. Default: the action.")),
         ("why", text_field("Why it is done, for somebody who was woken up.")),
         (
@@ -106,7 +97,13 @@ fn step() -> Value {
         ("ddl", described("ddl", "One statement, or a list in one transaction.")),
         ("change", described("change", "An INSERT, UPDATE or DELETE, over a frozen set or by itself.")),
         ("reconcile", named("A compared set: every row is put into a class.")),
+        ("restore", described("restore", "Writes rows back from where they were kept.")),
+        ("offsets", described("offsets", "Moves a consumer group.")),
         ("publish", publish),
+        ("replay", described("replay", "Publishes a window of records again.")),
+        ("tombstones", described("tombstones", "One record without a value for each row.")),
+        ("topic", described("topic-config", "Settings of a topic.")),
+        ("registry", described("registry-act", "An act on a subject of the registry.")),
         (
             "session",
             object("Ends database sessions.", &["end"], vec![("end", text_field("A glob on the application name."))]),
@@ -147,16 +144,11 @@ fn step() -> Value {
         ),
         ("done_when", refs("How it is told that it was done. Default: derived from the action.")),
     ];
-    for key in &ACTIONS[11..] {
-        fields.push((key, later("An action.")));
-    }
-    for key in ["stages", "then_watch", "batch", "stop_when", "may_stay_open", "reverses", "before_image", "lock"] {
-        fields.push((key, later("How it is carried out.")));
-    }
-    one_of(object("One action, what must hold around it, and how it is undone.", &["id"], fields), &ACTIONS)
+    fields.extend(conduct::fields());
+    one_of(object_of("step", "One action, what must hold around it, and how it is undone.", &["id"], fields), &WORDS)
 }
 
-fn set_ref(description: &str) -> Value {
+pub fn set_ref(description: &str) -> Value {
     json!({
         "type": "string",
         "description": format!("{description} A set, `set[class]`, or `changed by STEP, STEP`."),
@@ -184,15 +176,33 @@ fn ddl() -> Value {
 }
 
 fn change() -> Value {
-    let over = object(
+    let until = object_of(
+        "rows",
+        "In batches, until a check is green.",
+        &["until", "at_most"],
+        vec![
+            ("until", described("check-ref", "The check.")),
+            ("at_most", described("expect", "The most rows that may change.")),
+        ],
+    );
+    let saved = object(
+        "Rows are saved before they change, unless it is off.",
+        &["off"],
+        vec![("off", text_field("Why they are not saved."))],
+    );
+    let over = object_of(
+        "change",
         "A statement over frozen rows.",
         &["sql"],
         vec![
             ("set", set_ref("The rows.")),
             ("sql", described("sql-forms", "`{{ set }}` is the table of the frozen rows.")),
-            ("rows", described("expect", "The author's bound. Default: the previewed number.")),
-            ("batch", later("Rows at a time.")),
-            ("before_image", later("Whether the rows are saved.")),
+            (
+                "rows",
+                json!({ "description": "The author's bound. Default: the previewed number.", "anyOf": [reference("expect"), until] }),
+            ),
+            ("batch", conduct::batch("Rows at a time.")),
+            ("before_image", saved),
         ],
     );
     json!({ "anyOf": [reference("sql-forms"), over] })

@@ -187,6 +187,12 @@ fn action(scene: &Scene<'_>, step: &Step) -> Vec<String> {
         Action::Publish(publish) => {
             vec![format!("publish to {} from {}: {}", publish.topic, publish.from, as_text(&publish.value))]
         }
+        Action::Restore(_)
+        | Action::Offsets(_)
+        | Action::Replay(_)
+        | Action::Tombstones(_)
+        | Action::Topic(_)
+        | Action::Registry(_) => vec![crate::runbook::words::said(&step.action)],
         Action::Session { end } => vec![format!("end session {end}")],
         Action::Command { .. } => vec![brief(&step.action)],
         Action::Http(request) => vec![format!("{} {}", request.method, request.url)],
