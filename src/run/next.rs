@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Checked, End, HoldReason, OutcomeResult};
+use super::record::{Checked, End, HoldReason, Now, OutcomeResult};
 use super::state::{State, Status};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Action, After, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
@@ -167,6 +167,13 @@ pub fn reads_only(action: &Action) -> bool {
 
 fn reads_http(request: &HttpRequest) -> bool {
     matches!(request.method.as_str(), "GET" | "HEAD")
+}
+
+/// How long a person has been asked for this, and within what time the author wants it. Seconds.
+pub fn asked_for(state: &State, step: &Step, now: &Now) -> Option<(u64, u64)> {
+    let within = step.within.filter(|_| matches!(step.action, Action::Manual(_) | Action::Decide(_)))?;
+    let asked = state.steps.get(&step.id).filter(|s| s.status == Status::Enabled)?.since.as_ref()?;
+    Some((now.seconds_since(asked), within.as_secs()))
 }
 
 /// The level that the kind of action sets; a parsed statement and the author may raise it.

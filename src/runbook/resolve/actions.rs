@@ -260,11 +260,9 @@ fn manual(cx: &Cx, node: &Node, allow: Allow, title: Option<&str>) -> Option<Man
         }
     }
     let head = f.head();
-    let within = f.entry("within");
+    // Read with the step's own.
+    f.get("within");
     f.finish();
-    if let Some(within) = within {
-        r.error_help(&within.key_span, "`within` stands beside `manual`, not in it", "move it one level up");
-    }
     let what = match (what, title) {
         (Some(what), _) => what,
         (None, Some(title)) => Template::parse(title).ok(),
@@ -282,11 +280,9 @@ fn decide(cx: &Cx, node: &Node) -> Option<Decide> {
     let ask = f.need("ask").and_then(|n| r.text(n));
     let list = f.need("options");
     let options: Vec<String> = list.map(|n| r.list(n)).unwrap_or_default().iter().filter_map(|n| r.text(n)).collect();
-    let within = f.entry("within");
+    // Read with the step's own.
+    f.get("within");
     f.finish();
-    if let Some(within) = within {
-        r.error_help(&within.key_span, "`within` stands beside `decide`, not in it", "move it one level up");
-    }
     if let Some(list) = list {
         for (i, option) in options.iter().enumerate() {
             if options[..i].contains(option) {

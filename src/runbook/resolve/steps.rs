@@ -91,7 +91,7 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
     let after = f.get("after").map(|n| after(cx, n));
     let when = f.get("when").map(|n| when(cx, n)).unwrap_or_default();
     let level = f.get("level").and_then(|n| r.word(n, &LEVELS));
-    let within = f.get("within").and_then(|n| r.duration(n));
+    let within = within(cx, &f).and_then(|n| r.duration(n));
     let needs = f.get("needs").map(|n| needs(cx, n)).unwrap_or_default();
     let verify = f.get("verify").map(|n| check_refs(cx, n)).unwrap_or_default();
     let done_when = f.get("done_when").map(|n| check_refs(cx, n)).unwrap_or_default();
@@ -292,4 +292,18 @@ fn redeclares(cx: &Cx, node: &Node) -> IndexMap<String, IndexMap<String, Reads>>
         all.insert(e.key.clone(), reads);
     }
     all
+}
+
+/// Of what a person does it stands inside, of what a machine does beside the action.
+fn within<'n>(cx: &Cx, f: &Fields<'n, '_>) -> Option<&'n Node> {
+    let beside = f.get("within");
+    let asked = ["manual", "decide"].iter().find_map(|word| f.get(word));
+    let inside = asked.and_then(|node| match &node.value {
+        Value::Map(entries) => entries.iter().find(|e| e.key == "within"),
+        _ => None,
+    });
+    if let (Some(_), Some(inside)) = (beside, inside) {
+        cx.r.error_help(&inside.key_span, "`within` stands here twice", "keep one of them");
+    }
+    beside.or(inside.map(|e| &e.node))
 }

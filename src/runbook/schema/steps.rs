@@ -60,6 +60,7 @@ fn step() -> Value {
                 "options",
                 json!({ "type": "array", "minItems": 2, "uniqueItems": true, "items": { "type": "string" }, "description": "The words to choose from." }),
             ),
+            ("within", described("duration", "In what time it is wanted.")),
         ],
     );
     let undo = object_of(
@@ -136,7 +137,13 @@ fn step() -> Value {
                 &["none", "choice", "seen", "number", "object", "step", "irreversible"],
             ),
         ),
-        ("within", described("duration", "How long to wait before asking on.")),
+        (
+            "within",
+            described(
+                "duration",
+                "The limit of a statement, a program or a request; of what a person does, in what time it is wanted.",
+            ),
+        ),
         ("leaves", list("What is temporary, and whose it is.", leaves)),
         (
             "redeclares",
@@ -220,6 +227,7 @@ fn manual() -> Value {
                 "ask",
                 json!({ "type": "object", "additionalProperties": { "enum": kinds }, "description": "What to answer, by field." }),
             ),
+            ("within", described("duration", "In what time it is wanted.")),
         ],
     );
     json!({ "anyOf": [{ "type": "string", "description": "What is to be done." }, map] })

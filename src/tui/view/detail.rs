@@ -79,6 +79,10 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     for left in &step.leaves {
         add("leaves", &format!("{} · owner {}", left.what, left.owner.as_deref().unwrap_or("wanted")), Role::Plain);
     }
+    if let Some((asked, within)) = next::asked_for(&snapshot.state, step, &scene.now) {
+        let (asked, role) = (super::line::clock(asked), if asked > within { Role::Warn } else { Role::Plain });
+        add("within", &format!("{}, asked {asked} ago", super::line::clock(within)), role);
+    }
     add("asks", super::gate::asks(level_of(&snapshot.runbook, step)), Role::Plain);
     out
 }

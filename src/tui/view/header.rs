@@ -5,6 +5,7 @@ use ratatui::text::{Line, Span};
 use super::Scene;
 use super::line::{Row, clean, cut, width, wrap};
 use crate::engine::Link;
+use crate::run::next;
 use crate::run::record::Environment;
 use crate::tui::keymap;
 use crate::tui::model::{View, wants_second};
@@ -52,7 +53,12 @@ pub fn sentence(scene: &Scene<'_>) -> String {
 }
 
 fn enter_hint(scene: &Scene<'_>) -> String {
-    let sentence = scene.next.sentence.clone();
+    let mut sentence = scene.next.sentence.clone();
+    let step = scene.next.step.as_ref().and_then(|id| scene.snapshot.runbook.steps.get(id));
+    let asked = step.and_then(|step| next::asked_for(&scene.snapshot.state, step, &scene.now));
+    if let Some((asked, within)) = asked.filter(|(asked, within)| asked > within) {
+        sentence = format!("Late by {}: {sentence}", super::line::clock(asked - within));
+    }
     if scene.model.at_rows(scene.snapshot) {
         return super::rows::sentence(scene).unwrap_or(sentence);
     }
