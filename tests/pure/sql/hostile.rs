@@ -89,8 +89,8 @@ proptest! {
             prop_assert_eq!(end, text.len());
             if let Ok(pieces) = split(dialect, &text) {
                 // A comment ends with its line; MySQL's two dashes become one where a line ends behind them.
-                let ended = |piece: &String| format!("{piece}{};", if piece.ends_with("--") { "" } else { "\n" });
-                let joined: String = pieces.iter().map(ended).collect();
+                let ended = |piece: &String| format!("{piece}{}", if piece.ends_with("--") { "" } else { "\n" });
+                let joined = pieces.iter().map(ended).collect::<Vec<_>>().join(";");
                 prop_assert_eq!(split(dialect, &joined).ok(), Some(pieces));
             }
         }
