@@ -24,6 +24,7 @@ fn what_does_not_run_yet_is_read_to_the_end_and_shown() {
     assert_eq!(level("rows"), (Layer::Data, Level::Number, number.clone()));
     assert_eq!(level("again"), (Layer::Events, Level::Number, number.clone()));
     assert_eq!(level("forget"), (Layer::Events, Level::Number, number));
+    assert_eq!(level("fill").1, Level::Irreversible, "its rows are not saved");
     assert_eq!(step("rows").phase, Phase::Repair);
     let Action::Restore(restore) = &step("rows").action else { panic!() };
     assert_eq!((restore.table.as_str(), restore.key.as_str(), restore.insert), ("orders", "id", true));
@@ -52,6 +53,12 @@ fn what_does_not_run_yet_is_read_to_the_end_and_shown() {
         "- undo: to the offsets it had",
         "- in stages: 1, 3, 12; between two: `few`, for 2m",
         "- watched afterwards: `moved`, for 30m",
+        "- rows: <= 340",
+        "- again and again until `few` is green",
+        "- its rows are not saved: The column is new",
+        "- rows that are gone are written anew, newer ones stay, never those of erased",
+        "- into the partition where the key was found",
+        "- `open`: status = 'awaiting_confirmation'",
         "- member by member: eu alone, then the rest; stops at the first mismatch",
         "Move loyalty on order-events past missing, kept in order-events-parked",
     ] {
@@ -64,6 +71,22 @@ fn what_does_not_run_yet_is_read_to_the_end_and_shown() {
 fn what_is_wrong_inside_a_later_part_hides_the_runbook() {
     let (shown, diagnostics) = load_to_show(Path::new("tests/corpus/runbook/110-offsets-shape.yaml"));
     assert!(shown.is_none() && !diagnostics.only_later());
+}
+
+#[test]
+fn no_value_in_any_place_is_more_than_an_error() {
+    let text = std::fs::read_to_string("tests/corpus/runbook/103-later-in-full.yaml").unwrap();
+    let base = Path::new("tests/corpus/runbook");
+    for (at, _) in text.match_indices(": ") {
+        let rest = &text[at + 2..];
+        let end = rest.find([',', '}', ']', '\n']).unwrap_or(rest.len());
+        for value in ["[]", "{ a: [1] }", "\"{{ é\""] {
+            let changed = format!("{}: {value}{}", &text[..at], &rest[end..]);
+            if let Err(wrong) = load_str("changed.yaml", &changed, base) {
+                assert!(!wrong.to_string().is_empty());
+            }
+        }
+    }
 }
 
 #[test]
