@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -77,6 +78,11 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> u8 {
             failure.exit_code()
         }
     }
+}
+
+/// Where a folder is named, the runbook in it.
+fn runbook_file(named: &Path) -> PathBuf {
+    if named.is_dir() { named.join("runbook.yaml") } else { named.to_owned() }
 }
 
 fn dispatch(verb: Verb) -> Result<u8> {

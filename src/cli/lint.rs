@@ -10,7 +10,7 @@ use crate::runbook::{self, Diagnostics};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The runbooks to read
+    /// The runbooks, or the folders that hold runbook.yaml
     #[arg(required = true, value_name = "RUNBOOK")]
     pub files: Vec<PathBuf>,
     /// One JSON list of diagnostics
@@ -35,7 +35,7 @@ pub fn lint(args: &Args, out: &mut dyn Write) -> io::Result<u8> {
     let mut code = 0;
     let mut list = Vec::new();
     for file in &args.files {
-        let diagnostics: Diagnostics = match runbook::load(file) {
+        let diagnostics: Diagnostics = match runbook::load(&super::runbook_file(file)) {
             Ok(loaded) => loaded.warnings,
             Err(diagnostics) => {
                 code = Kind::Runbook.exit_code();

@@ -18,7 +18,7 @@ mod surroundings;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The runbook to read
+    /// The runbook, or the folder that holds runbook.yaml
     #[arg(value_name = "RUNBOOK")]
     pub file: PathBuf,
 }
@@ -29,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// The runbook is invalid, or standard output cannot be written.
 pub fn run(args: &Args) -> Result<u8> {
-    let (shown, diagnostics) = runbook::load_to_show(&args.file);
+    let (shown, diagnostics) = runbook::load_to_show(&super::runbook_file(&args.file));
     let Some(runbook) = shown else {
         return Err(diagnostics.into());
     };

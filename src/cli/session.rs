@@ -297,7 +297,7 @@ fn tell_where(snapshot: &Snapshot) {
 
 /// Reads and checks a runbook; every diagnostic is in the failure.
 pub fn load(path: &Path) -> Result<Runbook> {
-    let file = if path.is_dir() { path.join("runbook.yaml") } else { path.to_owned() };
+    let file = super::runbook_file(path);
     match runbook::load(&file) {
         Ok(loaded) => Ok(loaded.runbook),
         Err(diagnostics) => Err(Failure::new(Kind::Runbook, format!("{} does not hold", file.display()))

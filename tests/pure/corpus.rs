@@ -43,7 +43,7 @@ fn every_bad_runbook_says_what_is_wrong() {
 #[test]
 fn what_is_no_file_is_refused() {
     for (path, said_of) in [
-        ("tests/corpus/runbook", "error: is a folder"),
+        ("tests/corpus/runbook", "error: cannot be read: there is no such file"),
         ("tests/corpus/no-such.yaml", "error: cannot be read: there is no such file"),
         ("/dev/zero", "error: is not a regular file"),
     ] {
