@@ -8,9 +8,13 @@ use std::time::Duration;
 use crate::cli::lint::quiet;
 use crate::failure::{Kind, Result};
 use crate::runbook::expect::duration_text;
-use crate::runbook::{self, Action, Check, CheckRef, Conduct, PerDialect, Phase, Runbook, SqlText, Step, level, words};
+use crate::runbook::{
+    self, Action, CheckRef, Conduct, Partition, PerDialect, Phase, Runbook, SqlText, Step, level, words,
+};
 use crate::sql::{self, Dialect};
 use crate::text::Shown;
+
+mod surroundings;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -52,7 +56,7 @@ fn plan(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
     for line in runbook.summary.lines() {
         writeln!(out, "> {}", shown(line))?;
     }
-    surroundings(out, runbook)?;
+    surroundings::write(out, runbook)?;
     for phase in [Phase::Contain, Phase::Repair, Phase::Release, Phase::Close] {
         let steps: Vec<&Step> = runbook.steps.values().filter(|s| s.phase == phase).collect();
         if steps.is_empty() {
@@ -64,91 +68,6 @@ fn plan(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
         }
     }
     Ok(())
-}
-
-fn surroundings(out: &mut String, runbook: &Runbook) -> std::fmt::Result {
-    writeln!(out, "\n## Targets\n")?;
-    for target in runbook.targets.values() {
-        // The address may name where a secret comes from, and never is one; it is left out all the same.
-        let members = runbook.fleets.get(&target.name).map(|m| format!(", members: {m}")).unwrap_or_default();
-        writeln!(out, "- `{}`: {}{}", target.name, format!("{:?}", target.kind).to_lowercase(), shown(&members))?;
-    }
-    if !runbook.services.is_empty() {
-        writeln!(out, "\n## Services\n")?;
-    }
-    for service in runbook.services.values() {
-        let mut facts = Vec::new();
-        if service.gone {
-            facts.push("must be gone".to_owned());
-        }
-        if service.stays {
-            facts.push("stays as it is".to_owned());
-        }
-        facts.extend(service.runs.iter().map(|v| format!("runs {v}")));
-        facts.extend(service.group.iter().map(|g| format!("group {g}")));
-        if !service.uses.is_empty() {
-            let uses: Vec<_> = service.uses.iter().map(|u| u.name.as_str()).collect();
-            facts.push(format!("uses {}", uses.join(", ")));
-        }
-        facts.extend(
-            service.reads.iter().map(|(topic, r)| format!("reads {topic} and needs {}", r.requires.join(", "))),
-        );
-        facts.extend(service.owner.iter().map(|o| format!("owner {o}")));
-        writeln!(out, "- `{}`: {}", service.name, shown(&facts.join("; ")))?;
-    }
-    if !runbook.never.is_empty() {
-        writeln!(out, "\n## Never\n")?;
-    }
-    for never in &runbook.never {
-        let advice = if never.matches.is_none() { " (advice: nothing matches it)" } else { "" };
-        writeln!(out, "- **{}**{advice}: {}", shown(&never.what), shown(&never.because))?;
-        if let Some(matched) = &never.matches {
-            writeln!(out, "  - refused: {}", shown(&words::matched(matched)))?;
-        }
-        refs(out, "  - until", &never.until)?;
-        refs(out, "  - while", &never.during)?;
-    }
-    if !runbook.deadlines.is_empty() {
-        writeln!(out, "\n## Deadlines\n")?;
-    }
-    for deadline in &runbook.deadlines {
-        let off = deadline.off_when.as_ref().map(|c| format!(", not while `{c}` is green")).unwrap_or_default();
-        writeln!(out, "- {}: {}{off}", shown(&deadline.at), shown(&deadline.what))?;
-    }
-    // A target that is a set by itself stands among the targets.
-    let sets: Vec<_> = runbook.sets.values().filter(|s| !runbook.targets.contains_key(&s.name)).collect();
-    if !sets.is_empty() {
-        writeln!(out, "\n## Sets\n")?;
-    }
-    for set in sets {
-        writeln!(out, "- `{}`, by `{}`: {}", set.name, shown(&set.key), shown(&words::come_from(&set.source)))?;
-    }
-    if !runbook.checks.is_empty() {
-        writeln!(out, "\n## Checks\n")?;
-    }
-    for check in runbook.checks.values() {
-        writeln!(out, "- `{}` ({}): {}", check.name, word(check.layer), said(check))?;
-    }
-    if !runbook.guards.is_empty() {
-        writeln!(out, "\n## Guards\n")?;
-    }
-    for guard in &runbook.guards {
-        let from = guard.from.as_deref().map_or("the start".to_owned(), |s| format!("when `{s}` is done"));
-        let until = guard.until.as_deref().map_or("the end".to_owned(), |s| format!("`{s}` begins"));
-        writeln!(out, "- `{}` from {from} until {until}", guard.check)?;
-    }
-    Ok(())
-}
-
-fn said(check: &Check) -> String {
-    let mut text = format!("{}. {}", check.title, words::asked(&check.kind));
-    if let Some(expect) = &check.expect {
-        let _ = write!(text, ", expected {expect}");
-    }
-    if let Some(hold) = check.hold {
-        let _ = write!(text, ", for {}", duration_text(hold));
-    }
-    shown(&text)
 }
 
 fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
@@ -188,6 +107,7 @@ fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
     if let Some(within) = step.within {
         writeln!(out, "- within: {}", duration_text(within))?;
     }
+    terms(out, &step.action)?;
     conduct(out, &step.conduct)?;
     for left in &step.leaves {
         let owner = left.owner.as_deref().unwrap_or("an owner to be named");
@@ -204,6 +124,46 @@ fn refs(out: &mut String, what: &str, checks: &[CheckRef]) -> std::fmt::Result {
     }
     let names: Vec<_> = checks.iter().map(|c| format!("`{c}`")).collect();
     writeln!(out, "{what}: {}", names.join(", "))
+}
+
+/// The bounds and settings of an action that its body does not show.
+fn terms(out: &mut String, action: &Action) -> std::fmt::Result {
+    match action {
+        Action::Change(change) => {
+            if let Some(rows) = &change.rows {
+                writeln!(out, "- rows: {}", shown(&rows.to_string()))?;
+            }
+            if let Some(until) = &change.until {
+                writeln!(out, "- again and again until `{until}` is green")?;
+            }
+            if let Some(rows) = change.batch {
+                writeln!(out, "- in batches of {rows}")?;
+            }
+            if let Some(because) = &change.unsaved_because {
+                writeln!(out, "- its rows are not saved: {}", shown(because))?;
+            }
+        }
+        Action::Restore(restore) => {
+            let columns = if restore.columns.is_empty() { "all".to_owned() } else { restore.columns.join(", ") };
+            writeln!(out, "- by `{}`, columns: {}", shown(&restore.key), shown(&columns))?;
+            let exclude = restore.exclude.as_ref().map(|e| format!(", never those of {e}")).unwrap_or_default();
+            let insert = if restore.insert { "are written anew" } else { "stay gone" };
+            let newer = if restore.never_over.is_some() { ", newer ones stay" } else { "" };
+            writeln!(out, "- rows that are gone {insert}{newer}{}", shown(&exclude))?;
+        }
+        Action::Publish(publish) => {
+            if let Some(id) = publish.schema_id {
+                writeln!(out, "- encoded with the schema {id}")?;
+            }
+            match publish.partition {
+                Some(Partition::AsFound) => writeln!(out, "- into the partition where the key was found")?,
+                Some(Partition::Number(n)) => writeln!(out, "- into the partition {n}")?,
+                None => {}
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn conduct(out: &mut String, conduct: &Conduct) -> std::fmt::Result {

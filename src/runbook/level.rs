@@ -24,6 +24,7 @@ fn undoing(runbook: &Runbook, undone: &Step) -> Level {
     match (&undone.undo, &undone.action) {
         // The step can be done again, so its undo can be undone.
         (Some(undo), _) => of_action(undo, dialect, true),
+        (None, Action::Change(change)) if change.unsaved_because.is_some() => Level::Irreversible,
         (None, Action::Change(_) | Action::Restore(_)) => Level::Number,
         (None, Action::Ddl(_) | Action::Offsets(_) | Action::Topic(_) | Action::Registry(_)) => Level::Object,
         (None, _) => Level::Irreversible,
@@ -41,6 +42,8 @@ pub fn of_action(action: &Action, dialect: Option<Dialect>, undoable: bool) -> L
             let worst = |d| forms.iter().map(|sql| sql::judge(d, &sql.parseable(d)).class).max();
             match dialect.and_then(worst) {
                 Some(Class::Irreversible) => Level::Irreversible,
+                // Nothing brings its rows back.
+                _ if change.unsaved_because.is_some() && !undoable => Level::Irreversible,
                 _ => Level::Number,
             }
         }

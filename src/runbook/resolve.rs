@@ -1,7 +1,8 @@
 //! From the tree to the model: every key, every name, every shape, with all that is wrong said at once.
 //!
-//! Owns the defaults (layer, phase, title, `after`) and the links between steps. Sections are read by `parts`, `checks`,
-//! `sets`, `steps` and `actions`; the graph is closed by `links`. Never judges SQL: `lint` does, on the finished model.
+//! Owns the defaults (layer, phase, title, `after`) and the links between steps. Sections are read by `parts`, `never`,
+//! `checks`, `sets` with `sources`, and `steps` with `actions`, `events` and `conduct`; the graph is closed by `links`, and
+//! `written` keeps what the author wrote. Never judges SQL: `lint` does, on the finished model.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};

@@ -75,7 +75,8 @@ pub fn come_from(source: &SetSource) -> String {
     }
 }
 
-fn line(argv: &[Template]) -> String {
+/// The words of a command, as they stand in the file.
+pub fn line(argv: &[Template]) -> String {
     argv.iter().map(|t| t.source.as_str()).collect::<Vec<_>>().join(" ")
 }
 

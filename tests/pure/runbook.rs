@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backout::runbook::expect::{Decimal, Verdict, duration, duration_text};
 use backout::runbook::template::{Place, Scope, SqlText, Template, render_value};
@@ -10,6 +10,9 @@ use backout::runbook::vars::read_value;
 use backout::runbook::*;
 use backout::sql::Dialect;
 use serde_json::{Value, json};
+
+mod digest;
+mod later;
 
 struct Values(HashMap<&'static str, Value>);
 
@@ -199,6 +202,12 @@ fn the_example_resolves_as_it_reads() {
 }
 
 #[test]
+fn the_runbook_that_is_shipped_has_nothing_to_look_at() {
+    let loaded = load(Path::new("runbooks/checkout-v2/runbook.yaml")).unwrap();
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+}
+
+#[test]
 fn what_the_example_leaves_out_resolves_too() {
     let runbook = everything();
     let CheckKind::Schema(facts) = &runbook.checks["shape"].kind else { panic!() };
@@ -303,163 +312,32 @@ fn the_plan_says_what_would_happen() {
     assert!(!plan.contains("SHOP_DATABASE_URL"));
 }
 
-const WRITTEN: &str = r#"
-backout: 1
-name: x
-targets: { shop: { postgres: "${A}" } }
-checks:
-  c: { on: shop, query: "SELECT 1", expect: 1 }
-  d: { on: shop, query: "SELECT 2", expect: 2 }
-steps:
-  - id: a
-    on: shop
-    title: Rename it
-    needs: [c]
-    ddl: |
-      ALTER TABLE orders RENAME COLUMN a TO b
-    verify: [d]
-    undo:
-      ddl: |
-        ALTER TABLE orders RENAME COLUMN b TO a
-  - { id: b, phase: release, undo_of: a }
-"#;
-
-fn digest(text: &str, step: &str) -> String {
-    load_str("x.yaml", text, Path::new(".")).unwrap_or_else(|d| panic!("{d}")).runbook.steps[step].digest.clone()
+fn own_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-#[test]
-fn a_step_digest_is_of_what_the_author_wrote() {
-    // Fixed: a rehearsal of last month is compared with this one, whatever this program calls its fields.
-    assert_eq!(digest(WRITTEN, "a"), "946533e7cf13204a81f256bcdcdc0308f451c22c251ad9e42ff3cc643ff94472");
-    assert_eq!(digest(WRITTEN, "b"), "9156119f45348e0e217cc9a5bdb2e6076092ae9187758dd88b5ec3c8f36a3e4e");
-    let same = |from: &str, to: &str| {
-        assert!(WRITTEN.contains(from), "{from}");
-        assert_eq!(digest(&WRITTEN.replace(from, to), "a"), digest(WRITTEN, "a"), "{from} -> {to}");
-    };
-    same("    needs: [c]\n", "    # A comment.\n    needs: [ c ]   # And one more.\n");
-    same("    needs: [c]\n", "    needs:\n      - \"c\"\n");
-    same("    title: Rename it\n", "");
-    same("{ on: shop, query: \"SELECT 2\", expect: 2 }", "{ expect: 2, query: \"SELECT 2\", on: shop }");
-    same("|\n      ALTER TABLE orders RENAME COLUMN a TO b\n", "\"ALTER TABLE orders RENAME COLUMN a TO b\"\n");
-    let text =
-        WRITTEN.replace("    verify: [d]\n", "").replace("    needs: [c]\n", "    verify: [d]\n    needs: [c]\n");
-    assert_eq!(digest(&text, "a"), digest(WRITTEN, "a"));
-}
-
-#[test]
-fn a_step_digest_tells_what_was_changed() {
-    let mut seen = vec![digest(WRITTEN, "a")];
-    for (from, to) in [
-        ("RENAME COLUMN a TO b", "RENAME COLUMN a TO c"),
-        ("RENAME COLUMN b TO a", "RENAME COLUMN c TO a"),
-        ("SELECT 1", "SELECT 1 + 0"),
-        ("expect: 2", "expect: \"2\""),
-        ("needs: [c]", "needs: [{ check: c, hard: true }]"),
-        ("verify: [d]", "verify: [d, c]"),
-        ("    needs: [c]\n", ""),
-    ] {
-        assert!(WRITTEN.contains(from), "{from}");
-        let found = digest(&WRITTEN.replacen(from, to, 1), "a");
-        assert!(!seen.contains(&found), "{from} -> {to}");
-        seen.push(found);
-    }
-    // What undoes a step says what it undoes.
-    assert_ne!(digest(&WRITTEN.replace("COLUMN b TO a", "COLUMN c TO a"), "b"), digest(WRITTEN, "b"));
-    assert_eq!(
-        digest(&WRITTEN.replace("    needs: [c]\n", "    why: So\n    needs: [c]\n"), "b"),
-        digest(WRITTEN, "b")
-    );
-}
-
-#[test]
-fn what_does_not_run_yet_is_read_to_the_end_and_shown() {
-    let file = Path::new("tests/corpus/runbook/103-later-in-full.yaml");
-    assert!(load(file).is_err(), "it is refused");
-    let (shown, diagnostics) = load_to_show(file);
-    assert!(diagnostics.has_errors() && diagnostics.only_later());
-    let runbook = shown.unwrap();
-    let step = |id: &str| &runbook.steps[id];
-    let level = |id: &str| (step(id).layer, level::of(&runbook, step(id)), level::token_form(&runbook, step(id)));
-    let number = "the number that will change, as previewed".to_owned();
-    assert_eq!(level("rewind"), (Layer::Events, Level::Object, "loyalty@bus".into()));
-    assert_eq!(level("step-over"), (Layer::Events, Level::Object, "loyalty@bus".into()));
-    assert_eq!(level("back"), (Layer::Events, Level::Object, "loyalty@bus".into()));
-    assert_eq!(level("stop-new"), (Layer::Events, Level::Object, "order-events-value@names".into()));
-    assert_eq!(level("hold-evidence"), (Layer::Events, Level::Object, "order-events@bus".into()));
-    assert_eq!(level("rows"), (Layer::Data, Level::Number, number.clone()));
-    assert_eq!(level("again"), (Layer::Events, Level::Number, number.clone()));
-    assert_eq!(level("forget"), (Layer::Events, Level::Number, number));
-    assert_eq!(step("rows").phase, Phase::Repair);
-    let Action::Restore(restore) = &step("rows").action else { panic!() };
-    assert_eq!((restore.table.as_str(), restore.key.as_str(), restore.insert), ("orders", "id", true));
-    assert_eq!(restore.sources[1], SetRef::ChangedBy { steps: vec!["fill".into()] });
-    let Action::Offsets(Offsets { to: Position::Over { set, park }, .. }) = &step("step-over").action else { panic!() };
-    assert_eq!((set, park.as_str()), (&SetRef::Set("missing".into()), "order-events-parked"));
-    let stages = step("resume").conduct.stages.as_ref().unwrap();
-    assert_eq!(
-        (stages.steps.as_slice(), stages.hold),
-        ([json!(1), json!(3), json!(12)].as_slice(), Some(Duration::from_secs(120)))
-    );
-    assert_eq!(step("columns").conduct.members_first, Some(vec!["eu".into()]));
-    assert_eq!(runbook.fleets["shop"].to_string(), "eu, us");
-    assert_eq!(runbook.deadlines.len(), 2);
-    assert_eq!(runbook.sets["shared"].key, "id", "the key of the first set that it is made of");
-    let Action::Change(change) = &step("fill").action else { panic!() };
-    assert_eq!(change.until, Some(CheckRef::Check("few".into())));
-
-    let plan = backout::cli::plan::markdown(&runbook);
-    for line in [
-        "- `shop`: postgres, members: eu, us",
-        "- 04:30Z: The billing job starts, not while `few` is green",
-        "- `missing`, by `id`: kept without seen",
-        "  - refused: registry: delete of order-events-value",
-        "- gate: object; typed: loyalty@bus",
-        "- undo: to the offsets it had",
-        "- in stages: 1, 3, 12; between two: `few`, for 2m",
-        "- watched afterwards: `moved`, for 30m",
-        "- member by member: eu alone, then the rest; stops at the first mismatch",
-        "Move loyalty on order-events past missing, kept in order-events-parked",
-    ] {
-        assert!(plan.lines().any(|l| l == line), "{line}\n{plan}");
-    }
-    assert!(!plan.contains("US_DATABASE_URL"));
-}
-
-#[test]
-fn what_is_wrong_inside_a_later_part_hides_the_runbook() {
-    let (shown, diagnostics) = load_to_show(Path::new("tests/corpus/runbook/110-offsets-shape.yaml"));
-    assert!(shown.is_none() && !diagnostics.only_later());
-}
-
-#[test]
-fn every_row_of_the_table_is_a_key_of_the_schema_and_refused_somewhere() {
-    let schema = schema::text();
-    let mut refused = String::new();
-    for entry in std::fs::read_dir("tests/corpus/runbook").unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "expected") {
-            refused.push_str(&std::fs::read_to_string(path).unwrap());
-        }
-    }
-    for (part, key) in later::LATER {
-        assert!(refused.contains(&format!("`{key}` is not supported yet")), "{part} {key}");
-    }
-    assert_eq!(schema.matches("Not supported yet.").count(), later::LATER.len(), "each row marks one field");
-}
-
-#[test]
-fn five_hundred_steps_are_read_quickly() {
+/// The quickest of three readings of a runbook with so many steps: time of this thread, whoever else is busy.
+fn reading_time(steps: usize) -> Duration {
     let mut text = String::from(
         "backout: 1\nname: many\ntargets:\n  shop: { postgres: \"${A}\" }\nchecks:\n  c: { on: shop, query: \"SELECT count(*) FROM orders\", expect: 0 }\nsteps:\n",
     );
-    for i in 0..500 {
+    for i in 0..steps {
         text.push_str(&format!("  - id: step-{i}\n    on: shop\n    title: Add column {i}\n    needs: [c]\n    ddl: |\n      ALTER TABLE orders ADD COLUMN c{i} text\n    verify: [c]\n"));
     }
-    let start = Instant::now();
-    let loaded = load_str("many.yaml", &text, Path::new(".")).unwrap();
-    let took = start.elapsed();
-    assert_eq!(loaded.runbook.steps.len(), 500);
-    println!("500 steps in {took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    let read = || {
+        let start = own_time();
+        let loaded = load_str("many.yaml", &text, Path::new(".")).unwrap();
+        assert_eq!(loaded.runbook.steps.len(), steps);
+        own_time() - start
+    };
+    (0..3).map(|_| read()).min().unwrap()
+}
+
+#[test]
+fn four_times_the_steps_take_four_times_as_long_and_not_sixteen_times() {
+    let (few, many) = (reading_time(500), reading_time(2000));
+    println!("500 steps in {few:?}, 2000 in {many:?}");
+    assert!(few < Duration::from_secs(5), "{few:?}");
+    assert!(many * 2 < few * 13, "{few:?}, {many:?}");
 }

@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
     pub fn place(&self, span: &Range<usize>) -> Place {
         let line = self.lines.partition_point(|start| *start <= span.start);
         let start = self.lines.get(line - 1).copied().unwrap_or_default();
-        let column = self.source[start..span.start].chars().count() + 1;
+        let column = self.source.get(start..span.start).map_or(0, |before| before.chars().count()) + 1;
         Place { start: span.start, end: span.end, line, column }
     }
 

@@ -96,7 +96,7 @@ fn action(cx: &Cx, word: &str, node: &Node, allow: Allow, title: Option<&str>) -
         "http" => Action::Http(checks::http(cx, node, allow)?),
         "manual" => Action::Manual(manual(cx, node, allow, title)?),
         "decide" => Action::Decide(decide(cx, node)?),
-        _ => Action::UndoOf { step: cx.known(node, "step", cx.names.steps.keys())? },
+        _ => Action::UndoOf { step: cx.known(node, "step", &cx.names.steps)? },
     })
 }
 

@@ -128,7 +128,7 @@ fn on(cx: &Cx, word: &str, on: Option<&Node>, head: &std::ops::Range<usize>) -> 
             "group" | "shapes" => cx.target(n, "a kafka target", |k| k == TargetKind::Kafka),
             "registry" => cx.target(n, "a registry target", |k| k == TargetKind::Registry),
             "http" => cx.target(n, "an http target", |k| k == TargetKind::Http),
-            _ => cx.known(n, "target", cx.names.targets.keys()),
+            _ => cx.known(n, "target", &cx.names.targets),
         },
         None if needs => {
             let known: Vec<&str> = cx.names.targets.keys().map(String::as_str).collect();
@@ -154,7 +154,7 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
                 return None;
             }
         },
-        "reading" => CheckKind::Reading { reading: cx.known(body, "reading", cx.names.readings.keys())? },
+        "reading" => CheckKind::Reading { reading: cx.known(body, "reading", &cx.names.readings)? },
         "probe" => CheckKind::Probe {
             statements: per_dialect(cx, body, &|cx, n| statements(cx, n))?,
             role: role.and_then(|n| r.text(n)),
@@ -276,7 +276,7 @@ pub fn guards(cx: &Cx, node: &Node) -> Vec<Guard> {
         }
         let Some(f) = cx.r.fields(item) else { continue };
         let check = f.need("check").and_then(|n| cx.check_ref(n, false));
-        let step = |f: &Fields, key| f.get(key).and_then(|n| cx.known(n, "step", cx.names.steps.keys()));
+        let step = |f: &Fields, key| f.get(key).and_then(|n| cx.known(n, "step", &cx.names.steps));
         let (from, until) = (step(&f, "from"), step(&f, "until"));
         f.finish();
         guards.extend(check.map(|(check, _)| Guard { check, from, until }));

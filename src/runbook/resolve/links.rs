@@ -105,7 +105,8 @@ fn undo_of(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
     }
     let undone = &there.2.step;
     let able = match &undone.action {
-        Action::Ddl(_) | Action::Change(_) | Action::Restore(_) => true,
+        Action::Change(change) => change.unsaved_because.is_none() || undone.undo.is_some(),
+        Action::Ddl(_) | Action::Restore(_) => true,
         // By what was there before.
         Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => true,
         _ => undone.undo.is_some(),

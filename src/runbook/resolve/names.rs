@@ -194,20 +194,19 @@ impl Cx<'_> {
     }
 
     /// A name out of `names`, or the reason why not.
-    pub fn known<'s>(&self, node: &Node, what: &str, names: impl IntoIterator<Item = &'s String>) -> Option<String> {
+    pub fn known<V>(&self, node: &Node, what: &str, names: &IndexMap<String, V>) -> Option<String> {
         let text = self.r.text(node)?;
-        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
-        if names.contains(&text.as_str()) {
+        if names.contains_key(&text) {
             self.used(what, &text);
             return Some(text);
         }
-        self.r.undefined(&node.span, what, &text, names);
+        self.r.undefined(&node.span, what, &text, names.keys().map(String::as_str));
         None
     }
 
     /// A target of one of some kinds.
     pub fn target(&self, node: &Node, wanted: &str, fits: fn(TargetKind) -> bool) -> Option<String> {
-        let name = self.known(node, "target", self.names.targets.keys())?;
+        let name = self.known(node, "target", &self.names.targets)?;
         match self.names.targets.get(&name) {
             Some(Some(kind)) if !fits(*kind) => {
                 let word = TARGET_KINDS.iter().find(|k| k.1 == *kind).map_or("other", |k| k.0);
@@ -258,11 +257,11 @@ impl Cx<'_> {
     /// A check by name, or `{ check }`, or `{ service, gone: true }`; with `hard` where that may stand.
     pub fn check_ref(&self, node: &Node, hard: bool) -> Option<(CheckRef, bool)> {
         if !matches!(node.value, Value::Map(_)) {
-            return Some((CheckRef::Check(self.known(node, "check", self.names.checks.keys())?), false));
+            return Some((CheckRef::Check(self.known(node, "check", &self.names.checks)?), false));
         }
         let fields = self.r.fields(node)?;
-        let check = fields.get("check").map(|n| self.known(n, "check", self.names.checks.keys()));
-        let service = fields.get("service").map(|n| self.known(n, "service", self.names.services.keys()));
+        let check = fields.get("check").map(|n| self.known(n, "check", &self.names.checks));
+        let service = fields.get("service").map(|n| self.known(n, "service", &self.names.services));
         let gone = fields.get("gone").map(|n| self.r.bool(n));
         let hard = if hard { fields.get("hard").and_then(|n| self.r.bool(n)).unwrap_or(false) } else { false };
         let head = fields.head();

@@ -38,13 +38,8 @@ fn matched(cx: &Cx, node: &Node) -> Option<NeverMatch> {
     let offsets = f.get("offsets").and_then(|n| cx.group(n));
     let ddl = text("ddl");
     let registry = f.get("registry").and_then(|n| r.word(n, &acts));
-    let beside = [
-        (&to, offsets.is_some(), "offsets"),
-        (&object, ddl.is_some(), "ddl"),
-        (&subject, registry.is_some(), "registry"),
-    ];
-    for (field, there, word) in beside {
-        if let (Some((n, _)), false) = (field, there || f.has(word)) {
+    for (field, word) in [(&to, "offsets"), (&object, "ddl"), (&subject, "registry")] {
+        if let (Some((n, _)), false) = (field, f.has(word)) {
             r.error(&n.span, format!("this stands with `{word}` only"));
         }
     }

@@ -83,7 +83,7 @@ fn set(cx: &Cx, e: &Entry) -> Option<Set> {
 fn compare(cx: &Cx, node: &Node, classes: Option<&Node>, head: &std::ops::Range<usize>) -> Option<Compare> {
     let r = &cx.r;
     let f = r.fields(node)?;
-    let plain = |n| cx.known(n, "set", cx.names.sets.keys());
+    let plain = |n| cx.known(n, "set", &cx.names.sets);
     let ours = f.need("ours").and_then(plain);
     let theirs = f.need("theirs").and_then(plain);
     let by = f.need("by").and_then(|n| match &n.value {

@@ -124,7 +124,7 @@ pub fn both(cx: &Cx, node: &Node) -> Option<Combined> {
 }
 
 fn plain(cx: &Cx, node: &Node) -> Option<String> {
-    cx.known(node, "set", cx.names.sets.keys())
+    cx.known(node, "set", &cx.names.sets)
 }
 
 /// The sets that a set is made of.

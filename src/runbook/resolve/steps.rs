@@ -121,7 +121,7 @@ fn step(cx: &Cx, node: &Node, phase: &mut Phase, first: &mut bool) -> Option<Dra
         action if asks_sql(action) => parts::sql_target(cx, n),
         action if asks_kafka(action) => cx.target(n, "a kafka target", |k| k == TargetKind::Kafka),
         Action::Registry(_) => cx.target(n, "a registry target", |k| k == TargetKind::Registry),
-        _ => cx.known(n, "target", cx.names.targets.keys()),
+        _ => cx.known(n, "target", &cx.names.targets),
     });
     let needs_target = asks_sql(&action) || asks_kafka(&action) || matches!(action, Action::Registry(_));
     if needs_target && on.is_none() {
@@ -228,7 +228,7 @@ fn needs(cx: &Cx, node: &Node) -> Vec<Need> {
 fn after(cx: &Cx, node: &Node) -> Vec<(After, Range<usize>)> {
     let mut all = Vec::new();
     for item in cx.r.list(node) {
-        let known = |n| cx.known(n, "step", cx.names.steps.keys());
+        let known = |n| cx.known(n, "step", &cx.names.steps);
         if !matches!(item.value, Value::Map(_)) {
             all.extend(known(item).map(|step| (After { step, hard: false }, item.span.clone())));
             continue;
@@ -270,7 +270,7 @@ fn leaves(cx: &Cx, node: &Node) -> Vec<Leaves> {
             }
             Some(text)
         });
-        let remove = f.get("remove").and_then(|n| cx.known(n, "step", cx.names.steps.keys()));
+        let remove = f.get("remove").and_then(|n| cx.known(n, "step", &cx.names.steps));
         f.finish_as("leaves");
         all.extend(what.map(|what| Leaves { what, owner, remove_by, remove }));
     }
