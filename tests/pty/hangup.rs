@@ -86,7 +86,7 @@ impl Home {
 
     /// Held because the terminal was lost, and the log whole.
     fn held(&self) {
-        let log = self.backout(&["audit", "show"]);
+        let log = self.backout(&["audit", "show", "--long"]);
         let held = log.lines().find(|line| line.contains(" held ")).unwrap_or_else(|| panic!("no hold in\n{log}"));
         assert!(held.contains(r#"reason="terminal""#), "{held}");
         self.backout(&["audit", "verify"]);

@@ -24,6 +24,6 @@ mod shop;
 mod slow_log;
 mod sqlite;
 mod support;
-mod takeover;
 mod survey;
+mod takeover;
 mod walls;

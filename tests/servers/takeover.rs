@@ -192,7 +192,8 @@ async fn of_two_live_runs_the_one_that_was_taken_over_stops() {
     until("an attempt that found the row locked", || state.join("runs").is_dir() && ada.log().contains("55P03"));
     let grace = Operator::new("grace", &database.url, "orders@shop", "take over 3");
     let second = grace.starts("run");
-    std::thread::sleep(Duration::from_secs(10)); println!("ADA {}\nGRACE {}", ada.log(), grace.log());
+    std::thread::sleep(Duration::from_secs(10));
+    println!("ADA {}\nGRACE {}", ada.log(), grace.log());
     until("the second claim", || one(&database.url, "SELECT epoch FROM backout.claim") == 2);
 
     let first = first.wait_with_output().unwrap();
