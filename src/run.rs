@@ -12,8 +12,10 @@ pub mod record;
 pub mod settle;
 pub mod state;
 pub mod summary;
+pub mod words;
 
 pub use decide::{Draft, Facts, Input, Refusal, decide};
 pub use effect::{Effect, effects};
 pub use record::{Event, Now, Record};
 pub use state::{State, Status};
+pub use words::words;

@@ -1,9 +1,12 @@
 //! `audit verify` and `audit show`.
 
-use std::io::{self, BufWriter, Write};
+mod show;
+
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::show::Form;
 use super::session::{self, Open, Session};
 use crate::action::marker;
 use crate::audit::{self, Anchor, Options, RunId};
@@ -48,13 +51,19 @@ enum What {
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },
-    /// The log, a line for each record
+    /// The log, a line for each record, as wide as the terminal
     Show {
         /// The run's id or directory; the latest when left out
         run: Option<String>,
         /// Records of this step only
         #[arg(long)]
         step: Option<String>,
+        /// Every field of every record
+        #[arg(long)]
+        long: bool,
+        /// Every record as JSON, in ASCII
+        #[arg(long, conflicts_with = "long")]
+        json: bool,
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },
@@ -79,7 +88,14 @@ pub async fn run(args: Args) -> Result<u8> {
             let options = Options { anchors, run: expect_run, require_anchor };
             verify(&dir, &options, &unasked, json)
         }
-        What::Show { run, step, state_dir } => show(&locate(run.as_deref(), state_dir.as_deref())?, step.as_deref()),
+        What::Show { run, step, long, json, state_dir } => {
+            let form = match (long, json) {
+                (_, true) => Form::Json,
+                (true, false) => Form::Long,
+                (false, false) => Form::Line,
+            };
+            show::show(&locate(run.as_deref(), state_dir.as_deref())?, step.as_deref(), form)
+        }
     }
 }
 
@@ -138,20 +154,6 @@ fn verify(dir: &Path, options: &Options, unasked: &[String], json: bool) -> Resu
             .try_for_each(|words| writeln!(out, "unasked     {}", Shown::capped(words, 400)))
             .and_then(|()| writeln!(out, "{report}")),
     };
-    super::lint::quiet(written.map(|()| report.exit_code()))
-}
-
-fn show(dir: &Path, step: Option<&str>) -> Result<u8> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut written = Ok(());
-    let mut each = |envelope: &audit::Envelope| {
-        if written.is_ok() && step.is_none_or(|step| envelope.step.as_deref() == Some(step)) {
-            written = writeln!(out, "{}", audit::show(envelope));
-        }
-        Ok(())
-    };
-    let report = audit::verify(dir, &Options::default(), &mut each)?;
-    let written = written.and_then(|()| out.flush());
     super::lint::quiet(written.map(|()| report.exit_code()))
 }
 

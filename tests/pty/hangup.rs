@@ -86,7 +86,7 @@ impl Home {
 
     /// Held because the terminal was lost, and the log whole.
     fn held(&self) {
-        let log = self.backout(&["audit", "show"]);
+        let log = self.backout(&["audit", "show", "--long"]);
         let held = log.lines().find(|line| line.contains(" held ")).unwrap_or_else(|| panic!("no hold in\n{log}"));
         assert!(held.contains(r#"reason="terminal""#), "{held}");
         self.backout(&["audit", "verify"]);
@@ -193,6 +193,6 @@ fn a_panic_gives_the_terminal_back() {
     assert!(place("\u{1b}[?1049h") < place("\u{1b}[?1049l"));
     assert!(place("\u{1b}[?1049l") < place("on purpose"), "the words went with the other screen: {text:?}");
     assert!(text.contains("\u{1b}[?25h") && text.contains("\u{1b}[?2004l"));
-    let after = rustix::termios::tcgetattr(&line.end()).unwrap();
+    let after = rustix::termios::tcgetattr(line.end()).unwrap();
     assert_eq!((after.local_modes, after.input_modes), (before.local_modes, before.input_modes), "raw mode is on");
 }

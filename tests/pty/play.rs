@@ -109,7 +109,7 @@ impl Play {
 
     /// The log, a record a line.
     pub fn log(&self) -> String {
-        String::from_utf8(self.backout(&["audit", "show"]).stdout).unwrap()
+        String::from_utf8(self.backout(&["audit", "show", "--long"]).stdout).unwrap()
     }
 
     /// Whether anything was begun for this step.

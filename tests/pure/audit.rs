@@ -3,6 +3,7 @@
 mod crash;
 mod files;
 mod python;
+mod show;
 mod tamper;
 
 use backout::audit::line::{Draft, Envelope, Stamp};

@@ -158,7 +158,7 @@ fn a_rehearsal_on_a_given_database_keeps_its_password() {
         assert_eq!(output.status.code(), Some(0), "{said}");
         assert!(said.contains("given"), "it was not played on the given database:\n{said}");
         let state = cage.state.path().to_str().unwrap();
-        cage.backout(&["audit", "show", "--state-dir", state], &[]);
+        cage.backout(&["audit", "show", "--long", "--state-dir", state], &[]);
         let verified = cage.backout(&["audit", "verify", "--state-dir", state], &[]);
         assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
     }

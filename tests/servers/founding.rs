@@ -68,7 +68,8 @@ impl Play {
     }
 
     fn show(&self) -> String {
-        let output = self.backout().args(["audit", "show", "--state-dir"]).arg(self.state.path()).output().unwrap();
+        let output =
+            self.backout().args(["audit", "show", "--long", "--state-dir"]).arg(self.state.path()).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 

@@ -1,0 +1,118 @@
+//! `audit show`: a log for a person, a line for each record.
+//!
+//! Owns the three forms: as wide as the terminal, whole, and as JSON. Nothing in a log reaches the terminal as anything
+//! but text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::audit::{self, Envelope, Options};
+use crate::engine;
+use crate::failure::Result;
+use crate::run::record::Record;
+use crate::run::words;
+use crate::text::Shown;
+
+/// Columns where the output is no terminal.
+const COLUMNS: usize = 80;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Line,
+    Long,
+    Json,
+}
+
+/// Prints the unbroken chain, and on stderr where it breaks.
+///
+/// # Errors
+/// The run's directory cannot be read.
+pub fn show(dir: &Path, step: Option<&str>, form: Form) -> Result<u8> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut written = Ok(());
+    let mut lines = Lines { columns: columns(), names: BTreeMap::new(), day: String::new() };
+    let mut each = |envelope: &Envelope| {
+        let event = engine::event_of(envelope);
+        if let Ok(Record::OperatorJoined(actor)) = event.as_ref().map(|event| &event.record) {
+            lines.names.insert(actor.id.clone(), actor.user.clone());
+        }
+        if written.is_ok() && step.is_none_or(|step| envelope.step.as_deref() == Some(step)) {
+            let line = match form {
+                Form::Line => lines.of(envelope, event.as_ref().map(|event| &event.record).ok()),
+                Form::Long => audit::show(envelope).into_string(),
+                Form::Json => json(envelope),
+            };
+            written = writeln!(out, "{line}");
+        }
+        Ok(())
+    };
+    let report = audit::verify(dir, &Options::default(), &mut each)?;
+    let written = written.and_then(|()| out.flush());
+    if report.exit_code() != 0 {
+        // Where stderr is gone, the exit code says it.
+        let _ = writeln!(io::stderr().lock(), "the log is not whole: {}", report.first_fault());
+    }
+    super::super::lint::quiet(written.map(|()| report.exit_code()))
+}
+
+fn columns() -> usize {
+    let out = io::stdout();
+    let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
+    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns >= 40).unwrap_or(COLUMNS)
+}
+
+struct Lines {
+    columns: usize,
+    /// Users by actor.
+    names: BTreeMap<String, String>,
+    day: String,
+}
+
+impl Lines {
+    /// `seq  time  who  step/attempt  what`, after a line with the day where it is another one.
+    fn of(&mut self, envelope: &Envelope, record: Option<&Record>) -> String {
+        let Envelope { seq, ts, by, .. } = envelope;
+        let mut out = String::new();
+        let day = ts.strftime("%Y-%m-%d").to_string();
+        if day != self.day {
+            let _ = writeln!(out, "{day} UTC");
+            self.day = day;
+        }
+        let who = Shown::capped(self.names.get(by).unwrap_or(by), 7);
+        let step = match (&envelope.step, envelope.att) {
+            (Some(step), Some(att)) => Shown::capped(&format!("{step}/{att}"), 20),
+            (Some(step), None) => Shown::capped(step, 20),
+            (None, _) => Shown::new("-"),
+        };
+        let what = record.map_or_else(|| envelope.kind.clone(), words);
+        let start = format!("{seq:>4} {} {who:<7} {step:<16} ", ts.strftime("%H:%M:%S"));
+        let room = self.columns.saturating_sub(start.chars().count());
+        out.push_str(&start);
+        out.push_str(Shown::capped(what.trim(), room).as_str());
+        out
+    }
+}
+
+/// The record as it stands in the log, in ASCII: no terminal takes any of it for a command.
+fn json(envelope: &Envelope) -> String {
+    let Envelope { v, seq, prev, ts, mono, boot, run, by, step, att, kind, payload, hash } = envelope;
+    let whole = json!({
+        "v": v, "seq": seq, "prev": prev, "ts": format!("{ts:.6}"), "mono": mono.to_string(), "boot": boot, "run": run, "by": by,
+        "step": step, "att": att, "kind": kind, "payload": payload, "hash": hash,
+    });
+    let mut out = String::new();
+    for c in whole.to_string().chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}

@@ -1,0 +1,84 @@
+//! `audit show` as a person sees it where the output is no terminal: 80 columns.
+
+use std::path::Path;
+use std::process::Command;
+
+use backout::audit::log::Log;
+use backout::audit::store::Dir;
+use backout::run::record::{Event, Record};
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use super::{Draft, RUN};
+use crate::fixture;
+
+fn written(events: Vec<Event>) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = Log::create(Dir::create(&home.path().join(RUN)).unwrap(), RUN).unwrap();
+    let draft = |event: Event| {
+        let (kind, payload) = event.record.parts();
+        let (ts, mono, boot) = (event.at.wall, event.at.boottime, event.at.boot);
+        Draft { by: event.by, step: event.step, att: event.att, kind, payload, ts, mono, boot }
+    };
+    log.append(events.into_iter().map(draft).collect(), true).unwrap();
+    home
+}
+
+fn show(home: &Path, flags: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_backout"))
+        .args(["audit", "show"])
+        .arg(home.join(RUN))
+        .args(flags)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn events() -> Vec<Event> {
+    let mut events = fixture::held();
+    let hostile =
+        "\u{1b}]0;owned\u{7}zażółć \u{202e}gnp.exe\r\nsecond line, and on it goes far beyond the edge of the page";
+    events.push(fixture::event(86_500, Some("rename-back"), None, Record::Note { text: hostile.into() }));
+    events
+}
+
+#[test]
+fn a_log_fits_eighty_columns() {
+    let home = written(events());
+    let shown = show(home.path(), &[]);
+    for line in shown.lines() {
+        assert!(line.width() <= 80, "{} columns: {line}", line.width());
+    }
+    insta::assert_snapshot!("show-80", shown);
+}
+
+#[test]
+fn nothing_in_a_log_reaches_the_terminal_as_a_command() {
+    let home = written(events());
+    for flags in [&[][..], &["--long"], &["--json"]] {
+        let shown = show(home.path(), flags);
+        let bad = shown.chars().find(|&c| c != '\n' && (c.is_control() || c == '\u{202e}'));
+        assert_eq!(bad, None, "{flags:?}");
+        // A line for each record, and one for each of the two days.
+        let days = if flags.is_empty() { 2 } else { 0 };
+        assert_eq!(shown.lines().count(), events().len() + days, "{flags:?}");
+    }
+}
+
+#[test]
+fn json_holds_every_field_as_the_log_does() {
+    let home = written(events());
+    let log = std::fs::read_to_string(home.path().join(RUN).join("audit-000001.jsonl")).unwrap();
+    let parsed = |text: &str| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+    assert_eq!(parsed(&show(home.path(), &["--json"])), parsed(&log));
+}
+
+#[test]
+fn a_step_alone() {
+    let home = written(events());
+    let shown = show(home.path(), &["--step", "rename-back"]);
+    let of_others = shown.lines().filter(|line| !line.contains("rename-back") && !line.ends_with("UTC"));
+    assert_eq!(of_others.count(), 0, "{shown}");
+    assert!(shown.contains("note: "), "{shown}");
+}
