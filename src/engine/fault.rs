@@ -9,13 +9,7 @@ use crate::run::record::{Event, Point, Record};
 
 /// Ends the process here if the environment asks for it.
 pub fn at(step: &str, point: Point) {
-    let moment = match point {
-        Point::Begun => "begun",
-        Point::TxOpen => "tx_open",
-        Point::Ready => "ready",
-        Point::Sent => "sent",
-    };
-    named(step, moment);
+    named(step, point.word());
 }
 
 /// As [`at`], for a record that has just reached the disk.

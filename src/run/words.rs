@@ -36,7 +36,7 @@ pub fn words(record: &Record) -> String {
         Record::Approval { by, .. } => format!("approved by {by}"),
         Record::Override { what, reason } => format!("override ({what}): {reason}"),
         Record::Intent(intent) => format!("begins: {}", intent.action),
-        Record::Reached { point, .. } => format!("reached {point:?}").to_lowercase(),
+        Record::Reached { point, .. } => format!("reached {}", point.word()),
         Record::AttemptFailed { code, message, .. } => format!("{code}: {message}"),
         Record::Progressed { done, of: Some(of) } => format!("{done} of {of} done"),
         Record::Progressed { done, of: None } => format!("{done} done"),

@@ -4,6 +4,7 @@
 //! record before it is on the disk and in the state. Never decides, and begins nothing that changes anything.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -11,7 +12,7 @@ use super::{Engine, Leaving};
 use crate::action::Report;
 use crate::audit::Envelope;
 use crate::engine::work::Done;
-use crate::engine::{Ask, LogWait, clock};
+use crate::engine::{Ask, LogWait, Snapshot, clock};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::{Checked, HoldReason};
 
@@ -97,25 +98,32 @@ impl Engine {
                 }
                 came = self.comes() => {
                     self.put_by(came);
-                    let wait = LogWait { since: since.clone(), kept: asks(&self.inbox) };
-                    self.dirty |= self.snapshot.log_wait.as_ref() != Some(&wait);
-                    self.snapshot.log_wait = Some(wait);
-                    self.show();
+                    self.show_wait(LogWait { since: since.clone(), kept: asks(&self.inbox) });
                 }
             }
         };
-        self.dirty |= self.snapshot.log_wait.take().is_some();
+        // A picture of the wait is not to outlast it.
+        self.dirty |= self.publish.borrow().log_wait.is_some();
         written
+    }
+
+    /// The picture that was shown last, with the wait and what was read meanwhile: what is being decided is in no state
+    /// yet, and half of it is nobody's to see.
+    fn show_wait(&mut self, wait: LogWait) {
+        let shown = Snapshot {
+            log_wait: Some(wait),
+            now: clock::now(),
+            checks: self.probes.live(),
+            ..Snapshot::clone(&self.publish.borrow())
+        };
+        self.publish.send_replace(Arc::new(shown));
     }
 
     /// Keeps what came for later. What a person stops, stops now as far as it needs no record: a worker that has not
     /// begun does not, and one that is told to turn back on the server is told.
     fn put_by(&mut self, came: Came) {
         match came {
-            Came::Tick => {
-                self.dirty = true;
-                self.poll();
-            }
+            Came::Tick => self.poll(),
             Came::Done(Done::Answered(checked)) => {
                 self.refresh(&checked);
                 self.inbox.push_back(Came::Seen(checked));

@@ -26,6 +26,18 @@ pub enum Point {
     Sent,
 }
 
+impl Point {
+    /// As the log has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::TxOpen => "tx_open",
+            Self::Ready => "ready",
+            Self::Sent => "sent",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemDone {
     pub key: String,
