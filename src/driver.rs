@@ -189,8 +189,13 @@ impl Drive {
                 None => Move::Wait("surveying".into()),
             };
         }
-        if state.holds.iter().any(|hold| !matches!(hold, HoldReason::Guard { .. })) {
-            self.saw = "the run is held".into();
+        if let Some(hold) = state.holds.iter().find(|hold| !matches!(hold, HoldReason::Guard { .. })) {
+            let words = Blocked::Held(hold.clone()).to_string();
+            // What an earlier process left behind is lifted as soon as this one has taken the run up.
+            if matches!(hold, HoldReason::Terminal | HoldReason::Signal) {
+                return Move::Wait(words);
+            }
+            self.saw = words;
             return Move::End(5);
         }
         self.step(snapshot)
@@ -249,11 +254,18 @@ impl Drive {
                     let parts = [Some(&message.what), message.means.as_ref(), message.can.as_ref()];
                     self.saw = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" · ");
                 }
-                let down = |on: &str| {
-                    snapshot.targets.iter().any(|(name, link)| name == on && matches!(link, Link::Down { .. }))
+                let unfit = |on: &str| {
+                    snapshot.targets.iter().any(|(name, link)| {
+                        name == on
+                            && match link {
+                                Link::Down { .. } => true,
+                                Link::Up(identity) => identity.standby,
+                                Link::Connecting => false,
+                            }
+                    })
                 };
                 let level = crate::run::next::level_of(&snapshot.runbook, step);
-                Move::End(match step.on.as_deref().is_some_and(down) {
+                Move::End(match step.on.as_deref().is_some_and(unfit) {
                     true => 8,
                     false if level == Level::None => 1,
                     false => 4,

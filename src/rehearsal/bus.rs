@@ -3,7 +3,7 @@
 //! Owns the topic of the scenario: making it, filling it, and where its groups begin. Never touches a given cluster
 //! that is neither empty nor declares itself a rehearsal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -60,6 +60,15 @@ impl Bus {
         let admin: AdminClient<DefaultClientContext> =
             config.create().map_err(|e| failed("use the given brokers", &e))?;
         let options = AdminOptions::new().request_timeout(Some(CALL)).operation_timeout(Some(CALL));
+        // First, as this is refused where somebody reads there after all.
+        let deleted = admin.delete_groups(groups, &options).await;
+        for (group, code) in
+            deleted.map_err(|e| failed("delete the old groups", &e))?.into_iter().filter_map(Result::err)
+        {
+            if code != RDKafkaErrorCode::GroupIdNotFound {
+                return Err(failed(&format!("delete the old group {group}"), &KafkaError::AdminOp(code)));
+            }
+        }
         let gone = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
         let deleted = admin.delete_topics(&[&topic.name], &options).await;
         for (name, code) in deleted.map_err(|e| failed("delete the old topic", &e))?.into_iter().filter_map(Result::err)
@@ -68,8 +77,6 @@ impl Bus {
                 return Err(failed(&format!("delete the old topic {name}"), &KafkaError::AdminOp(code)));
             }
         }
-        // A group that is not there is what is wanted.
-        admin.delete_groups(groups, &options).await.map_err(|e| failed("delete the old groups", &e))?;
         let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(-1));
         let until = Instant::now() + CALL;
         loop {
@@ -208,11 +215,13 @@ pub async fn count_events(brokers: &str, topic: &Topic, event: &str) -> Result<B
             assigned.add_partition_offset(&topic.name, partition, Offset::Beginning)?;
         }
         client.assign(&assigned)?;
-        let (mut found, mut open, until) = (BTreeMap::new(), topic.partitions, Instant::now() + 3 * CALL);
-        while open > 0 && Instant::now() < until {
+        // Actors go on writing: one partition may come to its end more than once.
+        let mut open: BTreeSet<i32> = (0..topic.partitions).collect();
+        let (mut found, until) = (BTreeMap::new(), Instant::now() + 3 * CALL);
+        while !open.is_empty() && Instant::now() < until {
             match client.poll(Duration::from_millis(200)) {
                 None => {}
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
                 Some(Err(e)) => return Err(e),
                 Some(Ok(record)) => {
                     let value: Value =
@@ -225,7 +234,7 @@ pub async fn count_events(brokers: &str, topic: &Topic, event: &str) -> Result<B
                 }
             }
         }
-        if open > 0 {
+        if !open.is_empty() {
             return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
         }
         Ok(found)

@@ -62,6 +62,25 @@ pub async fn given_cluster(brokers: &str) -> Result<Identity> {
 }
 
 /// # Errors
+/// One of the groups has a live member: somebody else plays there.
+pub async fn nobody_reads(brokers: &str, groups: &[&str]) -> Result<()> {
+    let target = target(TargetKind::Kafka, brokers);
+    let connection = kafka::Connection::open(&target, &access())?;
+    for group in groups {
+        let found = connection.describe_group(group).await?.filter(|found| !found.is_empty());
+        if let Some(found) = found {
+            let who =
+                found.members.first().map_or_else(|| found.state.clone(), |m| format!("{}{}", m.client_id, m.host));
+            let what = format!("Kafka at {brokers} is in use: group {group} is read by {who}");
+            return Err(Failure::new(Kind::Target, what)
+                .cause("a rehearsal would delete this group and its topic")
+                .hint("end the other rehearsal first; one that was killed lets go within a minute"));
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
 /// It is production: it does not declare itself a rehearsal, and it is not `empty` either.
 pub fn admit(given: &Identity, empty: bool) -> Result<()> {
     if empty || given.environment == Environment::Rehearsal {

@@ -23,6 +23,7 @@ use super::{On, declare, write_atomically};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Environment;
 
+const SESSION: &str = "backout-sandbox";
 pub const FILE: &str = "sandbox.json";
 /// Locked, shared, by whoever plays.
 pub const USERS: &str = "users";
@@ -82,6 +83,7 @@ pub async fn serve(setup: Setup) -> Result<()> {
     // The control socket is bound by a short name.
     std::env::set_current_dir(&setup.dir).map_err(here)?;
     let scenario = Scenario::read(&setup.scenario)?;
+    let declared = admit(&setup, &scenario).await?;
     let nonce = format!("{:016x}", rand::random::<u64>());
     let history = history::build(&scenario, Timestamp::now());
 
@@ -95,7 +97,7 @@ pub async fn serve(setup: Setup) -> Result<()> {
         (None, None) => format!("sqlite://{}", setup.dir.join("shop.db").display()),
     };
     let version = build_shop(&setup, &scenario, &history, &url, &nonce).await?;
-    let bus = build_bus(&setup, &scenario, &history, &nonce).await?;
+    let bus = build_bus(&setup, &scenario, &history, &nonce, declared).await?;
 
     let export = setup.dir.join("psp-export.csv");
     write_atomically(&export, history::export_csv(&history.charges).as_bytes()).map_err(here)?;
@@ -149,13 +151,25 @@ pub async fn serve(setup: Setup) -> Result<()> {
     ended
 }
 
+/// Looks at every given server before anything is changed in one of them: whether the cluster declares itself already.
+async fn admit(setup: &Setup, scenario: &Scenario) -> Result<bool> {
+    if let Some(url) = &setup.postgres_url {
+        let mut shop = Shop::open(url, SESSION).await.map_err(|e| failed("cannot be opened", &e))?;
+        let tables = shop.tables().await.map_err(|e| failed("look", &e));
+        shop.close(SESSION).await;
+        declare::admit(&declare::given_database(url).await?, tables? == 0)?;
+    }
+    let Some(brokers) = &setup.kafka else { return Ok(false) };
+    let identity = declare::given_cluster(brokers).await?;
+    declare::admit(&identity, super::bus::topics(brokers).await?.is_empty())?;
+    declare::nobody_reads(brokers, &groups(scenario)).await?;
+    Ok(identity.environment == Environment::Rehearsal)
+}
+
 /// v1, its orders, the migration, v2's orders, and the declaration. Says which server it is on.
 async fn build_shop(setup: &Setup, scenario: &Scenario, history: &History, url: &str, nonce: &str) -> Result<String> {
-    const SESSION: &str = "backout-sandbox";
     let mut shop = Shop::open(url, SESSION).await.map_err(|e| failed("cannot be opened", &e))?;
     if setup.postgres_url.is_some() {
-        let empty = shop.tables().await.map_err(|e| failed("look", &e))? == 0;
-        declare::admit(&declare::given_database(url).await?, empty)?;
         shop.sweep().await.map_err(|e| failed("cannot be swept", &e))?;
     }
     let script = |path: &Path| {
@@ -179,15 +193,13 @@ async fn build_shop(setup: &Setup, scenario: &Scenario, history: &History, url: 
     Ok(version)
 }
 
-async fn build_bus(setup: &Setup, scenario: &Scenario, history: &History, nonce: &str) -> Result<Bus> {
+fn groups(scenario: &Scenario) -> [&str; 2] {
+    [&scenario.actors.fulfillment.group, &scenario.actors.loyalty.group]
+}
+
+async fn build_bus(setup: &Setup, scenario: &Scenario, history: &History, nonce: &str, declared: bool) -> Result<Bus> {
     let topic = &scenario.topic;
-    let groups = [scenario.actors.fulfillment.group.as_str(), scenario.actors.loyalty.group.as_str()];
-    let mut declared = false;
-    if let Some(given) = &setup.kafka {
-        let identity = declare::given_cluster(given).await?;
-        declare::admit(&identity, super::bus::topics(given).await?.is_empty())?;
-        declared = identity.environment == Environment::Rehearsal;
-    }
+    let groups = groups(scenario);
     let bus = match &setup.kafka {
         None => Bus::mock(topic)?,
         Some(given) => Bus::given(given, topic, &groups).await?,

@@ -82,6 +82,10 @@ impl From<sqlx::Error> for SqlError {
         match error {
             sqlx::Error::Database(error) => of_server(error.as_ref()),
             // The driver's other errors may hold an address: their kind alone is said.
+            // What the TLS library refuses comes as bad data.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Self { code: None, message: format!("TLS: {error}"), lost: true }
+            }
             sqlx::Error::Io(error) => {
                 Self { code: None, message: format!("the connection broke: {error}"), lost: true }
             }

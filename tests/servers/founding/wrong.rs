@@ -2,6 +2,7 @@
 //! refused by name before anything has happened.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use backout::rehearsal::postgres::binaries;
 
@@ -79,11 +80,20 @@ fn repair_under_the_straggler_does_not_end_well() {
     let numbers = [(STOP, SKIP), (r#"token: "27""#, r#"token: "28""#), (r#"token: "340""#, r#"token: "341""#)];
     on_both(|play| {
         let play = play.rewritten(&[(need, "")]);
-        let output = play.rehearse(&play.answers(&numbers), None);
+        // Stopped before the orders are sorted, until the straggler has found the column and written.
+        let halted = play.rehearse(&play.answers(&[(STOP, SKIP), ("\"2035\":", "\"0\":")]), None);
+        assert_eq!(halted.status.code(), Some(4), "{}", said(&halted));
+        let wrote = "v2 wrote no order after the rollback: 1, not 0";
+        let began = Instant::now();
+        while !play.failures().iter().any(|failure| failure == wrote) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{:?}", play.failures());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let output = play.resume(&play.answers(&numbers), None);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains("hand-over waits: no-new-v2-orders is red"), "{}", said(&output));
         assert!(said(&output).contains("check no-new-v2-orders: fail 1"), "{}", said(&output));
-        assert_eq!(play.failed("v2 wrote no order"), "v2 wrote no order after the rollback: 1, not 0");
+        assert_eq!(play.failed("v2 wrote no order"), wrote);
     });
 }
 

@@ -136,6 +136,17 @@ async fn a_cluster_that_does_not_say_so_to_this_user_is_production() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_database_is_left_alone_where_the_cluster_is_production() {
+    let Some(database) = support::postgres_database("declared") else { return };
+    sql(&database.url, &["CREATE TABLE orders (of_an_earlier text)".to_owned()]).await;
+    declare::database(&database.url, "nonce").await.unwrap();
+    let mock = MockCluster::new(1).unwrap();
+    mock.create_topic("invoices", 1, 1).unwrap();
+    refused("librdkafka mock cluster", Some(&database.url), Some(&mock.bootstrap_servers())).await;
+    sql(&database.url, &["SELECT of_an_earlier FROM orders".to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn given_servers_that_are_not_there_are_said_at_once() {
     let began = std::time::Instant::now();
     let words = start(None, Some("127.0.0.1:1")).await.unwrap_err().to_string();
