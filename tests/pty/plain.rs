@@ -28,7 +28,7 @@ fn a_gate_line_by_line_and_a_run_taken_up_again() {
     play.line("cancel the statement");
     play.sees(&["!! Nothing runs: there is nothing to cancel."]);
     play.line("open");
-    play.sees(&["NEXT Freeze the evidence"]);
+    play.sees(&["entered at the first step"]);
     play.line("open");
     play.sees(&["evidence done", "NEXT Open the gate of stop-straggler"]);
 
