@@ -171,22 +171,33 @@ fn part(scene: &Scene<'_>, pane: super::model::Pane, area: Rect, focused: bool, 
     let columns = usize::from(area.width);
     let inner = between(area, 1, 0);
     let rows = usize::from(inner.height);
-    let (lines, first) = match pane {
-        Pane::Steps => steps::lines(scene, columns, rows),
-        Pane::Detail => (detail::lines(scene, columns), if focused { scene.model.scroll } else { 0 }),
-        Pane::Checks => (checks::lines(scene, columns), if focused { scene.model.scroll } else { 0 }),
-        Pane::Log => {
-            let lines = log::lines(scene, columns);
-            let back = if focused { scene.model.scroll } else { 0 };
-            let first = lines.len().saturating_sub(rows).saturating_sub(back);
-            (lines, first)
-        }
+    let scroll = if focused { scene.model.scroll } else { 0 };
+    let Window { lines, first, more } = match pane {
+        Pane::Steps => steps::window(scene, columns, rows),
+        Pane::Detail => Window::of(&detail::lines(scene, columns), scroll, rows, Line::clone),
+        Pane::Checks => Window::of(&checks::lines(scene, columns), scroll, rows, Line::clone),
+        Pane::Log => log::window(scene, columns, rows, scroll),
     };
-    let first = first.min(lines.len().saturating_sub(rows));
-    let more = lines.len().saturating_sub(first + rows);
     let title = header::title(scene, pane.word(), focused, first, more, columns);
     draw_lines(vec![title], top(area, 1), buffer);
-    draw_lines(lines.into_iter().skip(first).collect(), inner, buffer);
+    draw_lines(lines, inner, buffer);
+}
+
+/// What is in sight of a long list. Only that is ever made into lines: a frame costs what it shows.
+struct Window {
+    lines: Vec<Line<'static>>,
+    /// Above and below, out of sight.
+    first: usize,
+    more: usize,
+}
+
+impl Window {
+    fn of<T>(all: &[T], first: usize, rows: usize, line: impl Fn(&T) -> Line<'static>) -> Self {
+        let first = first.min(all.len().saturating_sub(rows));
+        let lines: Vec<_> = all.iter().skip(first).take(rows).map(line).collect();
+        let more = all.len() - first - lines.len();
+        Self { lines, first, more }
+    }
 }
 
 /// Lines that scroll when they do not fit, with what is out of sight told on the last row.
@@ -254,7 +265,7 @@ pub fn text(model: &Model, snapshot: &Snapshot, page: Page, columns: usize) -> V
         Page::Heading => vec![header::heading(&scene, columns)],
         Page::Next => vec![Line::raw(header::sentence(&scene))],
         Page::Survey => survey::page(&scene, columns),
-        Page::Steps => steps::lines(&scene, columns, usize::MAX).0,
+        Page::Steps => steps::lines(&scene, columns),
         Page::Detail => detail::lines(&scene, columns),
         Page::Checks => checks::lines(&scene, columns),
         Page::Log => log::lines(&scene, columns),

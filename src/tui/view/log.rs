@@ -2,26 +2,39 @@
 
 use ratatui::text::Line;
 
-use super::Scene;
+use super::{Scene, Window};
 use super::line::Row;
 use crate::run::record::{Event, OutcomeResult, Record};
 use crate::run::words;
 use crate::tui::theme::Role;
 
+/// All lines.
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    told(scene).into_iter().map(|event| line(scene, event, columns)).collect()
+}
+
+/// The last that fit, or those `back` lines before them.
+pub fn window(scene: &Scene<'_>, columns: usize, rows: usize, back: usize) -> Window {
+    let told = told(scene);
+    let first = told.len().saturating_sub(rows).saturating_sub(back);
+    Window::of(&told, first, rows, |event| line(scene, event, columns))
+}
+
+fn told<'a>(scene: &Scene<'a>) -> Vec<&'a Event> {
+    let quiet = |event: &&Event| matches!(event.record, Record::Heartbeat {} | Record::Checked { .. });
+    scene.snapshot.log.iter().map(AsRef::as_ref).filter(|event| !quiet(event)).collect()
+}
+
+fn line(scene: &Scene<'_>, event: &Event, columns: usize) -> Line<'static> {
     let theme = scene.theme;
-    let quiet = |event: &&std::sync::Arc<Event>| !matches!(event.record, Record::Heartbeat {} | Record::Checked { .. });
-    let line = |event: &std::sync::Arc<Event>| {
-        let who = scene.snapshot.state.actors.get(&event.by).map_or(event.by.as_str(), |actor| actor.user.as_str());
-        let about = event.step.as_deref().map(|step| format!("{step}: ")).unwrap_or_default();
-        Row::new()
-            .put(format!(" {} ", event.at.wall.strftime("%H:%M:%SZ")), theme.style(Role::Muted))
-            .cell(who, 7, theme.style(Role::Muted))
-            .put(format!(" {about}"), theme.style(Role::Title))
-            .put(words(&event.record), theme.style(role(&event.record)))
-            .fit(columns)
-    };
-    scene.snapshot.log.iter().filter(quiet).map(line).collect()
+    let who = scene.snapshot.state.actors.get(&event.by).map_or(event.by.as_str(), |actor| actor.user.as_str());
+    let about = event.step.as_deref().map(|step| format!("{step}: ")).unwrap_or_default();
+    Row::new()
+        .put(format!(" {} ", event.at.wall.strftime("%H:%M:%SZ")), theme.style(Role::Muted))
+        .cell(who, 7, theme.style(Role::Muted))
+        .put(format!(" {about}"), theme.style(Role::Title))
+        .put(words(&event.record), theme.style(role(&event.record)))
+        .fit(columns)
 }
 
 /// How much a record matters to whoever looks back.

@@ -2,7 +2,7 @@
 
 use ratatui::text::Line;
 
-use super::Scene;
+use super::{Scene, Window};
 use super::line::{Row, pad};
 use crate::run::next::level_of;
 use crate::run::record::Position;
@@ -24,26 +24,58 @@ pub fn place(scene: &Scene<'_>, id: &str) -> String {
     scene.snapshot.runbook.steps.get_index_of(id).map_or_else(String::new, |i| (i + 1).to_string())
 }
 
-/// All lines, and the first to show so that the selected step stays in sight.
-pub fn lines(scene: &Scene<'_>, columns: usize, rows: usize) -> (Vec<Line<'static>>, usize) {
-    let selected = scene.model.step(scene.snapshot);
-    let mut lines = Vec::new();
-    let mut at = 0;
-    let mut phase = None;
-    let widest = scene.snapshot.runbook.steps.keys().map(String::len).max().unwrap_or(0).min(columns / 3);
-    for step in scene.snapshot.runbook.steps.values() {
-        if phase != Some(step.phase) {
-            phase = Some(step.phase);
-            lines.push(phase_line(scene, step.phase, columns));
+/// What stands on one line of the list.
+enum Entry<'a> {
+    Phase(Phase),
+    Step(&'a Step),
+}
+
+/// The list as it is written, and the width of its longest id.
+struct List<'a> {
+    entries: Vec<Entry<'a>>,
+    widest: usize,
+}
+
+impl<'a> List<'a> {
+    fn of(scene: &Scene<'a>, columns: usize) -> Self {
+        let mut entries = Vec::new();
+        let mut phase = None;
+        for step in scene.snapshot.runbook.steps.values() {
+            if phase.replace(step.phase) != Some(step.phase) {
+                entries.push(Entry::Phase(step.phase));
+            }
+            entries.push(Entry::Step(step));
         }
-        if selected == Some(step.id.as_str()) {
-            at = lines.len();
-        }
-        lines.push(step_line(scene, step, selected == Some(step.id.as_str()), widest, columns));
+        let widest = scene.snapshot.runbook.steps.keys().map(String::len).max().unwrap_or(0).min(columns / 3);
+        Self { entries, widest }
     }
+
+    fn line(&self, scene: &Scene<'_>, entry: &Entry<'_>, columns: usize) -> Line<'static> {
+        match entry {
+            Entry::Phase(phase) => phase_line(scene, *phase, columns),
+            Entry::Step(step) => {
+                let selected = scene.model.step(scene.snapshot) == Some(step.id.as_str());
+                step_line(scene, step, selected, self.widest, columns)
+            }
+        }
+    }
+}
+
+/// All lines.
+pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
+    let list = List::of(scene, columns);
+    list.entries.iter().map(|entry| list.line(scene, entry, columns)).collect()
+}
+
+/// As many as fit, so that the selected step is among them.
+pub fn window(scene: &Scene<'_>, columns: usize, rows: usize) -> Window {
+    let list = List::of(scene, columns);
+    let selected = scene.model.step(scene.snapshot);
+    let is_selected = |entry: &Entry<'_>| matches!(entry, Entry::Step(step) if selected == Some(step.id.as_str()));
+    let at = list.entries.iter().position(is_selected).unwrap_or(0);
     // A third of the pane stays above the selected step: what came before it is the context.
-    let first = (at + 1).saturating_sub(rows.saturating_sub(rows / 3)).min(lines.len().saturating_sub(rows));
-    (lines, first)
+    let first = (at + 1).saturating_sub(rows.saturating_sub(rows / 3));
+    Window::of(&list.entries, first, rows, |entry| list.line(scene, entry, columns))
 }
 
 fn phase_line(scene: &Scene<'_>, phase: Phase, columns: usize) -> Line<'static> {
