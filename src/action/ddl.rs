@@ -12,7 +12,7 @@ use crate::names;
 use crate::run::record::{Offer, Outcome, OutcomeResult, Point, Position, Undoing};
 use crate::runbook::template::{RenderedSql, SqlText, as_text};
 use crate::runbook::{Scoped, Step};
-use crate::sql::{self, Class, Dialect, Fact, ObjectKind, Reverse, Statement};
+use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Statement};
 use crate::target::db::{Handle, text_bind};
 use crate::text::counted;
 
@@ -165,19 +165,6 @@ async fn in_the_way(handle: &mut Handle, table: &str, sees_sessions: bool) -> St
     }
 }
 
-impl Plan {
-    /// Whether a `table.column` is there once all statements are applied; `None` where they do not say.
-    fn leaves(&self, used: &str) -> Option<bool> {
-        let (table, column) = used.rsplit_once('.')?;
-        let facts = self.statements.iter().flat_map(|(_, statement)| &statement.done);
-        facts.rev().find_map(|fact| match fact {
-            Fact::Column { table: t, column: c, present } if t == table && c == column => Some(*present),
-            Fact::Table { name, present: false } if name == table => Some(false),
-            _ => None,
-        })
-    }
-}
-
 /// Services whose names stand among the objects, and whether they are there now.
 async fn breaks(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<(String, String)> {
     let target = handle.target().to_owned();
@@ -208,7 +195,7 @@ async fn breaks(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<(String,
             }
             Err(_) => "cannot see its sessions".to_owned(),
         };
-        let (label, words) = match plan.leaves(&hit.name) {
+        let (label, words) = match sql::leaves(&facts_of(plan), &hit.name) {
             Some(true) => ("mends", "it will be there"),
             Some(false) => ("breaks", "it will NOT be there any more"),
             None => ("touches", "it stays there"),

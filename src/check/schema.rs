@@ -6,21 +6,24 @@
 use serde_json::Value;
 
 use crate::run::record::{Found, Position};
+use crate::runbook::CheckKind;
 use crate::runbook::expect::Verdict;
 use crate::sql::{Dialect, Fact};
 use crate::target::db::{Handle, SqlError, text_bind};
 
-use super::sql::{Asked, NoAnswer, Where};
+use super::sql::{Asked, NoAnswer};
 use super::{Answer, Context};
 
 mod catalog;
 mod postgres;
+pub mod release;
+mod rights;
 mod sqlite;
 
-pub use catalog::catalog;
+pub use catalog::{catalog, differences, said};
 
 /// All facts together: passes when every one holds; the words name those that do not.
-pub async fn judged(facts: &[Fact], handle: &mut Handle, _place: Where) -> Answer {
+async fn judged(facts: &[Fact], handle: &mut Handle) -> Answer {
     let mut red = Vec::new();
     for fact in facts {
         match holds_on(fact, handle).await {
@@ -34,6 +37,17 @@ pub async fn judged(facts: &[Fact], handle: &mut Handle, _place: Where) -> Answe
         value: Some(Value::Bool(red.is_empty())),
         words: (!red.is_empty()).then(|| red.join("; ")),
         took_ms: 0,
+    }
+}
+
+/// What the catalog answers to a check of its kind.
+pub async fn asked(kind: &CheckKind, handle: &mut Handle, ctx: &Context) -> Answer {
+    match kind {
+        CheckKind::Schema(facts) => judged(facts, handle).await,
+        CheckKind::Grants(grants) => rights::judged(grants, handle).await,
+        CheckKind::Migration { applied } => release::judged(*applied, handle, ctx).await,
+        CheckKind::Like { fingerprint, except } => catalog::like(fingerprint, except, handle, ctx).await,
+        _ => Answer::unknown("this is no question to a catalog"),
     }
 }
 

@@ -21,6 +21,7 @@ mod knowledge;
 mod postgres;
 mod rehearsal;
 mod rows;
+mod schema_checks;
 mod settling;
 mod shop;
 mod slow_log;

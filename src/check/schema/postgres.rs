@@ -7,7 +7,7 @@ use crate::target::db::Handle;
 use super::there;
 
 /// `schema.table` and names with capitals: each part is quoted, so that the server reads what the parser read.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".")
 }
 
@@ -54,6 +54,11 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
             there(handle, "select 1 from pg_enum where enumtypid = to_regtype($1::text) and enumlabel = $2::text", &[&quoted(type_name), value]).await?,
             *present,
         ),
+        Fact::EnumValues { type_name, values, are } => {
+            let sql = "select 1 from pg_enum where enumtypid = to_regtype($1::text)
+                having string_agg(enumlabel, chr(10) order by enumsortorder) = $2::text";
+            (there(handle, sql, &[&quoted(type_name), &values.join("\n")]).await?, *are)
+        }
         Fact::Index { name, valid, present } => {
             let valid = if *valid { " and i.indisvalid" } else { "" };
             let sql = format!("select 1 from pg_index i where i.indexrelid = to_regclass($1::text){valid}");
@@ -67,6 +72,16 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
             there(handle, "select 1 from pg_trigger where tgrelid = to_regclass($1::text) and tgname = $2::text and not tgisinternal", &[&quoted(table), name]).await?,
             *present,
         ),
+        Fact::TriggerEnabled { table, name, enabled } => {
+            let sql = "select 1 from pg_trigger where tgrelid = to_regclass($1::text) and tgname = $2::text
+                and tgenabled in ('O', 'A')";
+            (there(handle, sql, &[&quoted(table), name]).await?, *enabled)
+        }
+        Fact::FunctionBody { name, digest, is } => {
+            let sql = "select 1 from pg_proc where oid = to_regprocedure($1::text)
+                and encode(sha256(convert_to(prosrc, 'UTF8')), 'hex') = $2::text";
+            (there(handle, sql, &[name, digest]).await?, *is)
+        }
         Fact::Function { name, present } => {
             (there(handle, "select 1 where to_regprocedure($1::text) is not null", &[name]).await?, *present)
         }

@@ -15,6 +15,10 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
         Fact::Table { name, present } => (there(handle, object, &["table", &bare(name)]).await?, *present),
         Fact::View { name, present } => (there(handle, object, &["view", &bare(name)]).await?, *present),
         Fact::Trigger { name, present, .. } => (there(handle, object, &["trigger", &bare(name)]).await?, *present),
+        // A trigger of SQLite cannot be turned off.
+        Fact::TriggerEnabled { name, enabled, .. } => {
+            (there(handle, object, &["trigger", &bare(name)]).await?, *enabled)
+        }
         Fact::Index { name, present, .. } => (there(handle, object, &["index", &bare(name)]).await?, *present),
         Fact::Column { table, column: name, present } => {
             (there(handle, column, &[&bare(table), name]).await?, *present)
@@ -36,6 +40,8 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
         Fact::Constraint { .. }
         | Fact::Validated { .. }
         | Fact::EnumValue { .. }
+        | Fact::EnumValues { .. }
+        | Fact::FunctionBody { .. }
         | Fact::Function { .. }
         | Fact::Type { .. }
         | Fact::Schema { .. } => {
