@@ -76,15 +76,7 @@ async fn there(handle: &mut Handle, sql: &str, binds: &[&str]) -> Result<bool, S
     })
 }
 
-/// Whether statements with these facts are in: all facts hold, none does, or some do. Of one target.
-pub async fn position(facts: &[Fact], target: &str, ctx: &Context) -> Found {
-    match ctx.targets.monitor(target).await {
-        Ok(mut handle) => position_on(facts, &mut handle).await,
-        Err(failure) => Found { position: Position::Unknown, because: NoAnswer::from(failure).words() },
-    }
-}
-
-/// As [`position`], on a connection.
+/// Whether statements with these facts are in: all facts hold, none does, or some do, and what mends that.
 pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
     if facts.is_empty() {
         let because = "the catalog cannot tell whether it has been applied".to_owned();
@@ -93,15 +85,45 @@ pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
     let (mut done, mut open) = (Vec::new(), Vec::new());
     for fact in facts {
         match holds_on(fact, handle).await {
-            Ok(true) => done.push(fact.to_string()),
-            Ok(false) => open.push(fact.not_done().to_string()),
+            Ok(true) => done.push(fact),
+            Ok(false) => open.push(fact),
             Err(none) => return Found { position: Position::Unknown, because: none.words() },
         }
     }
+    let in_words = done.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let (position, because) = match (done.is_empty(), open.is_empty()) {
-        (_, true) => (Position::Done, done.join("; ")),
-        (true, false) => (Position::NotDone, open.join("; ")),
-        (false, false) => (Position::HalfDone, format!("{}; but {}", done.join("; "), open.join("; "))),
+        (_, true) => (Position::Done, in_words),
+        (true, false) => {
+            let words: Vec<_> = open.iter().map(|fact| fact.not_done().to_string()).collect();
+            (Position::NotDone, words.join("; "))
+        }
+        (false, false) => {
+            let words: Vec<_> = open.iter().map(|fact| left(fact, &done)).collect();
+            (Position::HalfDone, format!("{in_words}; but {}", words.join("; ")))
+        }
     };
     Found { position, because }
+}
+
+/// What is open beside what is done, and the steps that mend it where a server leaves such things behind.
+fn left(open: &Fact, done: &[&Fact]) -> String {
+    match open {
+        Fact::Index { name, valid: true, present: true }
+            if done.contains(&&Fact::Index { name: name.clone(), valid: false, present: true }) =>
+        {
+            format!(
+                "index {name} is INVALID: it costs every write and answers no query. To repair: \
+                 DROP INDEX CONCURRENTLY {name}, see that no row stands against it, then this step again"
+            )
+        }
+        Fact::Validated { table, name, validated: true }
+            if done.contains(&&Fact::Constraint { table: table.clone(), name: name.clone(), present: true }) =>
+        {
+            format!(
+                "constraint {name} is NOT VALID: it holds for new rows only. To repair: mend the rows against it, then \
+                 ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
+            )
+        }
+        other => other.not_done().to_string(),
+    }
 }
