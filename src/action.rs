@@ -174,7 +174,7 @@ pub async fn perform(job: Job, ctx: Context, port: &Port) -> Outcome {
     let earlier = command::Earlier { done: ctx.items.get(&step.id).cloned().unwrap_or_default(), begun };
     match work {
         Work::Transaction(body) => transaction::perform(&body, &step, &offer, &ctx, port).await,
-        Work::Plain(plan) => ddl::perform_plain(&plan, &step, &offer, &ctx, port).await,
+        Work::Plain(plan) => ddl::perform_plain(&plan, &offer, &ctx, port).await,
         Work::Freeze(items) => kept(freeze::perform(&items, &ctx).await, port).await,
         Work::Reconcile(set) => kept(reconcile::perform(&set, &ctx).await, port).await,
         Work::Sessions(found) => session::perform(&found, &ctx, port).await,

@@ -146,7 +146,11 @@ async fn ask_kind(check: &Check, ctx: &Context, depth: Depth) -> Answer {
             None => Answer::unknown(format!("there is no reading {reading}")),
         },
         CheckKind::Count { set } => judged(check, ctx, count(set, ctx).await),
-        CheckKind::Query(_) | CheckKind::Schema(_) => match monitor_of(check, ctx).await {
+        CheckKind::Query(_)
+        | CheckKind::Schema(_)
+        | CheckKind::Grants(_)
+        | CheckKind::Migration { .. }
+        | CheckKind::Like { .. } => match monitor_of(check, ctx).await {
             Ok(mut handle) => on(check, ctx, &mut handle, Where::Apart, depth).await,
             Err(none) => no_answer(none),
         },
@@ -157,11 +161,9 @@ async fn ask_kind(check: &Check, ctx: &Context, depth: Depth) -> Answer {
         CheckKind::Shapes { .. } => kafka::shapes(check, ctx).await,
         CheckKind::Http(_) => http::ask(check, ctx).await,
         CheckKind::Command { .. } => command::ask(check, ctx).await,
-        CheckKind::GroupOffsets { .. }
-        | CheckKind::Grants(_)
-        | CheckKind::Like { .. }
-        | CheckKind::Explain { .. }
-        | CheckKind::Registry(_) => Answer::unknown("this kind of check is not supported yet"),
+        CheckKind::GroupOffsets { .. } | CheckKind::Explain { .. } | CheckKind::Registry(_) => {
+            Answer::unknown("this kind of check is not supported yet")
+        }
     }
 }
 
@@ -190,7 +192,9 @@ pub async fn on(check: &Check, ctx: &Context, handle: &mut Handle, place: Where,
             },
             _ => Err(NoAnswer::Unknown(format!("{set} is no set of this database"))),
         },
-        CheckKind::Schema(facts) => return schema::judged(facts, handle, place).await,
+        kind @ (CheckKind::Schema(_) | CheckKind::Grants(_) | CheckKind::Migration { .. } | CheckKind::Like { .. }) => {
+            return schema::asked(kind, handle, ctx).await;
+        }
         CheckKind::Probe { statements, role } => {
             let Some(statements) = statements.get(dialect) else {
                 return Answer::unknown(format!("the runbook has no form of it for {dialect}"));
@@ -210,7 +214,7 @@ pub fn inside(check: &Check, target: &str, ctx: &Context) -> bool {
     }
     let here = |on: &Option<String>| on.as_deref() == Some(target);
     match &check.kind {
-        CheckKind::Query(_) | CheckKind::Schema(_) | CheckKind::Probe { .. } => here(&check.on),
+        CheckKind::Query(_) | CheckKind::Schema(_) | CheckKind::Grants(_) | CheckKind::Probe { .. } => here(&check.on),
         CheckKind::Reading { reading } => {
             ctx.runbook.readings.get(reading).is_some_and(|r| here(&r.on) && matches!(r.kind, CheckKind::Query(_)))
         }

@@ -88,6 +88,15 @@ pub struct Trust {
 pub struct Migration {
     pub up: PerDialect<Vec<PathBuf>>,
     pub down: PerDialect<Vec<PathBuf>>,
+    pub recorded: Option<Recorded>,
+}
+
+/// The row that the migration's own tool writes when it has applied it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    pub table: String,
+    pub column: String,
+    pub value: String,
 }
 
 /// One form for every dialect, or a form for each.

@@ -9,14 +9,16 @@ use futures_util::future::join_all;
 use serde::Serializer;
 
 use crate::action;
+use crate::check::schema::release::Claim;
 use crate::check::{self, Context, Depth};
 use crate::run::record::{Checked, Environment, Found, Now, Position, Surveyed};
 use crate::runbook::{CheckRef, Phase, Runbook, Step, TargetKind};
-use crate::sql::{Dialect, Zone, zones};
 use crate::target::Identity;
 
+pub mod release;
 pub mod services;
 
+pub use release::{Broken, StatementSeen};
 pub use services::ServiceSeen;
 
 /// The map.
@@ -28,8 +30,9 @@ pub struct Survey {
     pub checks: Vec<Checked>,
     pub services: Vec<ServiceSeen>,
     /// The release's own statements: in, not in, half in, or cannot be told.
-    #[serde(serialize_with = "told")]
-    pub statements: Vec<(String, Found)>,
+    pub statements: Vec<StatementSeen>,
+    /// What the migration table says of them.
+    pub claims: Vec<Claim>,
     #[serde(serialize_with = "seen_or_not")]
     pub targets: BTreeMap<String, Result<Identity, String>>,
     pub environment: Environment,
@@ -62,12 +65,6 @@ fn steps_by_name<S: Serializer>(steps: &[(String, Found)], to: S) -> Result<S::O
     to.collect_map(steps.iter().map(|(step, found)| (step, found)))
 }
 
-fn told<S: Serializer>(statements: &[(String, Found)], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(
-        statements.iter().map(|(statement, found)| serde_json::json!({ "statement": statement, "found": found })),
-    )
-}
-
 fn seen_or_not<S: Serializer>(targets: &BTreeMap<String, Result<Identity, String>>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_map(targets.iter().map(|(name, identity)| (name, seen(identity))))
 }
@@ -82,7 +79,8 @@ pub enum Seen {
     Target(String, Result<Identity, String>),
     Check(Checked),
     Service(ServiceSeen),
-    Statement(String, Found),
+    Statement(StatementSeen),
+    Claim(Claim),
     Step(String, Found),
 }
 
@@ -138,13 +136,13 @@ pub async fn take(context: &Context, now: impl Fn() -> Now + Copy, seen: impl Fn
             (step.id.clone(), found)
         }
     }));
-    let (targets, mut checks, gone, steps, services, statements) =
-        tokio::join!(targets, asked, gone, positions, services, statements(context, &seen));
+    let (targets, mut checks, gone, steps, services, (statements, claims)) =
+        tokio::join!(targets, asked, gone, positions, services, release::seen(context, &seen));
     checks.extend(gone);
     let (entry, done) = propose(runbook, &steps);
     let redness = checks.iter().filter_map(|checked| Some((checked.check.clone(), red(runbook, checked)?))).collect();
     let environment = environment(runbook, &targets);
-    Survey { steps, checks, services, statements, targets, environment, entry, done, redness }
+    Survey { steps, checks, services, statements, claims, targets, environment, entry, done, redness }
 }
 
 pub fn stamp(check: CheckRef, answer: check::Answer, at: Now) -> Checked {
@@ -202,47 +200,4 @@ pub fn red(runbook: &Runbook, checked: &Checked) -> Option<Red> {
         Some(step) => Red::MendedBy { step: step.id.clone() },
         None => Red::NobodyMends,
     })
-}
-
-/// A statement on one line, without its comments.
-fn line(dialect: Dialect, sql: &str) -> String {
-    let code = zones(dialect, sql).into_iter().filter(|(_, zone)| *zone != Zone::Comment);
-    let code: Vec<&str> = code.map(|(range, _)| &sql[range]).collect();
-    code.concat().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Which statements of the release are in, told from the catalog.
-async fn statements(context: &Context, seen: &impl Fn(usize, Seen)) -> Vec<(String, Found)> {
-    let Some(migration) = &context.runbook.migration else { return Vec::new() };
-    let target = context.runbook.targets.values().find(|target| target.kind.dialect().is_some());
-    let Some((target, dialect)) = target.and_then(|target| Some((target, target.kind.dialect()?))) else {
-        return Vec::new();
-    };
-    let mut statements = Vec::new();
-    let mut tell = |statement: String, found: Found| {
-        seen(statements.len(), Seen::Statement(statement.clone(), found.clone()));
-        statements.push((statement, found));
-    };
-    for file in migration.up.get(dialect).into_iter().flatten() {
-        let unknown = |because: String| Found { position: Position::Unknown, because };
-        let name = file.display().to_string();
-        let text = match tokio::fs::read_to_string(context.runbook.base.join(file)).await {
-            Ok(text) => text,
-            Err(error) => {
-                tell(name.clone(), unknown(format!("{name} cannot be read: {error}")));
-                continue;
-            }
-        };
-        match crate::sql::split(dialect, &text) {
-            Ok(pieces) => {
-                for sql in pieces {
-                    let facts = crate::sql::judge(dialect, &sql).done;
-                    let position = check::schema::position(&facts, &target.name, context).await;
-                    tell(line(dialect, &sql), position);
-                }
-            }
-            Err(refused) => tell(name, unknown(refused.to_string())),
-        }
-    }
-    statements
 }

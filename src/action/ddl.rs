@@ -2,19 +2,19 @@
 //!
 //! Never puts two statements into one message, and never changes what the author wrote.
 
-use serde_json::json;
-
-use super::transaction::{Back, Effect, not_applied, outcome};
-use super::{Go, Port};
-use crate::check::{Context, Names, schema, sessions};
+use super::transaction::{Back, Effect, LOCK_MS};
+use crate::check::{Context, Names, sessions};
 use crate::failure::{Failure, Kind, Result};
-use crate::names;
-use crate::run::record::{Offer, Outcome, OutcomeResult, Point, Position, Undoing};
+use crate::run::record::Undoing;
+use crate::runbook::Scoped;
 use crate::runbook::template::{RenderedSql, SqlText, as_text};
-use crate::runbook::{Scoped, Step};
-use crate::sql::{self, Class, Dialect, Fact, ObjectKind, Reverse, Statement};
+use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Statement};
 use crate::target::db::{Handle, text_bind};
 use crate::text::counted;
+
+mod plain;
+
+pub use plain::{perform_plain, position};
 
 /// Statements in their order, with what is known of each.
 #[derive(Debug, Clone)]
@@ -165,19 +165,6 @@ async fn in_the_way(handle: &mut Handle, table: &str, sees_sessions: bool) -> St
     }
 }
 
-impl Plan {
-    /// Whether a `table.column` is there once all statements are applied; `None` where they do not say.
-    fn leaves(&self, used: &str) -> Option<bool> {
-        let (table, column) = used.rsplit_once('.')?;
-        let facts = self.statements.iter().flat_map(|(_, statement)| &statement.done);
-        facts.rev().find_map(|fact| match fact {
-            Fact::Column { table: t, column: c, present } if t == table && c == column => Some(*present),
-            Fact::Table { name, present: false } if name == table => Some(false),
-            _ => None,
-        })
-    }
-}
-
 /// Services whose names stand among the objects, and whether they are there now.
 async fn breaks(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<(String, String)> {
     let target = handle.target().to_owned();
@@ -208,7 +195,7 @@ async fn breaks(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<(String,
             }
             Err(_) => "cannot see its sessions".to_owned(),
         };
-        let (label, words) = match plan.leaves(&hit.name) {
+        let (label, words) = match sql::leaves(&facts_of(plan), &hit.name) {
             Some(true) => ("mends", "it will be there"),
             Some(false) => ("breaks", "it will NOT be there any more"),
             None => ("touches", "it stays there"),
@@ -226,46 +213,9 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan) -> Result<Effect, Back
     Ok(Effect::default())
 }
 
-/// The path of statements that no transaction can hold: the catalog alone tells what became of them.
-pub async fn perform_plain(plan: &Plan, _step: &Step, offer: &Offer, ctx: &Context, port: &Port) -> Outcome {
-    let Some(target) = offer.target.as_ref().map(|seen| seen.name.clone()) else {
-        return not_applied("the step names no target");
-    };
-    let app = names::application_name(ctx.access.run8(), &offer.step, offer.att);
-    let mut handle = match ctx.targets.dedicated(&target, &app).await {
-        Ok(handle) => handle,
-        Err(failure) => return not_applied(failure.to_string()),
-    };
-    let mut data = json!({ "statements": plan.statements.len() });
-    if let Handle::Postgres(connection) = &handle {
-        data["pid"] = json!(connection.pid);
-        data["backend_start"] = json!(connection.backend_start);
-    }
-    if port.reached(Point::Begun, data).await == Go::Stop {
-        return not_applied("stopped before the first statement");
-    }
-    if handle.dialect() == Some(Dialect::Postgres) {
-        // A lock timeout fires on the harmless waits of a concurrent build and leaves an invalid index.
-        for sql in ["set lock_timeout = 0", "set statement_timeout = 0"] {
-            if let Err(error) = handle.run(sql, vec![]).await {
-                return not_applied(error.words());
-            }
-        }
-    }
-    for (n, (sql, _)) in plan.statements.iter().enumerate() {
-        if let Err(error) = handle.run(sql.as_str(), vec![]).await {
-            let result = if n == 0 && !error.lost { OutcomeResult::NotApplied } else { OutcomeResult::Unknown };
-            return outcome(result, format!("statement {} of {}: {}", n + 1, plan.statements.len(), error.words()));
-        }
-    }
-    let found = schema::position_on(&facts_of(plan), &mut handle).await;
-    match found.position {
-        Position::Done => outcome(OutcomeResult::Applied, format!("the catalog shows it: {}", found.because)),
-        _ => outcome(OutcomeResult::Unknown, found.because),
-    }
-}
-
-/// All facts that hold once every statement is applied.
+/// All facts that hold once every statement is applied: not those that a later one turns round.
 pub fn facts_of(plan: &Plan) -> Vec<sql::Fact> {
-    plan.statements.iter().flat_map(|(_, statement)| statement.done.clone()).collect()
+    let facts: Vec<&sql::Fact> = plan.statements.iter().flat_map(|(_, statement)| &statement.done).collect();
+    let turned = |at: usize, fact: &sql::Fact| facts[at + 1..].iter().any(|later| **later == fact.not_done());
+    facts.iter().enumerate().filter(|(at, fact)| !turned(*at, fact)).map(|(_, fact)| (*fact).clone()).collect()
 }

@@ -28,6 +28,8 @@ pub async fn perform(items: &[FreezeItem], ctx: &Context) -> (Vec<Frozen>, Outco
             format!("{known} frozen; unknown, freeze again: {}", unknown.join(", "))
         }
     };
+    let changed: Vec<String> = frozen.iter().filter_map(|frozen| changed(frozen, ctx)).collect();
+    let evidence = [vec![evidence], changed].concat().join("; ");
     let outcome = Outcome::new(OutcomeResult::Applied, evidence);
     (frozen, outcome)
 }
@@ -61,4 +63,20 @@ async fn read(item: &FreezeItem, ctx: &Context) -> Result<FrozenContent, String>
             Ok(FrozenContent::Rows { count: text.len() as u64, digest, file, classes: None })
         }
     }
+}
+
+/// What a catalog has become since it was frozen last in this run.
+fn changed(frozen: &Frozen, ctx: &Context) -> Option<String> {
+    let FreezeItem::Catalog { .. } = &frozen.item else { return None };
+    let item = frozen.item.to_string();
+    let lines = |content: &FrozenContent| match content {
+        FrozenContent::Rows { file, .. } => {
+            let rows = rows::read(&ctx.access.run_dir, file).ok()?;
+            Some(rows.iter().filter_map(|row| Some(row.get("line")?.as_str()?.to_owned())).collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let (before, now) = (lines(ctx.frozen.get(&item)?)?, lines(&frozen.content)?);
+    let found = check::schema::differences(&before, &now, &[]);
+    (!found.is_empty()).then(|| format!("{item} since it was frozen last: {}", check::schema::said(&found)))
 }

@@ -5,7 +5,7 @@
 use futures_util::future::join_all;
 
 use super::{change, ddl, is_sql, items, prepare, publish};
-use crate::check::{self, Context, Depth, Names, schema};
+use crate::check::{self, Context, Depth, Names};
 use crate::run::record::{Found, Position};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Action, CheckRef, Phase, Step};
@@ -34,7 +34,7 @@ pub async fn position(step: &Step, ctx: &Context) -> Found {
                 return found(Position::Unknown, format!("the runbook has no form of it for {target}"));
             };
             match ddl::Plan::of(texts, dialect, ctx, &step.id) {
-                Ok(plan) => schema::position(&ddl::facts_of(&plan), target, ctx).await,
+                Ok(plan) => ddl::position(&plan, target, ctx).await,
                 Err(failure) => found(Position::Unknown, words(&failure)),
             }
         }

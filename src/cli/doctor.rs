@@ -1,11 +1,12 @@
-//! `doctor`: what a target has for backout, and `--install` to create what is missing.
+//! `doctor`: what a target has for backout, `--install` to create what is missing, and `--fingerprint` to print its
+//! catalog for a `like` check.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Environment;
 use crate::survey::has_identity;
 use crate::target::Targets;
@@ -20,6 +21,9 @@ pub struct Args {
     /// Create the tables for claims, markers and before-images
     #[arg(long)]
     install: bool,
+    /// Print the catalog of this target, one object a line: what a `like` check compares with
+    #[arg(long, value_name = "TARGET", conflicts_with = "install")]
+    fingerprint: Option<String>,
 }
 
 /// Exit 0 when every target answers and has its tables, 8 otherwise.
@@ -29,6 +33,9 @@ pub async fn run(args: Args) -> Result<u8> {
     let runbook = Arc::new(session.runbook);
     let targets = Targets::new(runbook.clone(), access);
     let named: Vec<_> = runbook.targets.values().filter(|target| has_identity(target.kind)).collect();
+    if let Some(target) = &args.fingerprint {
+        return fingerprint(target, &targets).await;
+    }
     if args.install {
         for target in named.iter().filter(|target| target.kind.dialect().is_some()) {
             let mut handle = targets.dedicated(&target.name, "backout/doctor").await?;
@@ -70,4 +77,13 @@ pub async fn run(args: Args) -> Result<u8> {
     let mut out = io::stdout().lock();
     let written = lines.iter().try_for_each(|line| writeln!(out, "{}", Shown::new(line)));
     super::lint::quiet(written.map(|()| if whole { 0 } else { 8 }))
+}
+
+async fn fingerprint(target: &str, targets: &Targets) -> Result<u8> {
+    let mut handle = targets.monitor(target).await?;
+    let lines = crate::check::schema::catalog(&mut handle).await.map_err(|none| {
+        Failure::new(Kind::Target, format!("the catalog of {target} cannot be read")).cause(none.words())
+    })?;
+    let mut out = io::stdout().lock();
+    super::lint::quiet(lines.iter().try_for_each(|line| writeln!(out, "{}", Shown::new(line))).map(|()| 0))
 }

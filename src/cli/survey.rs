@@ -14,7 +14,7 @@ use crate::failure::Result;
 use crate::run::record::{Checked, Position};
 use crate::runbook::Runbook;
 use crate::runbook::expect::Verdict;
-use crate::survey::{self, Red, Seen, ServiceSeen, Survey};
+use crate::survey::{self, Red, Seen, ServiceSeen, StatementSeen, Survey};
 use crate::target::Targets;
 use crate::text::{Shown, in_one_line, multiline};
 
@@ -131,8 +131,9 @@ fn section(seen: &Seen) -> (u8, &'static str) {
         Seen::Target(..) => (0, ""),
         Seen::Check(_) => (1, "\nchecks"),
         Seen::Service(_) => (2, "\nwho runs"),
-        Seen::Statement(..) => (3, "\nthe release, as the database has it"),
-        Seen::Step(..) => (4, "\nsteps"),
+        Seen::Statement(_) => (3, "\nthe release, as the database has it"),
+        Seen::Claim(_) => (4, "\nwhat the migration table claims"),
+        Seen::Step(..) => (5, "\nsteps"),
     }
 }
 
@@ -149,14 +150,37 @@ fn line(runbook: &Runbook, seen: &Seen) -> String {
         }
         Seen::Check(checked) => check_line(runbook, checked),
         Seen::Service(service) => service_line(service),
-        Seen::Statement(statement, found) => {
-            format!("{:<10} {}", word(found.position, "in", "not in"), in_one_line(statement).cap(100))
+        Seen::Statement(seen) => statement_line(runbook, seen),
+        Seen::Claim(claim) => {
+            let mark = match (claim.disagrees, claim.applied) {
+                (true, _) => "DISAGREES",
+                (false, Some(_)) => "agrees",
+                (false, None) => "cannot see",
+            };
+            format!("{mark:<10} {}: {}", claim.target, in_one_line(&claim.words))
         }
         Seen::Step(step, found) => {
             let position = word(found.position, "done", "not done");
             format!("{position:<10} {step:<20} {}", in_one_line(&found.because).cap(100))
         }
     }
+}
+
+fn statement_line(runbook: &Runbook, seen: &StatementSeen) -> String {
+    let position = match seen.found.position {
+        Position::Unknown => "not told",
+        position => word(position, "in", "not in"),
+    };
+    let databases = runbook.targets.values().filter(|target| target.kind.dialect().is_some()).count();
+    let on = if databases > 1 { format!("{}: ", seen.target) } else { String::new() };
+    let mut line = format!("{position:<10} {on}{}", in_one_line(&seen.statement).cap(100));
+    if matches!(seen.found.position, Position::HalfDone | Position::Unknown) {
+        line.push_str(&format!("\n             {}", in_one_line(&seen.found.because)));
+    }
+    for broken in &seen.breaks {
+        line.push_str(&format!("\n             {}", in_one_line(&broken.to_string())));
+    }
+    line
 }
 
 fn service_line(service: &ServiceSeen) -> String {

@@ -42,7 +42,11 @@ impl Probes {
     pub fn new(runbook: &Runbook) -> Self {
         let checks = runbook.checks.values().map(|check| (CheckRef::Check(check.name.clone()), Some(check.clone())));
         let gone = runbook.services.values().filter(|service| service.gone);
-        let gone = gone.map(|service| (CheckRef::ServiceGone(service.name.clone()), None));
+        let gone = gone.map(|service| CheckRef::ServiceGone(service.name.clone()));
+        // A step may wait for one that is to come back, too.
+        let needed = runbook.steps.values().flat_map(|step| &step.needs).map(|need| need.check.clone());
+        let needed = needed.filter(|check| matches!(check, CheckRef::ServiceGone(_)));
+        let gone = gone.chain(needed).map(|check| (check, None));
         let probe = |check| Probe {
             check,
             live: Live { latest: None, history: VecDeque::new(), asking: false },

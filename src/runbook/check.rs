@@ -49,6 +49,10 @@ pub enum CheckKind {
     Schema(Vec<Fact>),
     /// Who has which right.
     Grants(Vec<Grant>),
+    /// The migration is in, or out: by the catalog, and by the row that its tool writes.
+    Migration {
+        applied: bool,
+    },
     /// The whole schema is as it was when the file was made.
     Like {
         fingerprint: PathBuf,

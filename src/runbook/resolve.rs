@@ -19,6 +19,7 @@ use super::{Runbook, Severity, TargetKind, lint};
 mod actions;
 mod answers;
 mod bound;
+mod breaks;
 mod checks;
 mod conduct;
 mod events;
@@ -196,7 +197,8 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
         }
     };
     fields.finish_as("runbook");
-    let steps = links::close(cx, drafts, &mut guards);
+    let mut steps = links::close(cx, drafts, &mut guards);
+    breaks::needs(&mut steps, &targets, &services);
     let name = name?;
     Some(Runbook {
         title: title.unwrap_or_else(|| name.clone()),

@@ -141,7 +141,21 @@ fn migration() -> Value {
     object(
         "The release's own statements, beside the runbook: survey tells which of them are in.",
         &[],
-        vec![("up", side("Files that bring the release in.")), ("down", side("Files that take it out."))],
+        vec![
+            ("up", side("Files that bring the release in.")),
+            ("down", side("Files that take it out.")),
+            (
+                "recorded",
+                object(
+                    "The row that the migration's own tool writes: survey lays it beside what the catalog shows.",
+                    &["in", "as"],
+                    vec![
+                        ("in", text_field("`table.column` of the tool's table.")),
+                        ("as", text_field("What stands there.")),
+                    ],
+                ),
+            ),
+        ],
     )
 }
 

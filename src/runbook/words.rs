@@ -114,6 +114,7 @@ pub fn asked(kind: &CheckKind) -> String {
         CheckKind::Probe { .. } => "probe".to_owned(),
         CheckKind::Schema(facts) => facts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         CheckKind::Grants(grants) => grants.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        CheckKind::Migration { applied } => format!("the migration is {}", if *applied { "in" } else { "out" }),
         CheckKind::Like { fingerprint, except } => {
             let except = if except.is_empty() { String::new() } else { format!(", but for {}", except.join(", ")) };
             format!("the schema is like {}{except}", fingerprint.display())

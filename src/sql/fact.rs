@@ -27,6 +27,12 @@ pub enum Fact {
         value: String,
         present: bool,
     },
+    /// The labels of an enum are these, in this order, and no others.
+    EnumValues {
+        type_name: String,
+        values: Vec<String>,
+        are: bool,
+    },
     /// An index of this name is there (`present`), where with `valid` only a valid one counts.
     /// So `valid: true, present: false` holds for an invalid index, too.
     Index {
@@ -50,6 +56,12 @@ pub enum Fact {
         name: String,
         present: bool,
     },
+    /// The trigger is there and fires (`pg_trigger.tgenabled`); `enabled: false` holds for none, too.
+    TriggerEnabled {
+        table: String,
+        name: String,
+        enabled: bool,
+    },
     NotNull {
         table: String,
         column: String,
@@ -67,6 +79,12 @@ pub enum Fact {
     Function {
         name: String,
         present: bool,
+    },
+    /// `digest` is the SHA-256 of the body as the catalog keeps it.
+    FunctionBody {
+        name: String,
+        digest: String,
+        is: bool,
     },
     View {
         name: String,
@@ -92,10 +110,13 @@ impl Fact {
             | Fact::Column { present, .. }
             | Fact::ColumnType { is: present, .. }
             | Fact::EnumValue { present, .. }
+            | Fact::EnumValues { are: present, .. }
             | Fact::Index { present, .. }
             | Fact::Constraint { present, .. }
             | Fact::Validated { validated: present, .. }
             | Fact::Trigger { present, .. }
+            | Fact::TriggerEnabled { enabled: present, .. }
+            | Fact::FunctionBody { is: present, .. }
             | Fact::NotNull { not_null: present, .. }
             | Fact::Default { present, .. }
             | Fact::Function { present, .. }
@@ -105,6 +126,16 @@ impl Fact {
         }
         fact
     }
+}
+
+/// Whether a `table.column` is there once statements with these facts are applied; `None` where they do not say.
+pub fn leaves(facts: &[Fact], used: &str) -> Option<bool> {
+    let (table, column) = used.rsplit_once('.')?;
+    facts.iter().rev().find_map(|fact| match fact {
+        Fact::Column { table: t, column: c, present } if t == table && c == column => Some(*present),
+        Fact::Table { name, present: false } if name == table => Some(false),
+        _ => None,
+    })
 }
 
 impl fmt::Display for Fact {
@@ -119,6 +150,9 @@ impl fmt::Display for Fact {
             Fact::EnumValue { type_name, value, present } => {
                 write!(f, "value '{value}' of {type_name} {}", there(present))
             }
+            Fact::EnumValues { type_name, values, are } => {
+                write!(f, "the values of {type_name} {} {}", if *are { "are" } else { "are not" }, values.join(", "))
+            }
             Fact::Index { name, valid: false, present } => write!(f, "index {name} {}", there(present)),
             Fact::Index { name, valid: true, present: true } => write!(f, "index {name} is valid"),
             Fact::Index { name, valid: true, present: false } => write!(f, "index {name} is not valid or not there"),
@@ -131,6 +165,14 @@ impl fmt::Display for Fact {
                 )
             }
             Fact::Trigger { table, name, present } => write!(f, "trigger {name} on {table} {}", there(present)),
+            Fact::TriggerEnabled { table, name, enabled: true } => write!(f, "trigger {name} on {table} is enabled"),
+            Fact::TriggerEnabled { table, name, enabled: false } => {
+                write!(f, "trigger {name} on {table} is disabled or not there")
+            }
+            Fact::FunctionBody { name, digest, is } => {
+                let short = &digest[..digest.len().min(12)];
+                write!(f, "the body of {name} {} {short}…", if *is { "is" } else { "is not" })
+            }
             Fact::NotNull { table, column, not_null } => {
                 write!(f, "column {table}.{column} {}", if *not_null { "refuses NULL" } else { "accepts NULL" })
             }

@@ -10,7 +10,7 @@ use backout::run::record::*;
 use backout::run::state::State;
 use backout::runbook::expect::Verdict;
 use backout::runbook::{self, CheckRef, Level, Runbook, SetSource, TargetKind};
-use backout::survey::{Red, ServiceSeen, Survey};
+use backout::survey::{Red, ServiceSeen, StatementSeen, Survey};
 use backout::target::Identity;
 use serde_json::{Value, json};
 
@@ -188,6 +188,12 @@ pub fn survey(seconds: u64) -> Survey {
         gone,
         owner: None,
     };
+    let statement = |statement: &str| StatementSeen {
+        statement: statement.into(),
+        target: "shop".into(),
+        found: found(Position::Done, ""),
+        breaks: vec![],
+    };
     Survey {
         steps: steps.collect(),
         checks: vec![
@@ -219,10 +225,11 @@ pub fn survey(seconds: u64) -> Survey {
             ),
         ],
         statements: vec![
-            ("ALTER TABLE orders RENAME COLUMN payment_ref TO payment_reference_id".into(), found(Position::Done, "")),
-            ("ALTER TABLE orders ADD COLUMN psp text, ADD COLUMN currency text".into(), found(Position::Done, "")),
-            ("ALTER TYPE order_status ADD VALUE 'awaiting_confirmation'".into(), found(Position::Done, "")),
+            statement("ALTER TABLE orders RENAME COLUMN payment_ref TO payment_reference_id"),
+            statement("ALTER TABLE orders ADD COLUMN psp text, ADD COLUMN currency text"),
+            statement("ALTER TYPE order_status ADD VALUE 'awaiting_confirmation'"),
         ],
+        claims: vec![],
         targets: BTreeMap::new(),
         environment: Environment::Production,
         entry: Some("evidence".into()),

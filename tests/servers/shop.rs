@@ -79,8 +79,13 @@ impl Shop {
 
     /// A run of another runbook, whose target `shop` is at `${SHOP}`.
     pub fn with(runbook: &str, address: &str, run: &str) -> Self {
+        Self::beside(Path::new("."), runbook, address, run)
+    }
+
+    /// As [`Shop::with`], of a runbook in `folder`.
+    pub fn beside(folder: &Path, runbook: &str, address: &str, run: &str) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let loaded = resolve::load_str("shop.yaml", runbook, Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
+        let loaded = resolve::load_str("shop.yaml", runbook, folder).unwrap_or_else(|e| panic!("{e}"));
         let runbook = Arc::new(loaded.runbook);
         let access = Arc::new(Access {
             env: BTreeMap::from([("SHOP".to_owned(), address.to_owned())]),

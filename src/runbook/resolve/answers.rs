@@ -8,21 +8,23 @@ use crate::runbook::parse::{Node, Style, tree::Value};
 use crate::runbook::{CheckKind, Grant};
 use crate::sql::Fact;
 
-/// Facts of the catalog; or rights, or the likeness to a fingerprint, each by themselves.
+/// Facts of the catalog; or rights, the likeness to a fingerprint, or where the migration stands, each by themselves.
 pub fn facts(cx: &Cx, body: &Node) -> Option<CheckKind> {
     let items = cx.r.some(body);
     let has = |node: &Node, key: &str| matches!(&node.value, Value::Map(m) if m.iter().any(|e| e.key == key));
-    let special = items.iter().find(|n| has(n, "grant") || has(n, "like"));
+    let alone = |n: &&Node| has(n, "like") || has(n, "migration");
+    let special = items.iter().find(alone).or_else(|| items.iter().find(|n| has(n, "grant")));
     match special {
         None => {
             let facts: Vec<Fact> = items.iter().filter_map(|n| fact(cx, n)).collect();
             (!facts.is_empty()).then_some(CheckKind::Schema(facts))
         }
-        Some(first) if has(first, "like") => {
+        Some(first) if alone(&first) => {
+            let word = if has(first, "like") { "like" } else { "migration" };
             for other in items.iter().filter(|n| !std::ptr::eq(*n, first)) {
-                cx.r.error_help(&other.span, "`like` stands by itself", "make it two checks");
+                cx.r.error_help(&other.span, format!("`{word}` stands by itself"), "make it two checks");
             }
-            like(cx, first)
+            if word == "like" { like(cx, first) } else { migration(cx, first) }
         }
         Some(_) => {
             let grants: Vec<Grant> = items.iter().filter_map(|n| grant(cx, n)).collect();
@@ -38,6 +40,17 @@ fn like(cx: &Cx, node: &Node) -> Option<CheckKind> {
     let except = except.iter().filter_map(|n| cx.r.text(n)).collect();
     f.finish_as("fact");
     Some(CheckKind::Like { fingerprint: fingerprint?, except })
+}
+
+/// `{ migration: in }`: by the catalog, and by its own row where the runbook says where that stands.
+fn migration(cx: &Cx, node: &Node) -> Option<CheckKind> {
+    let f = cx.r.fields(node)?;
+    let applied = f.need("migration").and_then(|n| cx.r.word(n, &[("in", true), ("out", false)]));
+    if !cx.names.migration {
+        cx.r.error(&f.head(), "this runbook has no `migration`");
+    }
+    f.finish();
+    Some(CheckKind::Migration { applied: applied? })
 }
 
 /// `{ grant: SELECT, object: orders, role: app }`
@@ -65,7 +78,11 @@ fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
         split
     };
     let present = !f.get("absent").and_then(|n| r.bool(n)).unwrap_or(false);
-    let (type_name, value, not_null) = (text("type"), text("value"), f.get("not_null").and_then(|n| r.bool(n)));
+    let flag = |key| f.get(key).and_then(|n| r.bool(n));
+    let (type_name, value, not_null) = (text("type"), text("value"), flag("not_null"));
+    let (valid, enabled) = (flag("valid"), flag("enabled"));
+    let digest = f.get("digest").and_then(|n| digest(cx, n));
+    let values = f.get("values").map(|n| r.list(n).iter().filter_map(|label| r.text(label)).collect::<Vec<_>>());
     let asked = ["table", "column", "enum", "index", "constraint", "trigger", "view", "function"];
     let count = asked.iter().filter(|k| f.get(k).is_some()).count();
     let mut fact = None;
@@ -77,20 +94,36 @@ fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
         });
     }
     if let Some((table, name)) = dotted("constraint") {
-        fact = Some(Fact::Constraint { table, name, present });
+        fact = Some(match valid {
+            Some(validated) => Fact::Validated { table, name, validated: validated == present },
+            None => Fact::Constraint { table, name, present },
+        });
     }
     if let Some((table, name)) = dotted("trigger") {
-        fact = Some(Fact::Trigger { table, name, present });
+        fact = Some(match enabled {
+            Some(enabled) => Fact::TriggerEnabled { table, name, enabled: enabled == present },
+            None => Fact::Trigger { table, name, present },
+        });
     }
     fact = fact
         .or_else(|| text("table").map(|name| Fact::Table { name, present }))
         .or_else(|| text("index").map(|name| Fact::Index { name, valid: present, present }))
         .or_else(|| text("view").map(|name| Fact::View { name, present }))
-        .or_else(|| text("function").map(|name| Fact::Function { name, present }));
+        .or_else(|| {
+            text("function").map(|name| match digest {
+                Some(digest) => Fact::FunctionBody { name, digest, is: present },
+                None => Fact::Function { name, present },
+            })
+        });
     if let Some(type_name) = text("enum") {
-        match value {
-            Some(value) => fact = Some(Fact::EnumValue { type_name, value, present }),
-            None => r.error_help(&f.head(), "`value` is missing", "write `{ enum: TYPE, value: LABEL }`"),
+        match (value, values) {
+            (Some(value), None) => fact = Some(Fact::EnumValue { type_name, value, present }),
+            (None, Some(values)) => fact = Some(Fact::EnumValues { type_name, values, are: present }),
+            _ => r.error_help(
+                &f.head(),
+                "an enum is asked for exactly one of `value` and `values`",
+                "write `{ enum: TYPE, value: LABEL }`, or `values` with all of them in their order",
+            ),
         }
     }
     if count != 1 {
@@ -98,6 +131,16 @@ fn fact(cx: &Cx, node: &Node) -> Option<Fact> {
     }
     f.finish();
     fact.filter(|_| count == 1)
+}
+
+/// The SHA-256 of a function's body.
+pub fn digest(cx: &Cx, node: &Node) -> Option<String> {
+    let text = cx.r.text(node)?;
+    let good = text.len() == 64 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    if !good {
+        cx.r.error_help(&node.span, "this is not a digest", "64 digits and letters a to f: the SHA-256 of its body");
+    }
+    good.then_some(text)
 }
 
 /// A literal, a quoted comparison, `readable`, `{ same_as: NAME }` or `{ error: SQLSTATE }`.

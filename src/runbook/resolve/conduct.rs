@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::steps::check_refs;
-use super::{Cx, parts};
+use super::{Cx, answers, parts};
 use crate::runbook::parse::fields::Fields;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::{Conduct, Deadline, LockTerms, Member, Members, Stages, Trust, Watch};
@@ -131,14 +131,7 @@ pub fn trust(cx: &Cx, node: &Node) -> Vec<Trust> {
     for item in r.list(node) {
         let Some(f) = r.fields(item) else { continue };
         let function = f.need("function").and_then(|n| r.text(n));
-        let digest = f.need("digest").and_then(|n| {
-            let text = r.text(n)?;
-            let good = text.len() == 64 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
-            if !good {
-                r.error_help(&n.span, "this is not a digest", "64 digits and letters a to f: the SHA-256 of its body");
-            }
-            good.then_some(text)
-        });
+        let digest = f.need("digest").and_then(|n| answers::digest(cx, n));
         f.finish();
         if let (Some(function), Some(digest)) = (function, digest) {
             all.push(Trust { function, digest });

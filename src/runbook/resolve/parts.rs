@@ -11,7 +11,7 @@ use crate::runbook::parse::near::listed;
 use crate::runbook::parse::{Node, tree::Value};
 use crate::runbook::vars::read_value;
 use crate::runbook::{
-    Members, Migration, PerDialect, Reads, Scoped, Service, Target, TargetKind, Var, VarKind, Version,
+    Members, Migration, PerDialect, Reads, Recorded, Scoped, Service, Target, TargetKind, Var, VarKind, Version,
 };
 
 pub fn migration(cx: &Cx, node: &Node) -> Option<Migration> {
@@ -23,8 +23,26 @@ pub fn migration(cx: &Cx, node: &Node) -> Option<Migration> {
         })
     };
     let (up, down) = (files("up"), files("down"));
+    let recorded = fields.get("recorded").and_then(|n| recorded(cx, n));
     fields.finish();
-    Some(Migration { up: up.unwrap_or_default(), down: down.unwrap_or_default() })
+    Some(Migration { up: up.unwrap_or_default(), down: down.unwrap_or_default(), recorded })
+}
+
+/// `{ in: schema_migrations.version, as: "0042" }`
+fn recorded(cx: &Cx, node: &Node) -> Option<Recorded> {
+    let fields = cx.r.fields(node)?;
+    let place = fields.need("in").and_then(|n| {
+        let text = cx.r.text(n)?;
+        let split = text.rsplit_once('.').map(|(table, column)| (table.to_owned(), column.to_owned()));
+        if split.is_none() {
+            cx.r.error_help(&n.span, format!("`{text}` does not say which table"), "write `in: table.column`");
+        }
+        split
+    });
+    let value = fields.need("as").and_then(|n| cx.r.text(n));
+    fields.finish();
+    let (table, column) = place?;
+    Some(Recorded { table, column, value: value? })
 }
 
 /// A file beside the runbook or below it: nothing outside is read, whatever the runbook says.

@@ -131,22 +131,48 @@ fn fact() -> Value {
             ("column", text_field("`table.column`")),
             ("type", text_field("With `column`: its type.")),
             ("not_null", flag("With `column`: whether it refuses NULL.")),
-            ("enum", text_field("An enum type; `value` is its label.")),
-            ("value", text_field("With `enum`: the label.")),
+            ("enum", text_field("An enum type, with `value` or `values`.")),
+            ("value", text_field("With `enum`: a label that it has.")),
+            ("values", list("With `enum`: all its labels, in their order.", json!({ "type": "string" }))),
             ("index", text_field("A valid index.")),
             ("constraint", text_field("`table.constraint`")),
+            ("valid", flag("With `constraint`: whether every row was checked.")),
             ("trigger", text_field("`table.trigger`")),
+            ("enabled", flag("With `trigger`: whether it fires.")),
             ("view", text_field("A view.")),
             ("function", text_field("A function with its argument types: `sync_ref()`.")),
+            ("digest", text_field("With `function`: the SHA-256 of its body.")),
             ("absent", flag("It must not be there.")),
             ("grant", text_field("A right, as in `SELECT`; with `object` and `role`.")),
             ("object", text_field("With `grant`: what it is a right on.")),
             ("role", text_field("With `grant`: who has it.")),
+            ("migration", word("Where the migration stands, by the catalog and by its own row.", &["in", "out"])),
             ("like", text_field("A fingerprint of the whole schema, beside the runbook.")),
-            ("except", list("With `like`: what is left out.", json!({ "type": "string" }))),
+            (
+                "except",
+                list(
+                    "With `like`: globs on the objects that are left out, as in `audit_*` or `orders.note`.",
+                    json!({ "type": "string" }),
+                ),
+            ),
         ],
     );
-    one_of(fact, &["table", "column", "enum", "index", "constraint", "trigger", "view", "function", "grant", "like"])
+    one_of(
+        fact,
+        &[
+            "table",
+            "column",
+            "enum",
+            "index",
+            "constraint",
+            "trigger",
+            "view",
+            "function",
+            "grant",
+            "migration",
+            "like",
+        ],
+    )
 }
 
 fn http() -> Value {

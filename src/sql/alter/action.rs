@@ -184,6 +184,9 @@ fn serial(definition: &Words<'_>) -> bool {
     ["serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"].iter().any(|w| definition.contains(w))
 }
 
+const ADD_CHECK: &str = "ALTER TABLE … ADD CHECK";
+const ADD_FOREIGN_KEY: &str = "ALTER TABLE … ADD FOREIGN KEY";
+
 pub(super) fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     let name = if words.eat(&["constraint"]) { Some(words.ident()?) } else { None };
     let not_valid = words.later(&["not", "valid"]);
@@ -192,7 +195,7 @@ pub(super) fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action
     let kind = match (words.peek()?.text.as_str(), using_index) {
         ("check", _) if not_enforced => "ALTER TABLE … ADD CHECK … NOT ENFORCED",
         ("check", _) if not_valid => "ALTER TABLE … ADD CHECK … NOT VALID",
-        ("check", _) => "ALTER TABLE … ADD CHECK",
+        ("check", _) => ADD_CHECK,
         ("not", _) if not_valid => "ALTER TABLE … ADD NOT NULL … NOT VALID",
         ("not", _) => "ALTER TABLE … ADD NOT NULL",
         ("unique", true) => "ALTER TABLE … ADD UNIQUE USING INDEX",
@@ -201,7 +204,7 @@ pub(super) fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action
         ("primary", false) => "ALTER TABLE … ADD PRIMARY KEY",
         ("foreign", _) if not_enforced => "ALTER TABLE … ADD FOREIGN KEY … NOT ENFORCED",
         ("foreign", _) if not_valid => "ALTER TABLE … ADD FOREIGN KEY … NOT VALID",
-        ("foreign", _) => "ALTER TABLE … ADD FOREIGN KEY",
+        ("foreign", _) => ADD_FOREIGN_KEY,
         ("exclude", _) => "ALTER TABLE … ADD EXCLUDE",
         _ => "ALTER TABLE … ADD CONSTRAINT",
     };
@@ -214,7 +217,12 @@ pub(super) fn add_constraint(mut words: Words<'_>, table: &str) -> Option<Action
     action.old_code = OldCode::writes("writes that the constraint refuses fail");
     match name {
         Some(name) => {
-            action.done = vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: true }];
+            let (table, constraint) = (table.to_owned(), name.key());
+            action.done = vec![Fact::Constraint { table: table.clone(), name: constraint.clone(), present: true }];
+            // Somebody may have added it NOT VALID: then it is there, and half of it is missing.
+            if words.dialect == Dialect::Postgres && matches!(kind, ADD_CHECK | ADD_FOREIGN_KEY) {
+                action.done.push(Fact::Validated { table, name: constraint, validated: true });
+            }
             action.back = Some(format!("DROP CONSTRAINT {}", name.source()));
             action.saved = match kind {
                 _ if using_index => Some("the index, which goes with the constraint".to_owned()),

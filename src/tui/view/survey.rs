@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::line::{Row, wrap};
@@ -145,7 +146,7 @@ fn position(found: &Found) -> (&'static str, Role) {
         Position::Done => ("in", Role::Warn),
         Position::NotDone => ("not in", Role::Ok),
         Position::HalfDone => ("half in", Role::Warn),
-        Position::Unknown => ("unknown", Role::Warn),
+        Position::Unknown => ("cannot be told", Role::Warn),
     }
 }
 
@@ -153,18 +154,42 @@ fn statements(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let theme = scene.theme;
     let Some(survey) = scene.snapshot.survey.as_ref().filter(|s| !s.statements.is_empty()) else { return Vec::new() };
     let mut out = vec![header::title(scene, "the release, as the database has it", true, 0, 0, columns)];
-    for (i, (statement, found)) in survey.statements.iter().enumerate() {
-        let (word, role) = position(found);
-        let flat = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    let several = survey.statements.iter().any(|seen| seen.target != survey.statements[0].target);
+    for (i, seen) in survey.statements.iter().enumerate() {
+        let (word, role) = position(&seen.found);
+        let flat = seen.statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        let on = if several { format!("{}: ", seen.target) } else { String::new() };
         out.push(
             Row::new()
                 .put(format!("  {} ", i + 1), theme.style(Role::Muted))
-                .put(flat, theme.style(Role::Plain))
+                .put(format!("{on}{flat}"), theme.style(Role::Plain))
                 .end(format!("{word} "), theme.style(role))
                 .fit(columns),
         );
+        if matches!(seen.found.position, Position::HalfDone | Position::Unknown) {
+            out.extend(under(&seen.found.because, theme.style(role), columns));
+        }
+        for broken in &seen.breaks {
+            out.extend(under(&broken.to_string(), theme.style(Role::Warn), columns));
+        }
+    }
+    for claim in &survey.claims {
+        let (words, role) = match (claim.disagrees, claim.applied) {
+            (true, _) => (format!("DISAGREES: {}", claim.words), Role::Bad),
+            (false, Some(_)) => (claim.words.clone(), Role::Muted),
+            (false, None) => (claim.words.clone(), Role::Warn),
+        };
+        out.extend(under(&words, theme.style(role), columns));
     }
     out
+}
+
+/// What belongs to the line above.
+fn under(words: &str, style: Style, columns: usize) -> Vec<Line<'static>> {
+    wrap(words, columns.saturating_sub(6))
+        .into_iter()
+        .map(|line| Row::new().put(format!("    {line}"), style).fit(columns))
+        .collect()
 }
 
 fn never(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {

@@ -1,0 +1,96 @@
+//! Facts as PostgreSQL's catalog tells them.
+
+use crate::check::sql::Asked;
+use crate::sql::Fact;
+use crate::target::db::Handle;
+
+use super::there;
+
+/// `schema.table` and names with capitals: each part is quoted, so that the server reads what the parser read.
+pub(super) fn quoted(name: &str) -> String {
+    name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".")
+}
+
+/// Whether the fact holds.
+pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
+    let column = "select 1 from pg_attribute a where a.attrelid = to_regclass($1::text) and a.attname = $2::text
+        and a.attnum > 0 and not a.attisdropped";
+    let constraint = "select 1 from pg_constraint c where c.conrelid = to_regclass($1::text) and c.conname = $2::text";
+    let (found, wanted) = match fact {
+        Fact::Table { name, present } => (
+            there(handle, "select 1 from pg_class where oid = to_regclass($1::text) and relkind in ('r', 'p', 'f')", &[&quoted(name)]).await?,
+            *present,
+        ),
+        Fact::View { name, present } => (
+            there(handle, "select 1 from pg_class where oid = to_regclass($1::text) and relkind in ('v', 'm')", &[&quoted(name)]).await?,
+            *present,
+        ),
+        Fact::Column { table, column: name, present } => {
+            (there(handle, column, &[&quoted(table), name]).await?, *present)
+        }
+        Fact::ColumnType { table, column: name, type_name, is } => {
+            let sql = format!("{column} and format_type(a.atttypid, a.atttypmod) = $3::text");
+            (there(handle, &sql, &[&quoted(table), name, type_name]).await?, *is)
+        }
+        Fact::NotNull { table, column: name, not_null } => {
+            (there(handle, &format!("{column} and a.attnotnull"), &[&quoted(table), name]).await?, *not_null)
+        }
+        Fact::Default { table, column: name, value, present } => {
+            let base = format!("{column} and a.atthasdef");
+            let found = match value {
+                None => there(handle, &base, &[&quoted(table), name]).await?,
+                Some(value) => {
+                    // The server writes a literal as 'x'::type, and a number bare.
+                    let sql = format!(
+                        "{base} and (select regexp_replace(pg_get_expr(d.adbin, d.adrelid), '^''(.*)''::[^'']*$', '\\1')
+                         from pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum) = $3::text"
+                    );
+                    there(handle, &sql, &[&quoted(table), name, value]).await?
+                }
+            };
+            (found, *present)
+        }
+        Fact::EnumValue { type_name, value, present } => (
+            there(handle, "select 1 from pg_enum where enumtypid = to_regtype($1::text) and enumlabel = $2::text", &[&quoted(type_name), value]).await?,
+            *present,
+        ),
+        Fact::EnumValues { type_name, values, are } => {
+            let sql = "select 1 from pg_enum where enumtypid = to_regtype($1::text)
+                having string_agg(enumlabel, chr(10) order by enumsortorder) = $2::text";
+            (there(handle, sql, &[&quoted(type_name), &values.join("\n")]).await?, *are)
+        }
+        Fact::Index { name, valid, present } => {
+            let valid = if *valid { " and i.indisvalid" } else { "" };
+            let sql = format!("select 1 from pg_index i where i.indexrelid = to_regclass($1::text){valid}");
+            (there(handle, &sql, &[&quoted(name)]).await?, *present)
+        }
+        Fact::Constraint { table, name, present } => (there(handle, constraint, &[&quoted(table), name]).await?, *present),
+        Fact::Validated { table, name, validated } => {
+            (there(handle, &format!("{constraint} and c.convalidated"), &[&quoted(table), name]).await?, *validated)
+        }
+        Fact::Trigger { table, name, present } => (
+            there(handle, "select 1 from pg_trigger where tgrelid = to_regclass($1::text) and tgname = $2::text and not tgisinternal", &[&quoted(table), name]).await?,
+            *present,
+        ),
+        Fact::TriggerEnabled { table, name, enabled } => {
+            let sql = "select 1 from pg_trigger where tgrelid = to_regclass($1::text) and tgname = $2::text
+                and tgenabled in ('O', 'A')";
+            (there(handle, sql, &[&quoted(table), name]).await?, *enabled)
+        }
+        Fact::FunctionBody { name, digest, is } => {
+            let sql = "select 1 from pg_proc where oid = to_regprocedure($1::text)
+                and encode(sha256(convert_to(prosrc, 'UTF8')), 'hex') = $2::text";
+            (there(handle, sql, &[name, digest]).await?, *is)
+        }
+        Fact::Function { name, present } => {
+            (there(handle, "select 1 where to_regprocedure($1::text) is not null", &[name]).await?, *present)
+        }
+        Fact::Type { name, present } => {
+            (there(handle, "select 1 where to_regtype($1::text) is not null", &[&quoted(name)]).await?, *present)
+        }
+        Fact::Schema { name, present } => {
+            (there(handle, "select 1 where to_regnamespace($1::text) is not null", &[&quoted(name)]).await?, *present)
+        }
+    };
+    Ok(found == wanted)
+}

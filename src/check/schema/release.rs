@@ -1,0 +1,179 @@
+//! Where the release's own statements stand on a target, and what the row of its migration tool claims beside that.
+//!
+//! Never takes the row's word for it: what is in is what the catalog shows.
+
+use serde_json::Value;
+
+use crate::check::sql::{Asked, NoAnswer};
+use crate::check::{Answer, Context};
+use crate::run::record::{Found, Position};
+use crate::runbook::Recorded;
+use crate::runbook::expect::Verdict;
+use crate::sql::{self, Dialect, Fact, Zone, zones};
+use crate::target::db::{Handle, text_bind};
+use crate::text::counted;
+
+use super::position_on;
+
+/// A statement of the release.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// On one line, without its comments.
+    pub line: String,
+    /// What the catalog shows once it is applied; or why nobody knows.
+    pub facts: Result<Vec<Fact>, String>,
+}
+
+/// The statements of `migration.up` for a dialect, in their order. A file that cannot be read stands for its statements.
+pub async fn statements(dialect: Dialect, ctx: &Context) -> Vec<Statement> {
+    let files = ctx.runbook.migration.as_ref().and_then(|migration| migration.up.get(dialect));
+    let mut statements = Vec::new();
+    for file in files.into_iter().flatten() {
+        let name = file.display().to_string();
+        let unknown = |because: String| Statement { line: name.clone(), facts: Err(because) };
+        match tokio::fs::read_to_string(ctx.runbook.base.join(file)).await {
+            Err(error) => statements.push(unknown(format!("{name} cannot be read: {error}"))),
+            Ok(text) => {
+                match sql::split(dialect, &text) {
+                    Err(refused) => statements.push(unknown(refused.to_string())),
+                    Ok(pieces) => statements.extend(pieces.iter().map(|piece| Statement {
+                        line: line(dialect, piece),
+                        facts: Ok(sql::judge(dialect, piece).done),
+                    })),
+                }
+            }
+        }
+    }
+    statements
+}
+
+fn line(dialect: Dialect, sql: &str) -> String {
+    let code = zones(dialect, sql).into_iter().filter(|(_, zone)| *zone != Zone::Comment);
+    let code: Vec<&str> = code.map(|(range, _)| &sql[range]).collect();
+    code.concat().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether one statement is in. Its facts may have been undone by a later statement of the same release: those that a
+/// later one turns round are not asked.
+pub async fn position(statements: &[Statement], at: usize, handle: &mut Handle) -> Found {
+    let Some(statement) = statements.get(at) else {
+        return Found { position: Position::Unknown, because: "there is no such statement".to_owned() };
+    };
+    match &statement.facts {
+        Err(because) => Found { position: Position::Unknown, because: because.clone() },
+        Ok(facts) => {
+            let later = statements[at + 1..].iter().filter_map(|later| later.facts.as_ref().ok()).flatten();
+            let turned: Vec<Fact> = later.map(Fact::not_done).collect();
+            let (gone, asked): (Vec<Fact>, Vec<Fact>) = facts.iter().cloned().partition(|fact| turned.contains(fact));
+            if asked.is_empty() && !gone.is_empty() {
+                let because = "a later statement takes it out again".to_owned();
+                return Found { position: Position::Unknown, because };
+            }
+            position_on(&asked, handle).await
+        }
+    }
+}
+
+/// Whether the tool's row says that the release is in.
+pub async fn claimed(recorded: &Recorded, handle: &mut Handle) -> Asked<bool> {
+    let dialect = handle.dialect().ok_or_else(|| NoAnswer::Unknown("this target is not a database".to_owned()))?;
+    let name = |text: &str| sql::quote_ident(dialect, text).map_err(|refused| NoAnswer::Unknown(refused.to_string()));
+    let table = recorded.table.split('.').map(name).collect::<Result<Vec<_>, _>>()?.join(".");
+    let (column, bind) = match dialect {
+        Dialect::Postgres => (name(&recorded.column)?, "$1::text"),
+        Dialect::Mysql | Dialect::Sqlite => (name(&recorded.column)?, "?"),
+    };
+    let text = if dialect == Dialect::Mysql { "char" } else { "text" };
+    let sql = format!("select count(*) as n from {table} where cast({column} as {text}) = {bind}");
+    let rows = handle.one(sql, vec![text_bind(&recorded.value)]).await?;
+    Ok(rows.and_then(|rows| rows.as_i64()).is_some_and(|rows| rows > 0))
+}
+
+/// What the row claims, and whether the catalog bears it out.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Claim {
+    pub target: String,
+    /// `None`: the row cannot be read.
+    pub applied: Option<bool>,
+    /// The row and the catalog do not say the same.
+    pub disagrees: bool,
+    pub words: String,
+}
+
+/// The row laid beside the positions of the statements.
+pub async fn claim(recorded: &Recorded, found: &[Found], handle: &mut Handle) -> Claim {
+    let target = handle.target().to_owned();
+    let row = format!("{}.{} '{}'", recorded.table, recorded.column, recorded.value);
+    let says = match claimed(recorded, handle).await {
+        Ok(says) => says,
+        Err(none) => {
+            let words = format!("{row} cannot be read: {}", none.words());
+            return Claim { target, applied: None, disagrees: false, words };
+        }
+    };
+    let (position, catalog) = together(found);
+    let disagrees = match position {
+        Position::Done => !says,
+        Position::NotDone => says,
+        Position::HalfDone => true,
+        Position::Unknown => false,
+    };
+    let claims = if says { "is there: the migration table says applied" } else { "is not there" };
+    let words = match (disagrees, position) {
+        (true, _) => format!("{row} {claims}, but the catalog shows {catalog}"),
+        (false, Position::Unknown) => format!("{row} {claims}; the catalog cannot tell"),
+        (false, _) => format!("{row} {claims}, and the catalog shows {catalog}"),
+    };
+    Claim { target, applied: Some(says), disagrees, words }
+}
+
+/// All statements as one: those that the catalog cannot tell of do not count beside those that it can.
+fn together(found: &[Found]) -> (Position, String) {
+    let told: Vec<&Found> = found.iter().filter(|found| found.position != Position::Unknown).collect();
+    let done = told.iter().filter(|found| found.position == Position::Done).count();
+    let none = told.iter().filter(|found| found.position == Position::NotDone).count();
+    let position = match told.len() {
+        0 => Position::Unknown,
+        all if all == done => Position::Done,
+        all if all == none => Position::NotDone,
+        _ => Position::HalfDone,
+    };
+    let missing: Vec<&str> =
+        told.iter().filter(|found| found.position != Position::Done).map(|found| found.because.as_str()).collect();
+    let words = match position {
+        Position::Done => "all of it in".to_owned(),
+        Position::NotDone => "none of it in".to_owned(),
+        Position::Unknown => "nothing of it".to_owned(),
+        Position::HalfDone => {
+            format!("{done} of {} in: {}", counted(told.len(), "statement"), missing.join("; "))
+        }
+    };
+    (position, words)
+}
+
+/// `{ migration: in }` and `{ migration: out }`: the catalog and the row both say so.
+pub(super) async fn judged(applied: bool, handle: &mut Handle, ctx: &Context) -> Answer {
+    let Some(dialect) = handle.dialect() else { return Answer::unknown("this target is not a database") };
+    let statements = statements(dialect, ctx).await;
+    let mut found = Vec::new();
+    for at in 0..statements.len() {
+        found.push(position(&statements, at, handle).await);
+    }
+    let (position, catalog) = together(&found);
+    let recorded = ctx.runbook.migration.as_ref().and_then(|migration| migration.recorded.as_ref());
+    let claim = match recorded {
+        Some(recorded) => Some(claim(recorded, &found, handle).await),
+        None => None,
+    };
+    let wanted = if applied { Position::Done } else { Position::NotDone };
+    let verdict = match (&claim, position) {
+        (_, Position::Unknown) => return Answer::unknown("the catalog cannot tell of any of its statements"),
+        (Some(Claim { applied: None, words, .. }), _) => return Answer::unknown(words.clone()),
+        (Some(claim), _) if claim.disagrees => Verdict::Fail,
+        (_, position) if position == wanted => Verdict::Pass,
+        _ => Verdict::Fail,
+    };
+    let words = claim.map_or_else(|| format!("the catalog shows {catalog}"), |claim| claim.words);
+    let value = Some(Value::Bool(verdict.is_pass()));
+    Answer { words: (!verdict.is_pass()).then_some(words), verdict, value, took_ms: 0 }
+}
