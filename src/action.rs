@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod command;
+mod copied;
 pub mod ddl;
 pub mod freeze;
 pub mod http;
@@ -21,6 +22,7 @@ pub mod sets;
 pub mod settle;
 mod table;
 mod transaction;
+pub mod trial;
 
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ use crate::target::db::Handle;
 pub use position::position;
 pub use prepare::prepare;
 pub use reconcile::{AskedRow, ClassTotal, Classified, classify, sort};
-pub use session::{act, act_token};
+pub use session::{Acted, act, act_token};
 pub use sets::items;
 pub use settle::{Settlement, settle};
 

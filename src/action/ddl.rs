@@ -94,7 +94,7 @@ impl Plan {
         Undoing::By { rendered, derived: true, limits: (!limits.is_empty()).then(|| limits.join("; ")) }
     }
 
-    fn tables(&self) -> Vec<String> {
+    pub(super) fn tables(&self) -> Vec<String> {
         let mut tables = Vec::new();
         for (_, statement) in &self.statements {
             for object in &statement.objects {

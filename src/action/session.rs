@@ -3,14 +3,15 @@
 //! Never ends a session that has changed since it was shown: process id and start must both still fit.
 
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::transaction::{cancel_backend, not_applied, outcome};
-use super::{Go, Port};
+use super::{Go, Port, trial};
 use crate::check::Context;
 use crate::check::sessions::{self, Session};
 use crate::failure::{Failure, Kind, Result};
 use crate::names;
-use crate::run::record::{Act, Outcome, OutcomeResult, Point};
+use crate::run::record::{Act, Outcome, OutcomeResult, Point, Tried};
 use crate::runbook::TargetKind;
 use crate::text::counted;
 
@@ -68,9 +69,23 @@ pub fn act_token(act: &Act) -> String {
     }
 }
 
-/// Does an act; says whether it took and in whose words.
-pub async fn act(act: &Act, ctx: &Context) -> (bool, String) {
-    match act {
+/// Whether an act took, and in whose words.
+pub struct Acted {
+    pub applied: bool,
+    pub detail: String,
+    /// Of a trial that ran to its end.
+    pub tried: Option<Tried>,
+}
+
+impl From<(bool, String)> for Acted {
+    fn from((applied, detail): (bool, String)) -> Self {
+        Self { applied, detail, tried: None }
+    }
+}
+
+/// Does an act. `cancel` turns true where a trial must come back at once.
+pub async fn act(act: &Act, ctx: &Context, cancel: watch::Receiver<bool>) -> Acted {
+    let told = match act {
         // The worker has been told; the server hears it from the worker's own canceller, and here once more.
         Act::Cancel { target } => match cancel_ours(target, ctx).await {
             Ok(n) => (true, format!("cancel sent to {n} backends of this run")),
@@ -92,8 +107,18 @@ pub async fn act(act: &Act, ctx: &Context) -> (bool, String) {
                 Err(words) => (false, words),
             }
         }
-        Act::Trial { .. } => (false, "trials are not there yet".to_owned()),
-    }
+        Act::Trial { step, copy, reason, .. } => {
+            let Some(step) = ctx.runbook.steps.get(step) else {
+                return (false, format!("there is no step {step}")).into();
+            };
+            let wanted = trial::Wanted { copy: *copy, reason: reason.as_deref(), ..trial::Wanted::default() };
+            match trial::attempt(step, &wanted, ctx, cancel).await {
+                Ok(tried) => return Acted { applied: true, detail: tried.words(), tried: Some(tried) },
+                Err(words) => (false, words),
+            }
+        }
+    };
+    told.into()
 }
 
 async fn cancel_ours(target: &str, ctx: &Context) -> std::result::Result<u64, String> {

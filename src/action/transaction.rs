@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{Go, Port, Report, change, ddl, marker};
 use crate::check::{self, Context, Depth, Where};
@@ -201,7 +202,7 @@ async fn work(
         return Err(Back::Because("stopped before the first statement".to_owned()));
     }
     let cancel = Canceller::of(handle, ctx);
-    let effect = watched(port, &cancel, async {
+    let effect = watched(&port.cancel, &cancel, async {
         match body {
             Body::Ddl(plan) => ddl::run(handle, plan).await,
             Body::Change(plan) => change::run(handle, plan, offer, ctx).await,
@@ -209,7 +210,7 @@ async fn work(
         }
     })
     .await?;
-    let red = watched(port, &cancel, checks_inside(handle, step, offer, ctx)).await;
+    let red = watched(&port.cancel, &cancel, checks_inside(handle, step, offer, ctx)).await;
     if let Some(red) = red {
         return Err(Back::Because(format!("rolled back: in the transaction {red}")));
     }
@@ -277,14 +278,14 @@ async fn proved(offer: &Offer, ctx: &Context, committed: Result<u64, SqlError>) 
 }
 
 /// How a statement under way is cancelled on the server: dropping it here would cancel nothing there.
-enum Canceller {
+pub(super) enum Canceller {
     Postgres { ctx: Box<Context>, target: String, pid: i32, backend_start: String },
     Sqlite(Arc<AtomicBool>),
     None,
 }
 
 impl Canceller {
-    fn of(handle: &Handle, ctx: &Context) -> Self {
+    pub(super) fn of(handle: &Handle, ctx: &Context) -> Self {
         match handle {
             Handle::Postgres(c) => Self::Postgres {
                 ctx: Box::new(ctx.clone()),
@@ -332,13 +333,17 @@ pub async fn cancel_backend(
 
 /// Waits until a cancel is asked for. False: nobody can ask any more. The guard that `wait_for` gives stays in here: it
 /// must not live across an await.
-async fn asked(cancel: &mut tokio::sync::watch::Receiver<bool>) -> bool {
+pub(super) async fn asked(cancel: &mut tokio::sync::watch::Receiver<bool>) -> bool {
     cancel.wait_for(|cancel| *cancel).await.is_ok()
 }
 
 /// Follows work to its end; a cancel goes to the server, again and again until the server gives in.
-async fn watched<T>(port: &Port, canceller: &Canceller, work: impl Future<Output = T>) -> T {
-    let mut cancel = port.cancel.clone();
+pub(super) async fn watched<T>(
+    cancel: &watch::Receiver<bool>,
+    canceller: &Canceller,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut cancel = cancel.clone();
     tokio::pin!(work);
     tokio::select! {
         out = &mut work => return out,

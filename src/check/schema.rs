@@ -21,6 +21,7 @@ mod rights;
 mod sqlite;
 
 pub use catalog::{catalog, differences, said};
+pub use postgres::quoted;
 
 /// All facts together: passes when every one holds; the words name those that do not.
 async fn judged(facts: &[Fact], handle: &mut Handle) -> Answer {

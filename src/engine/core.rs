@@ -27,7 +27,7 @@ use crate::audit;
 use crate::failure::{Failure, Kind, Result};
 use crate::run::decide::{Draft, Input};
 use crate::run::effect::{Effect, resume};
-use crate::run::record::{CloseReason, End, Event, HoldReason, Now, Record};
+use crate::run::record::{Act, CloseReason, End, Event, HoldReason, Now, Record};
 use crate::run::state::State;
 use crate::runbook::Runbook;
 use crate::target::{Access, Targets};
@@ -236,6 +236,14 @@ impl Engine {
                 tracing::warn!(%error, "the last words of an earlier process are told of once more at the next resume");
             }
         }
+        if let Some(act) = self.state.act.clone() {
+            let detail = match act {
+                Act::Trial { .. } => "the process that tried it is gone, and the server rolled it back",
+                _ => "the process that did it is gone: look whether it took",
+            };
+            let (applied, detail) = (false, detail.to_owned());
+            self.take(Input::ActDone { act, applied, detail, tried: None }, ENGINE).await;
+        }
         self.effects.extend(resume(&self.state));
         for reason in [HoldReason::Terminal, HoldReason::Signal] {
             if self.state.holds.contains(&reason) {
@@ -257,7 +265,9 @@ impl Engine {
             return None;
         }
         let unknown = self.state.open.as_ref().is_some_and(|open| open.unknown);
-        let running = self.work.acting() || (self.state.open.is_some() && !unknown && self.lost.is_none());
+        // A trial holds locks until its rollback: its end is waited for.
+        let trying = matches!(self.state.act, Some(Act::Trial { .. })) && self.lost.is_none();
+        let running = trying || self.work.acting() || (self.state.open.is_some() && !unknown && self.lost.is_none());
         if running {
             return None;
         }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 
 use super::{Link, clock};
-use crate::action::{self, Classified, Job, Port, Prepared, Report};
+use crate::action::{self, Acted, Classified, Job, Port, Prepared, Report};
 use crate::check::{self, Answer, Context, Depth};
 use crate::failure::Result;
 use crate::run::record::{Act, Checked, Environment, Offer, Outcome, OutcomeResult, Point};
@@ -29,7 +29,7 @@ pub enum Done {
     Surveyed(Box<Survey>),
     Classified(Result<Box<Classified>>),
     Settled { evidence: Vec<(String, String)>, result: OutcomeResult, reason: String, outcome: Outcome },
-    Acted { act: Act, applied: bool, detail: String },
+    Acted { act: Act, acted: Acted },
     Link { target: String, link: Link },
     Panicked { step: String, att: u32, words: String },
 }
@@ -39,11 +39,13 @@ pub struct Work {
     done: mpsc::UnboundedSender<Done>,
     cancel: watch::Sender<bool>,
     worker: Option<tokio::task::JoinHandle<()>>,
+    /// Turns true where the act under way must come back at once.
+    trial: Option<watch::Sender<bool>>,
 }
 
 impl Work {
     pub fn new(reports: mpsc::Sender<(String, u32, Report)>, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self { reports, done, cancel: watch::Sender::new(false), worker: None }
+        Self { reports, done, cancel: watch::Sender::new(false), worker: None, trial: None }
     }
 
     /// A worker is under way.
@@ -54,6 +56,13 @@ impl Work {
     /// Tells the worker to cancel on the server and turn back.
     pub fn cancel(&self) {
         self.cancel.send_replace(true);
+    }
+
+    /// The same for a trial: it is rolled back at once.
+    pub fn cancel_trial(&self) {
+        if let Some(trial) = &self.trial {
+            trial.send_replace(true);
+        }
     }
 
     pub fn perform(&mut self, step: String, att: u32, job: Job, context: Context) {
@@ -159,13 +168,18 @@ impl Work {
         });
     }
 
-    pub fn act(&self, act: Act, context: Context) {
+    pub fn act(&mut self, act: Act, context: Context) {
         if matches!(act, Act::Cancel { .. }) {
             self.cancel();
         }
+        let (stop, stopped) = watch::channel(false);
+        self.trial = Some(stop);
         self.spawn(async move {
-            let (applied, detail) = action::act(&act, &context).await;
-            Done::Acted { act, applied, detail }
+            let doing = act.clone();
+            // A panic ends the act, never the engine that waits for its end.
+            let acted = tokio::spawn(async move { action::act(&doing, &context, stopped).await }).await;
+            let died = |died: tokio::task::JoinError| (false, format!("it died: {died}")).into();
+            Done::Acted { act, acted: acted.unwrap_or_else(died) }
         });
     }
 }

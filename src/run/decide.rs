@@ -236,9 +236,10 @@ fn propose(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>) -
             false => Ok(Vec::new()),
             true => Ok(vec![run(Record::TargetFound { target: target.clone(), identity: identity.clone() })]),
         },
-        Input::Act { act, token, typed } => gates::act_input(state, act, token, typed),
-        Input::ActDone { act, applied, detail } => {
-            let record = Record::ActOutcome { act: act.clone(), applied: *applied, detail: detail.clone() };
+        Input::Act { act, token, typed } => gates::act_input(runbook, state, act, token, typed),
+        Input::ActDone { act, applied, detail, tried } => {
+            let (act, detail, tried) = (act.clone(), detail.clone(), tried.clone());
+            let record = Record::ActOutcome { act, applied: *applied, detail, tried };
             Ok(vec![run(record)])
         }
         Input::Finish { end, open } => holds::finish(runbook, state, *end, open, facts),

@@ -203,6 +203,26 @@ pub fn undo_level(step: &Step) -> Level {
     }
 }
 
+/// Whether a step, or what it undoes, is statements on a schema.
+pub fn has_statements(runbook: &Runbook, step: &Step) -> bool {
+    match &step.action {
+        Action::UndoOf { step: undone } => runbook
+            .steps
+            .get(undone)
+            .is_some_and(|undone| matches!(undone.undo.as_deref().unwrap_or(&undone.action), Action::Ddl(_))),
+        action => matches!(action, Action::Ddl(_)),
+    }
+}
+
+/// The target that a step acts on: of an undo, that of what it undoes.
+pub fn target_of<'a>(runbook: &'a Runbook, step: &'a Step) -> Option<&'a str> {
+    let undone = match &step.action {
+        Action::UndoOf { step: undone } => runbook.steps.get(undone).and_then(|undone| undone.on.as_deref()),
+        _ => None,
+    };
+    step.on.as_deref().or(undone)
+}
+
 /// The step whose turn it is in the order of the runbook and that has not been told so.
 pub fn turn<'a>(runbook: &'a Runbook, state: &State) -> Option<&'a Step> {
     let open = |step: &&Step| {

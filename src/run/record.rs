@@ -13,6 +13,7 @@ mod gate;
 mod now;
 mod parts;
 mod run;
+mod tried;
 mod work;
 mod world;
 
@@ -20,6 +21,7 @@ pub use gate::{CloseReason, Evidence, GateAnswered, GateShown, Offer, TargetSeen
 pub use now::Now;
 pub use parts::exact;
 pub use run::{Actor, End, HoldReason, OpenItem, RunStarted};
+pub use tried::{Tone, Tried, TriedCheck, TriedStatement, TriedUndo};
 pub use work::{Act, Intent, ItemDone, Outcome, OutcomeResult, Point, Settled};
 pub use world::{Checked, Environment, Found, Frozen, FrozenContent, Position, Surveyed};
 /// A record with what it is about and when it was decided: the unit of the fold.
@@ -146,6 +148,9 @@ pub enum Record {
         act: Act,
         applied: bool,
         detail: String,
+        /// Of a trial that ran to its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tried: Option<Tried>,
     },
     SettleStarted {
         open_intent: u32,

@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use super::record::{
     Act, Actor, Checked, End, Environment, Event, Frozen, GateShown, HoldReason, Intent, ItemDone, Now, OpenItem,
-    Outcome, Point, Record, RunStarted, Surveyed,
+    Outcome, Point, Record, RunStarted, Surveyed, Tried,
 };
 use crate::runbook::CheckRef;
 use crate::runbook::expect::Verdict;
 
 mod evolve;
 
-pub use evolve::{SECOND_PERSON, VERIFY};
+pub use evolve::{SECOND_PERSON, TRIAL, VERIFY};
 
 /// A record that may not follow what the log holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,6 +120,26 @@ pub struct StepState {
     pub passed: BTreeSet<String>,
     /// Applied, not verified, and the operator went on all the same.
     pub forward: bool,
+    /// The latest trial.
+    pub tried: Option<Trial>,
+}
+
+/// How the latest trial of a step ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trial {
+    pub at: Now,
+    /// None: it was refused, or something stopped it.
+    pub tried: Option<Tried>,
+    pub words: String,
+}
+
+impl Trial {
+    /// In words for the gate of just these statements.
+    pub fn of(&self, rendered: &[String]) -> Option<String> {
+        let tried = self.tried.as_ref().filter(|tried| tried.rendered() == rendered)?;
+        let mark = if tried.is_good() { "✓" } else { "✗" };
+        Some(format!("{mark} {} {}", self.at.wall.strftime("%H:%M:%SZ"), tried.words()))
+    }
 }
 
 impl StepState {
@@ -149,6 +169,7 @@ impl StepState {
             reason: None,
             passed: BTreeSet::new(),
             forward: false,
+            tried: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::record::{End, Event, Now, OpenItem, Record};
+use super::record::{Act, End, Event, Now, OpenItem, Record};
 use super::state::{Illegal, State};
 use crate::runbook::Runbook;
 
@@ -110,7 +110,8 @@ fn words(record: &Record) -> Option<String> {
         Record::HoldLifted { reason } => {
             format!("hold lifted: {}", super::next::hold_words(reason))
         }
-        Record::ActOutcome { act, applied, detail } => format!("{act:?}, applied: {applied}: {detail}"),
+        Record::ActOutcome { act: Act::Trial { step, .. }, detail, .. } => format!("tried {step}: {detail}"),
+        Record::ActOutcome { act, applied, detail, .. } => format!("{act:?}, applied: {applied}: {detail}"),
         Record::RunFinished { end, .. } => format!("finished: {end:?}").to_lowercase(),
         Record::RunAbandoned { because } => format!("abandoned: {because}"),
         _ => return None,

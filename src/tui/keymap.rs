@@ -6,9 +6,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::{Dialog, Model, View};
 use crate::engine::Snapshot;
-use crate::run::next::{Blocked, next_step};
+use crate::run::next::{Blocked, has_statements, next_step, target_of};
 use crate::run::state::Status;
-use crate::runbook::Action;
+use crate::runbook::{Action, TargetKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
@@ -39,6 +39,7 @@ pub enum Command {
     Hold,
     Lift,
     EndSession,
+    Trial,
     Cancel,
     Var,
     Finish,
@@ -129,6 +130,14 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind!("v", [ch('v')], Verify, "verify again", "verify", "Judge again what must hold after the step"),
     bind!("u", [ch('u')], Undo, "undo", "undo", "Open the gate of the step's undo"),
+    bind!(
+        "t",
+        [ch('t'), ctrl('t')],
+        Trial,
+        "try it first",
+        "trial",
+        "Run the step's statements, its checks and its undo, and roll all of it back; asks for the word. At a gate: ^T"
+    ),
     bind!(
         "x",
         [ch('x')],
@@ -233,6 +242,7 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
         Command::Verify => matches!(status, Some(Status::Applied | Status::Unverified)) && !state.closed(),
         Command::Undo => idle && status.is_some_and(Status::stands),
         Command::Cancel => state.open.as_ref().is_some_and(|open| !open.unknown && open.intent.on.is_some()),
+        Command::Trial => trial_of(model, snapshot).is_some(),
         Command::Lift => !state.holds.is_empty() && !state.closed(),
         Command::Hold => state.holds.is_empty() && !state.closed() && state.started.is_some(),
         Command::EndSession => {
@@ -251,6 +261,20 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
         Command::FindNext => !model.find.is_empty(),
         _ => true,
     }
+}
+
+/// The step that a trial would be of, and its target: statements on a schema that are not applied, where nothing runs.
+pub fn trial_of<'a>(model: &'a Model, snapshot: &'a Snapshot) -> Option<(&'a str, &'a str)> {
+    let (state, runbook) = (&snapshot.state, &snapshot.runbook);
+    let id = state.gate.as_ref().map(|gate| gate.step.as_str()).or_else(|| model.step(snapshot))?;
+    let step = runbook.steps.get(id).filter(|step| has_statements(runbook, step))?;
+    let target = target_of(runbook, step)?;
+    let status = state.status(id);
+    let takes_back = !matches!(runbook.targets.get(target)?.kind, TargetKind::Mysql);
+    let undoes_itself = state.gate.as_ref().is_some_and(|gate| gate.shown.offer.undoes.as_deref() == Some(id));
+    let open = status.open_to_attempt() || (status == Status::Gate && !undoes_itself);
+    let idle = state.open.is_none() && state.act.is_none() && !state.closed();
+    (takes_back && open && idle).then_some((id, target))
 }
 
 /// The next step waits for nothing but needs.
@@ -278,6 +302,8 @@ pub fn why_not(command: Command, model: &Model, snapshot: &Snapshot) -> String {
         Command::Happened | Command::DidNotHappen => "Nothing is unknown: there is no outcome to settle.".into(),
         Command::Verify => here("it can be verified only after it was applied"),
         Command::Undo => here("there is nothing to undo"),
+        Command::Trial if state.act.is_some() => "Another act is under way: wait until it has ended.".into(),
+        Command::Trial => here("only statements on a schema that can be taken back are tried, before they are applied"),
         Command::Cancel if state.open.is_some() => {
             "What runs is no statement on a server: there is none to cancel. p holds the run.".into()
         }
@@ -310,6 +336,13 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
         Some(Dialog::Decide { .. }) => {
             return vec![("Tab", "word, reason"), ("Enter", "decide"), ("Esc", "nothing happens")];
         }
+        Some(Dialog::Trial { step, .. }) => {
+            let mut keys = vec![("PgDn", "more"), ("Esc", "close")];
+            if super::model::was_not_tried(snapshot, step) {
+                keys.splice(0..0, [("e", "empty copy"), ("b", "full size")]);
+            }
+            return keys;
+        }
         Some(Dialog::Leave) => return vec![("Enter", "leave"), ("Esc", "stay")],
         Some(Dialog::Finish { .. }) => {
             return vec![("F2 F3 F4", "how it ends"), ("^S", "end the run"), ("Esc", "nothing happens")];
@@ -323,6 +356,9 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
         let mut keys = vec![("Enter", "answer"), ("PgUp PgDn", "read"), ("Esc", "nothing happens")];
         if super::model::wants_second(snapshot) {
             keys.insert(2, ("Tab", "break-glass"));
+        }
+        if trial_of(model, snapshot).is_some() {
+            keys.insert(1, ("^T", "trial"));
         }
         return keys;
     }

@@ -143,6 +143,16 @@ pub enum Purpose {
     EndSession {
         target: String,
     },
+    /// The word `try`.
+    Trial {
+        step: String,
+        copy: bool,
+        reason: Option<String>,
+    },
+    /// Why a trial at full size, although it would hurt.
+    TrialReason {
+        step: String,
+    },
     Var {
         name: String,
     },
@@ -151,13 +161,40 @@ pub enum Purpose {
 
 #[derive(Debug, Clone)]
 pub enum Dialog {
-    Help { scroll: usize },
-    Palette { field: Field, pick: usize },
-    Prompt { purpose: Purpose, field: Field, says: Option<String> },
-    Note { step: Option<String>, area: Box<TextArea<'static>> },
-    Decide { step: String, word: Field, reason: Field, in_reason: bool, says: Option<String> },
+    Help {
+        scroll: usize,
+    },
+    Palette {
+        field: Field,
+        pick: usize,
+    },
+    Prompt {
+        purpose: Purpose,
+        field: Field,
+        says: Option<String>,
+    },
+    Note {
+        step: Option<String>,
+        area: Box<TextArea<'static>>,
+    },
+    Decide {
+        step: String,
+        word: Field,
+        reason: Field,
+        in_reason: bool,
+        says: Option<String>,
+    },
     Leave,
-    Finish { end: Option<End>, area: Box<TextArea<'static>>, says: Option<String> },
+    /// The result of a step's latest trial.
+    Trial {
+        step: String,
+        scroll: usize,
+    },
+    Finish {
+        end: Option<End>,
+        area: Box<TextArea<'static>>,
+        says: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +211,8 @@ pub struct Model {
     pub rows: AtRows,
     /// Said by the screen itself; stays until dismissed.
     pub says: Option<String>,
+    /// Trials that ended up to this moment were shown, or were over when the screen was opened.
+    pub tried: Option<Now>,
     /// The engine's message up to this moment was read.
     pub read: Option<Now>,
     pub find: String,
@@ -205,6 +244,7 @@ impl Default for Model {
             gate: None,
             rows: AtRows::default(),
             says: None,
+            tried: None,
             read: None,
             find: String::new(),
             focused: true,
@@ -293,6 +333,7 @@ impl Model {
                 });
             }
         }
+        self.show_trial(snapshot);
         if snapshot.classified.is_none() {
             self.rows = AtRows::default();
         } else if let Some(classified) = &snapshot.classified {
@@ -301,6 +342,21 @@ impl Model {
         if snapshot.state.entered && self.view == View::Survey {
             self.view = View::Run;
             self.scroll = 0;
+        }
+    }
+}
+
+impl Model {
+    /// A trial that has just ended lays its result over the page.
+    fn show_trial(&mut self, snapshot: &Snapshot) {
+        let trials = snapshot.state.steps.iter().filter_map(|(id, s)| Some((id, &s.tried.as_ref()?.at)));
+        let latest = trials.max_by_key(|(_, at)| at.wall);
+        let since = self.tried.get_or_insert_with(|| snapshot.now.clone()).clone();
+        if let Some((id, at)) = latest.filter(|(_, at)| at.wall > since.wall)
+            && self.dialogs.is_empty()
+        {
+            self.tried = Some(at.clone());
+            self.dialogs.push(Dialog::Trial { step: id.clone(), scroll: 0 });
         }
     }
 }
@@ -320,6 +376,11 @@ pub fn current(snapshot: &Snapshot) -> Option<&str> {
         .or_else(|| at(&[Status::Applied, Status::Unverified]))
         .or_else(|| at(&[Status::Enabled, Status::Failed]))
         .or_else(|| at(&[Status::Waiting]))
+}
+
+/// The latest trial of a step was refused or stopped.
+pub fn was_not_tried(snapshot: &Snapshot, step: &str) -> bool {
+    snapshot.state.steps.get(step).and_then(|s| s.tried.as_ref()).is_some_and(|trial| trial.tried.is_none())
 }
 
 /// Whether a second person, or break-glass, must come first.

@@ -206,6 +206,11 @@ pub(super) fn do_command(model: &mut Model, snapshot: &Snapshot, command: Comman
                 || snapshot.targets.iter().find(|(_, link)| matches!(link, Link::Up(_))).map(|(name, _)| name.clone());
             model.dialogs.push(prompt(Purpose::EndSession { target: own.or_else(up)? }));
         }
+        Command::Trial => {
+            let (step, _) = keymap::trial_of(model, snapshot)?;
+            let purpose = Purpose::Trial { step: step.to_owned(), copy: false, reason: None };
+            model.dialogs.push(prompt(purpose));
+        }
         Command::Var => {
             let vars = &snapshot.state.vars;
             let unset = snapshot.runbook.vars.keys().find(|name| !vars.contains_key(*name));

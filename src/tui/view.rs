@@ -35,6 +35,7 @@ mod rows;
 mod small;
 mod steps;
 mod survey;
+mod trial;
 
 /// Below this, one page that names the running step.
 pub const LEAST: (u16, u16) = (60, 18);

@@ -19,6 +19,7 @@ use serde_json::json;
 
 mod golden;
 mod settle;
+mod trial;
 
 fn runbook(random: &mut StdRng) -> Runbook {
     let mut text = String::from(
@@ -182,6 +183,7 @@ impl Hands {
                 act: Act::EndSession { target: "shop".into(), pid: "7".into() },
                 applied: true,
                 detail: String::new(),
+                tried: None,
             },
             35 if self.random.random_bool(0.05) => Input::Finish { end: End::Stopped, open: vec![] },
             _ => match self.random.random_bool(0.3) {

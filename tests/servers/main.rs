@@ -30,4 +30,5 @@ mod sqlite;
 mod support;
 mod survey;
 mod takeover;
+mod trial;
 mod walls;

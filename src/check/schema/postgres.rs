@@ -7,7 +7,7 @@ use crate::target::db::Handle;
 use super::there;
 
 /// `schema.table` and names with capitals: each part is quoted, so that the server reads what the parser read.
-pub(super) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".")
 }
 

@@ -119,6 +119,7 @@ impl Hands<'_> {
         let armed = self.model.armed();
         match word {
             "page" => self.told.show(Page::Gate),
+            "trial" => self.key(KeyCode::Char('t'), KeyModifiers::CONTROL),
             "break-glass" => self.key(KeyCode::Tab, KeyModifiers::NONE),
             _ if armed => self.send(word),
             _ => {

@@ -131,6 +131,7 @@ impl Engine {
         }
         if how == Leaving::Terminate {
             self.work.cancel();
+            self.work.cancel_trial();
         }
     }
 }

@@ -132,6 +132,7 @@ impl Engine {
                 if matches!(came, Came::Ask(Ask::Terminate)) {
                     self.leaving = Some(Leaving::Terminate);
                     self.work.cancel();
+                    self.work.cancel_trial();
                 }
                 let after = self.inbox.iter().take_while(|came| came.stops()).count();
                 self.inbox.insert(after, came);

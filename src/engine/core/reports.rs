@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{ENGINE, Engine, Waiting};
-use crate::action::{Go, Prepared, Report};
+use crate::action::{Acted, Go, Prepared, Report};
 use crate::engine::fault;
 use crate::engine::work::Done;
 use crate::failure::{Failure, Result};
@@ -114,8 +114,9 @@ impl Engine {
                     self.take(Input::Settle { result, reason, outcome: Some(outcome) }, ENGINE).await;
                 }
             }
-            Done::Acted { act, applied, detail } => {
-                self.take(Input::ActDone { act, applied, detail }, ENGINE).await;
+            Done::Acted { act, acted } => {
+                let Acted { applied, detail, tried } = acted;
+                self.take(Input::ActDone { act, applied, detail, tried }, ENGINE).await;
             }
             Done::Link { target, link } => self.linked(target, link).await,
             Done::Panicked { step, att, words } => {
@@ -150,7 +151,11 @@ impl Engine {
             let on = prepared.offer.target.map(|target| target.name);
             self.take(Input::Begin { step, on }, &by).await;
         } else {
-            let (offer, evidence) = (prepared.offer, prepared.evidence);
+            let (offer, mut evidence) = (prepared.offer, prepared.evidence);
+            let tried = self.state.steps.get(&step).and_then(|s| s.tried.as_ref());
+            evidence
+                .facts
+                .extend(tried.and_then(|trial| trial.of(&offer.rendered)).map(|words| ("trial".into(), words)));
             self.take(Input::Show { step, offer, evidence }, &by).await;
         }
     }

@@ -2,14 +2,14 @@
 //!
 //! Owns the decisions before an intent: showing, beginning without a gate, answering, overrides, break-glass, acts.
 
-use super::{Decided, Facts, at, but, no, of, run};
+use super::{Decided, Draft, Facts, at, but, no, of, run};
 use crate::run::decide::Refusal;
 use crate::run::gate::{self, elapsed, reason_is_enough};
 use crate::run::next::{self, Blocked, blocked, hold_words, level_of, need_word, passed, reads_only};
 use crate::run::record::{
     Act, CloseReason, Environment, Evidence, GateAnswered, GateShown, HoldReason, Intent, Offer, Record, exact,
 };
-use crate::run::state::{SECOND_PERSON, State, Status, VERIFY};
+use crate::run::state::{SECOND_PERSON, State, Status, TRIAL, VERIFY};
 use crate::runbook::{Action, CheckRef, Level, Runbook, Step};
 
 pub(super) fn refuse_blocked(why: &[Blocked]) -> Refusal {
@@ -233,7 +233,7 @@ fn pass_needs(step: &Step, why: &[Blocked], reason: &str) -> Decided {
     Ok(drafts)
 }
 
-pub(super) fn act_input(state: &State, act: &Act, token: &str, typed: &str) -> Decided {
+pub(super) fn act_input(runbook: &Runbook, state: &State, act: &Act, token: &str, typed: &str) -> Decided {
     if state.act.is_some() {
         return Err(no("another act is under way"));
     }
@@ -251,10 +251,43 @@ pub(super) fn act_input(state: &State, act: &Act, token: &str, typed: &str) -> D
     if typed.trim() != token {
         return Err(no(format!("that is not {token}")));
     }
+    let mut drafts = trial_allowed(runbook, state, act)?;
     let (act, token, typed) = (act.clone(), token.to_owned(), typed.to_owned());
-    Ok(vec![
+    drafts.extend([
         run(Record::ActShown { act: act.clone(), token }),
         run(Record::ActAnswered { act: act.clone(), yes: true, typed }),
         run(Record::ActIntent { act }),
-    ])
+    ]);
+    Ok(drafts)
+}
+
+/// A trial is of a statement on a schema that has not been applied, and takes locks: not beside an open intent. At full
+/// size where that would hurt, the reason is a record of its own.
+fn trial_allowed(runbook: &Runbook, state: &State, act: &Act) -> Result<Vec<Draft>, Refusal> {
+    let Act::Trial { step, copy, reason, target } = act else { return Ok(Vec::new()) };
+    let of = runbook.steps.get(step).ok_or_else(|| no(format!("the runbook has no step {step}")))?;
+    if let Some(open) = &state.open {
+        return Err(but(format!("{} runs", open.step), "try it when that has ended"));
+    }
+    if let Some(hold) = state.holds.iter().find(|hold| !matches!(hold, HoldReason::Guard { .. })) {
+        return Err(but(
+            format!("the run is held: {}", hold_words(hold)),
+            "a trial takes real locks: lift the hold first",
+        ));
+    }
+    if !next::has_statements(runbook, of) || next::target_of(runbook, of) != Some(target.as_str()) {
+        return Err(no(format!("{step} is no statement on the schema of {target}: there is nothing to try")));
+    }
+    let status = state.status(step);
+    if !status.open_to_attempt() && status != Status::Gate {
+        return Err(no(format!("the step is {}: there is nothing to try", status.word())));
+    }
+    match reason.as_deref().map(str::trim) {
+        None => Ok(Vec::new()),
+        Some(_) if *copy => Err(no("an empty copy needs no reason")),
+        Some(reason) if reason_is_enough(reason) => {
+            Ok(vec![self::of(step, Record::Override { what: TRIAL.into(), reason: reason.to_owned() })])
+        }
+        Some(_) => Err(no(format!("the reason needs {} characters or more", gate::REASON_LEAST))),
+    }
 }

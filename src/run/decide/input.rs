@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::run::record::{
     Act, Actor, Checked, CloseReason, End, Evidence, Frozen, HoldReason, ItemDone, Offer, OpenItem, Outcome,
-    OutcomeResult, Point, RunStarted, Surveyed,
+    OutcomeResult, Point, RunStarted, Surveyed, Tried,
 };
 use crate::runbook::CheckRef;
 use crate::runbook::expect::Verdict;
@@ -174,6 +174,7 @@ pub enum Input {
         act: Act,
         applied: bool,
         detail: String,
+        tried: Option<Tried>,
     },
     Finish {
         end: End,

@@ -90,7 +90,20 @@ pub struct Settled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
-    Cancel { target: String },
-    EndSession { target: String, pid: String },
-    Trial { target: String },
+    Cancel {
+        target: String,
+    },
+    EndSession {
+        target: String,
+        pid: String,
+    },
+    Trial {
+        target: String,
+        step: String,
+        /// On an empty copy of its tables.
+        copy: bool,
+        /// Why at full size, where the trial itself would hurt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }

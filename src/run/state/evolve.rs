@@ -4,11 +4,13 @@
 
 mod step;
 
-use super::super::record::{Event, HoldReason, OutcomeResult, Point, Record};
-use super::{ActGate, Bound, GuardState, OpenGate, OpenIntent, State, Status, StepState};
+use super::super::record::{Act, Event, HoldReason, OutcomeResult, Point, Record};
+use super::{ActGate, Bound, GuardState, OpenGate, OpenIntent, State, Status, StepState, Trial};
 
 /// `what` of an override: break-glass in place of a second person.
 pub const SECOND_PERSON: &str = "second person";
+/// `what` of an override: a trial at full size where the trial itself would hurt.
+pub const TRIAL: &str = "trial at full size";
 /// `what` of an override: going on although what must hold after the step does not.
 pub const VERIFY: &str = "verify";
 
@@ -197,11 +199,17 @@ impl State {
                 self.act_gate = None;
                 self.act = Some(act.clone());
             }
-            Record::ActOutcome { act, .. } => {
+            Record::ActOutcome { act, detail, tried, .. } => {
                 if self.act.as_ref() != Some(act) {
                     return Err("no such act is open".into());
                 }
                 self.act = None;
+                if let Act::Trial { step, .. } = act
+                    && let Some(step) = self.steps.get_mut(step)
+                {
+                    let (at, tried, words) = (event.at.logged(), tried.clone(), detail.clone());
+                    step.tried = Some(Trial { at, tried, words });
+                }
             }
             Record::SettleStarted { open_intent } => {
                 let open = self.open_for(event)?;

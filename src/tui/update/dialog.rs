@@ -3,12 +3,13 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_textarea::TextArea;
 
-use super::{Effect, do_command, edit, find, reason};
+use super::{Effect, do_command, edit, find, prompt, reason};
 use crate::engine::{Ask, Snapshot};
+use crate::run::next::target_of;
 use crate::run::record::{Act, End, OpenItem};
 use crate::runbook::Action;
 use crate::tui::keymap::{BINDINGS, Binding};
-use crate::tui::model::{Dialog, Field, Model, Purpose};
+use crate::tui::model::{Dialog, Field, Model, Purpose, was_not_tried};
 
 pub(super) fn note(step: Option<String>) -> Dialog {
     Dialog::Note { step, area: Box::default() }
@@ -53,7 +54,7 @@ pub(super) fn on_paste(model: &mut Model, text: &str) {
         Some(Dialog::Decide { reason, in_reason: true, .. }) => reason.insert(text),
         Some(Dialog::Decide { says, .. }) => *says = Some("Type the word: a paste is refused here.".into()),
         Some(Dialog::Palette { field, .. }) => field.insert(text),
-        Some(Dialog::Help { .. } | Dialog::Leave) | None => {}
+        Some(Dialog::Help { .. } | Dialog::Leave | Dialog::Trial { .. }) | None => {}
     }
 }
 
@@ -61,6 +62,7 @@ pub(super) fn on_paste(model: &mut Model, text: &str) {
 pub fn token(purpose: &Purpose) -> Option<&'static str> {
     match purpose {
         Purpose::Cancel { .. } => Some("cancel"),
+        Purpose::Trial { .. } => Some("try"),
         _ => None,
     }
 }
@@ -78,6 +80,23 @@ pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> 
             KeyCode::PageDown | KeyCode::Char(' ') => *scroll += 10,
             KeyCode::PageUp => *scroll = scroll.saturating_sub(10),
             KeyCode::Char('q' | '?') | KeyCode::Enter => return None,
+            _ => {}
+        },
+        Dialog::Trial { step, scroll } => match key.code {
+            KeyCode::Down | KeyCode::Char('j') => *scroll += 1,
+            KeyCode::Up | KeyCode::Char('k') => *scroll = scroll.saturating_sub(1),
+            KeyCode::PageDown | KeyCode::Char(' ') => *scroll += 10,
+            KeyCode::PageUp => *scroll = scroll.saturating_sub(10),
+            KeyCode::Char('e') if was_not_tried(snapshot, step) => {
+                let purpose = Purpose::Trial { step: step.clone(), copy: true, reason: None };
+                model.dialogs.push(prompt(purpose));
+                return None;
+            }
+            KeyCode::Char('b') if was_not_tried(snapshot, step) => {
+                model.dialogs.push(prompt(Purpose::TrialReason { step: step.clone() }));
+                return None;
+            }
+            KeyCode::Char('q') | KeyCode::Enter => return None,
             _ => {}
         },
         Dialog::Leave => match key.code {
@@ -200,6 +219,16 @@ fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Fie
                 return Err("The pid of the session, in digits.".into());
             }
             Ask::Act { act: Act::EndSession { target, pid: pid.clone() }, typed: pid }
+        }
+        Purpose::TrialReason { step } => {
+            let reason = Some(why()?);
+            model.dialogs.push(prompt(Purpose::Trial { step, copy: false, reason }));
+            return Ok(None);
+        }
+        Purpose::Trial { step, copy, reason } => {
+            let of = snapshot.runbook.steps.get(&step);
+            let target = of.and_then(|of| target_of(&snapshot.runbook, of)).unwrap_or_default().to_owned();
+            Ask::Act { act: Act::Trial { target, step, copy, reason }, typed: field.text.clone() }
         }
         Purpose::Var { name } => {
             let value = field.text.trim().to_owned();

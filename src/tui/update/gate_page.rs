@@ -1,11 +1,12 @@
 //! Typing at a gate: the one place where the world is about to change.
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{Effect, edit, reason};
+use super::{Effect, do_command, edit, reason};
 use crate::engine::{Ask, Snapshot};
 use crate::run::gate;
 use crate::runbook::Level;
+use crate::tui::keymap::Command;
 use crate::tui::model::{Model, wants_second};
 
 pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effect> {
@@ -25,6 +26,9 @@ pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> 
         KeyCode::PageUp => gate.scroll = gate.scroll.min(10_000).saturating_sub(8),
         KeyCode::Down => gate.scroll = gate.scroll.saturating_add(1),
         KeyCode::Up => gate.scroll = gate.scroll.min(10_000).saturating_sub(1),
+        KeyCode::Char('t') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+            return do_command(model, snapshot, Command::Trial);
+        }
         _ if !armed => {}
         KeyCode::Tab | KeyCode::BackTab => {
             if second {

@@ -6,7 +6,7 @@ use super::Scene;
 use super::line::wrap;
 use crate::engine::Link;
 use crate::run::next::hold_words;
-use crate::run::record::HoldReason;
+use crate::run::record::{Act, HoldReason};
 use crate::tui::keymap::{Command, key_of};
 use crate::tui::theme::Role;
 
@@ -36,6 +36,10 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             &[&format!("It may have happened. {found}"), &can],
             &mut out,
         );
+    }
+    if let Some(Act::Trial { step, target, .. }) = &state.act {
+        let means = "It holds real locks, and all of it is rolled back. Its result comes up here by itself.";
+        banner(scene, columns, "TRYING", &format!("{step} on {target}"), &[means], &mut out);
     }
     if !state.holds.is_empty() && !state.closed() {
         let reasons: Vec<String> = state.holds.iter().map(hold_words).collect();

@@ -8,7 +8,7 @@ use tui_textarea::TextArea;
 
 use super::gate::visible;
 use super::line::{Row, width, wrap};
-use super::{Scene, between, draw_lines, header};
+use super::{Scene, between, draw_lines, header, scrolled, top, trial};
 use crate::run::record::{End, OutcomeResult};
 use crate::runbook::Action;
 use crate::tui::keymap::{BINDINGS, Binding, works};
@@ -20,9 +20,10 @@ use crate::tui::update::offered;
 pub fn height(scene: &Scene<'_>, body: Rect) -> u16 {
     let wanted = match scene.model.dialogs.last() {
         None => return 0,
-        Some(Dialog::Help { .. } | Dialog::Palette { .. }) => body.height,
+        Some(Dialog::Help { .. } | Dialog::Palette { .. } | Dialog::Trial { .. }) => body.height,
         Some(Dialog::Note { .. } | Dialog::Finish { .. }) => 12,
         Some(Dialog::Decide { .. }) => 10,
+        Some(Dialog::Prompt { purpose: Purpose::Trial { .. }, .. }) => 12,
         Some(Dialog::Prompt { .. } | Dialog::Leave) => 8,
     };
     wanted.min(body.height)
@@ -40,6 +41,12 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
             let rows = usize::from(area.height.saturating_sub(1));
             let first = (*scroll).min(lines.len().saturating_sub(rows));
             sheet.lines.extend(lines.into_iter().skip(first));
+        }
+        Dialog::Trial { step, scroll } => {
+            sheet.title(&format!("trial of {step}"));
+            draw_lines(sheet.lines, top(area, 1), buffer);
+            scrolled(scene, trial::lines(scene, step, columns), *scroll, between(area, 1, 0), buffer);
+            return None;
         }
         Dialog::Palette { field, pick } => {
             sheet.title("commands");
@@ -134,6 +141,10 @@ impl Sheet<'_> {
                 self.says(says.as_deref());
                 self.words("Open items, a line each:  what | owner | date", Role::Muted);
             }
+            Dialog::Trial { step, .. } => {
+                self.title(&format!("trial of {step}"));
+                self.lines.extend(trial::lines(self.scene, step, self.columns));
+            }
             Dialog::Help { .. } | Dialog::Palette { .. } => {}
         }
     }
@@ -206,6 +217,15 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         Purpose::Hold => ("hold".into(), "Nothing new begins; what runs is followed to its end.".into(), "why > "),
         Purpose::Cancel { target } => (format!("cancel what runs on {target}"), "The server is told to cancel the open statement. It may have been done already: the outcome says. Type cancel.".into(), "> "),
         Purpose::EndSession { target } => (format!("end a session on {target}"), "Its transaction is rolled back by the server. Type its pid.".into(), "pid > "),
+        Purpose::Trial { step, copy, reason } => {
+            let title = match (copy, reason) {
+                (true, _) => format!("try {step} on an empty copy"),
+                (false, Some(_)) => format!("try {step} at full size, with your reason"),
+                (false, None) => format!("try {step}, and roll it back"),
+            };
+            (title, trial::cost(scene, step, *copy), "> ")
+        }
+        Purpose::TrialReason { step } => (format!("try {step} at full size"), "The locks are held for as long as the rewrite or scan takes: everybody waits behind them. Why must it be seen on the table itself?".into(), "why > "),
         Purpose::Var { name } => {
             let ask = scene.snapshot.runbook.vars.get(name).and_then(|var| var.ask.clone());
             (format!("set {name}"), ask.unwrap_or_else(|| "Steps and checks that need it wait for it.".into()), "= ")
