@@ -289,7 +289,7 @@ impl Canceller {
                 backend_start: c.backend_start.clone(),
             },
             Handle::Sqlite(c) => Self::Sqlite(Arc::clone(&c.interrupt)),
-            Handle::Kafka(_) => Self::None,
+            Handle::Mysql(_) | Handle::Kafka(_) => Self::None,
         }
     }
 

@@ -13,6 +13,8 @@ use crate::target::db::{Handle, SqlError, text_bind};
 use super::sql::{Asked, NoAnswer, Where};
 use super::{Answer, Context};
 
+mod mysql;
+
 /// All facts together: passes when every one holds; the words name those that do not.
 pub async fn judged(facts: &[Fact], handle: &mut Handle, _place: Where) -> Answer {
     let mut red = Vec::new();
@@ -42,6 +44,7 @@ pub async fn holds_on(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
     match handle.dialect() {
         Some(Dialect::Postgres) => postgres(fact, handle).await,
         Some(Dialect::Sqlite) => sqlite(fact, handle).await,
+        Some(Dialect::Mysql) => mysql::holds(fact, handle).await,
         _ => Err(NoAnswer::Unknown("the catalog of this target cannot be read".to_owned())),
     }
 }
@@ -205,6 +208,7 @@ pub async fn catalog(handle: &mut Handle) -> Asked<Vec<String>> {
             "select type || ' ' || name || ': ' || coalesce(sql, '') as line from sqlite_master
              where name not like 'sqlite_%' and name not like 'backout_%' order by 1"
         }
+        Some(Dialect::Mysql) => mysql::CATALOG,
         _ => return Err(NoAnswer::Unknown("this target has no catalog".to_owned())),
     };
     let rows = handle.read(sql, vec![]).await?;
