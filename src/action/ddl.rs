@@ -4,8 +4,8 @@
 
 use serde_json::json;
 
-use super::transaction::{Back, Effect, not_applied, outcome};
-use super::{Go, Port};
+use super::transaction::{Back, Effect, claimed, not_applied, outcome, tell_lost};
+use super::{Go, Port, committing, marker};
 use crate::check::{Context, Names, schema, sessions};
 use crate::failure::{Failure, Kind, Result};
 use crate::names;
@@ -94,7 +94,7 @@ impl Plan {
         Undoing::By { rendered, derived: true, limits: (!limits.is_empty()).then(|| limits.join("; ")) }
     }
 
-    fn tables(&self) -> Vec<String> {
+    pub(super) fn tables(&self) -> Vec<String> {
         let mut tables = Vec::new();
         for (_, statement) in &self.statements {
             for object in &statement.objects {
@@ -236,7 +236,16 @@ pub async fn perform_plain(plan: &Plan, _step: &Step, offer: &Offer, ctx: &Conte
         Ok(handle) => handle,
         Err(failure) => return not_applied(failure.to_string()),
     };
+    if let Err(outcome) = claimed(&mut handle, offer, ctx, port).await {
+        return outcome;
+    }
     let mut data = json!({ "statements": plan.statements.len() });
+    if let Some(epoch) = offer.epoch {
+        data["claim"] = json!({ "target": target, "epoch": epoch });
+    }
+    if let Handle::Mysql(connection) = &handle {
+        data["pid"] = json!(connection.id);
+    }
     if let Handle::Postgres(connection) = &handle {
         data["pid"] = json!(connection.pid);
         data["backend_start"] = json!(connection.backend_start);
@@ -252,8 +261,22 @@ pub async fn perform_plain(plan: &Plan, _step: &Step, offer: &Offer, ctx: &Conte
             }
         }
     }
+    if let Some(epoch) = offer.epoch {
+        match marker::write(&mut handle, ctx, offer, epoch).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tell_lost(&mut handle, ctx, port).await;
+                return not_applied("taken over: another run holds the claim on this target; nothing was sent");
+            }
+            Err(error) => return not_applied(format!("the marker cannot be written: {}", error.words())),
+        }
+    }
     for (n, (sql, _)) in plan.statements.iter().enumerate() {
-        if let Err(error) = handle.run(sql.as_str(), vec![]).await {
+        let ran = match &handle {
+            Handle::Mysql(_) => committing::run(&mut handle, sql, ctx, port).await,
+            _ => handle.run(sql.as_str(), vec![]).await.map(|_| ()),
+        };
+        if let Err(error) = ran {
             let result = if n == 0 && !error.lost { OutcomeResult::NotApplied } else { OutcomeResult::Unknown };
             return outcome(result, format!("statement {} of {}: {}", n + 1, plan.statements.len(), error.words()));
         }

@@ -122,9 +122,20 @@ impl Connection {
         }
     }
 
+    /// Prepared and thrown away. A read-only session refuses even that of a write, and is none for that instant: nothing
+    /// runs.
     pub(super) async fn parse(&mut self, sql: &str) -> Result<(), SqlError> {
+        let reads_only = self.limit.is_some();
+        if reads_only {
+            self.send("set session transaction read write").await?;
+        }
         let parsed = within(self.limit, self.conn.prepare(operator_sql(sql))).await;
-        self.noted(parsed).map(|_| ())
+        let parsed = self.noted(parsed).map(|_| ());
+        if reads_only && let Err(error) = self.send("set session transaction read only").await {
+            self.lost = true;
+            return Err(error);
+        }
+        parsed
     }
 
     async fn send(&mut self, sql: &str) -> Result<(), SqlError> {

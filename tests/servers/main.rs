@@ -18,6 +18,7 @@ mod founding;
 mod kafka;
 mod kinds;
 mod knowledge;
+mod mysql;
 mod postgres;
 mod rehearsal;
 mod rows;
