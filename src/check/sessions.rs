@@ -86,7 +86,7 @@ pub async fn all(handle: &mut Handle) -> Asked<Vec<Session>> {
 
 /// A connection names no program here: its user stands for it. When it came is not told.
 async fn mysql(handle: &mut Handle) -> Asked<Vec<Row>> {
-    if !handle.one(crate::target::mysql::SEES_ALL, vec![]).await?.is_some_and(|sees| as_text(&sees) == "1") {
+    if handle.one(crate::target::mysql::SEES_ALL, vec![]).await?.is_none_or(|sees| as_text(&sees) != "1") {
         let words = "cannot see other users' sessions: the user lacks PROCESS";
         return Err(NoAnswer::Unknown(words.to_owned()));
     }
