@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod command;
+mod committing;
 mod copied;
 pub mod ddl;
 pub mod freeze;
@@ -219,8 +220,7 @@ pub fn to_verify(step: &Step, state: &State) -> Vec<CheckRef> {
 }
 
 fn is_sql(ctx: &Context, target: &str) -> bool {
-    ctx.runbook
-        .targets
-        .get(target)
-        .is_some_and(|t: &crate::runbook::Target| matches!(t.kind, TargetKind::Postgres | TargetKind::Sqlite))
+    ctx.runbook.targets.get(target).is_some_and(|t: &crate::runbook::Target| {
+        matches!(t.kind, TargetKind::Postgres | TargetKind::Sqlite | TargetKind::Mysql)
+    })
 }

@@ -20,6 +20,7 @@ use crate::text::Secret;
 pub mod db;
 pub mod http;
 pub mod kafka;
+pub mod mysql;
 pub mod postgres;
 pub mod records;
 pub mod sqlite;
@@ -183,6 +184,7 @@ impl Targets {
         match &mut *handle {
             Handle::Postgres(connection) => connection.identity().await,
             Handle::Sqlite(connection) => connection.identity().await,
+            Handle::Mysql(connection) => connection.identity().await,
             Handle::Kafka(connection) => {
                 // A copy: nobody waits for this answer to ask the cluster something else.
                 let connection = connection.clone();
@@ -199,7 +201,7 @@ impl Targets {
             }
             TargetKind::Sqlite => sqlite::Connection::open(target, &self.access, reads_only).await.map(Handle::Sqlite),
             TargetKind::Kafka => kafka::Connection::open(target, &self.access).map(Handle::Kafka),
-            TargetKind::Mysql => Err(unsupported(target, "mysql")),
+            TargetKind::Mysql => mysql::Connection::open(target, &self.access, reads_only).await.map(Handle::Mysql),
             TargetKind::Registry => Err(unsupported(target, "registry")),
             TargetKind::Http | TargetKind::Records => Err(Failure::new(
                 Kind::Defect,

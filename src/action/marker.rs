@@ -52,6 +52,15 @@ pub fn next_epoch(claim: Option<&Claim>, run: &str) -> u64 {
 /// The server's words.
 pub async fn take(handle: &mut Handle, ctx: &Context, epoch: u64) -> Result<bool, SqlError> {
     let Some(dialect) = handle.dialect() else { return Ok(false) };
+    let binds =
+        vec![text_bind(&ctx.access.runbook), text_bind(&ctx.access.run), bind(json!(epoch)), text_bind(holder(ctx))];
+    if dialect == Dialect::Mysql {
+        let first = "insert ignore into backout_claim (runbook, run_id, epoch, holder) values ($1, $2, $3, $4)";
+        let next = "update backout_claim c join (select $2 as run_id, $3 as epoch) o
+            set c.run_id = o.run_id, c.epoch = o.epoch, c.holder = $4
+            where c.runbook = $1 and ((c.run_id = o.run_id and c.epoch = o.epoch) or c.epoch = o.epoch - 1)";
+        return Ok(handle.run(first, binds.clone()).await? == 1 || handle.run(next, binds).await? == 1);
+    }
     let sql = portable(
         dialect,
         "insert into {b}claim as c (runbook, run_id, epoch, holder)
@@ -59,8 +68,6 @@ pub async fn take(handle: &mut Handle, ctx: &Context, epoch: u64) -> Result<bool
          on conflict (runbook) do update set run_id = excluded.run_id, epoch = excluded.epoch, holder = excluded.holder
          where (c.run_id = excluded.run_id and c.epoch = excluded.epoch) or c.epoch = excluded.epoch - 1",
     );
-    let binds =
-        vec![text_bind(&ctx.access.runbook), text_bind(&ctx.access.run), bind(json!(epoch)), text_bind(holder(ctx))];
     Ok(handle.run(sql, binds).await? == 1)
 }
 

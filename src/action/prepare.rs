@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::transaction::Body;
-use super::{Job, Prepared, Work, change, command, ddl, http, is_sql, items, marker, publish, session};
+use super::{Job, Prepared, Work, change, command, committing, ddl, http, is_sql, items, marker, publish, session};
 use crate::check::{Context, Names, http as http_check};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
@@ -15,7 +15,7 @@ use crate::run::next::level_of;
 use crate::run::record::{Environment, Evidence, Offer, Undoing};
 use crate::runbook::words::said;
 use crate::runbook::{Action, Level, NeverMatch, Step};
-use crate::sql::{Class, is_relative_update};
+use crate::sql::{Class, Dialect, is_relative_update};
 use crate::target::Identity;
 use crate::target::db::{Handle, text_bind};
 use crate::text::counted;
@@ -190,6 +190,10 @@ async fn action(
         }
         Action::Change(change) => {
             let mut handle = database(on, id, ctx).await?;
+            if handle.dialect() == Some(Dialect::Mysql) {
+                return Err(refused(id, "`change` is not supported on MySQL and MariaDB yet")
+                    .hint("change the rows by hand in a `manual` step, with a check of what must hold after it"));
+            }
             let plan = change::Plan::of(change, id, &mut handle, ctx).await?;
             change_draft(plan, change, word, id, &mut handle, identity, ctx).await?
         }
@@ -382,6 +386,8 @@ async fn ddl_draft(
 ) -> Result<Draft> {
     let level = if plan.irreversible() { Level::Irreversible } else { Level::Object };
     let facts = ddl::facts(&plan, handle, ctx, identity.is_some_and(|identity| identity.sees_sessions)).await;
+    let sees = identity.is_some_and(|identity| identity.sees_sessions);
+    let mysql = committing::facts(&plan, handle, sees).await;
     let (rendered, object, undo) = (plan.rendered(), plan.object(), plan.undoing());
     let transactional = plan.transactional();
     let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };
@@ -389,7 +395,8 @@ async fn ddl_draft(
     draft.object = object;
     draft.undo = undo;
     draft.facts = facts;
-    if transactional {
+    draft.facts.extend(mysql);
+    if transactional || handle.dialect() == Some(Dialect::Mysql) {
         fence(&mut draft, handle, identity, ctx, "ddl", false).await?;
     }
     Ok(draft)
@@ -476,7 +483,11 @@ async fn fence(
         .await
         .map_err(|error| error.failure("reading the claim", &identity.seen.name))?;
     draft.epoch = Some(marker::next_epoch(claim.as_ref(), &ctx.access.run));
-    draft.facts.push(("marker".to_owned(), "in the same transaction".to_owned()));
+    let place = match handle.dialect() {
+        Some(Dialect::Mysql) => "before the statement, in a transaction of its own: after a crash the catalog decides",
+        _ => "in the same transaction",
+    };
+    draft.facts.push(("marker".to_owned(), place.to_owned()));
     if let Some(claim) = claim.filter(|claim| claim.run != ctx.access.run) {
         let sql = handle.dialect().map(|dialect| {
             marker::portable(dialect, "select step, n from {b}marker where run_id = $1::text order by at")

@@ -107,7 +107,7 @@ impl SetTable {
 pub async fn columns(handle: &mut Handle, sql: &RenderedSql) -> Vec<(String, String)> {
     match handle {
         Handle::Postgres(connection) => connection.column_types(&sql.sql).await.unwrap_or_default(),
-        Handle::Sqlite(_) | Handle::Kafka(_) => Vec::new(),
+        Handle::Sqlite(_) | Handle::Mysql(_) | Handle::Kafka(_) => Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Go, Port, Report, change, ddl, marker};
+use super::{Go, Port, Report, change, committing, ddl, marker};
 use crate::check::{self, Context, Depth, Where};
 use crate::names;
 use crate::run::gate::offer_digest;
@@ -21,7 +21,7 @@ use crate::target::db::{Handle, SqlError, text_bind};
 
 /// Between attempts after a lock timeout, doubling; half of each is chance.
 const BACKOFF: Duration = Duration::from_millis(250);
-const ATTEMPTS: u32 = 6;
+pub(super) const ATTEMPTS: u32 = 6;
 /// The longest stall that a waiting statement imposes on everybody behind it.
 pub(super) const LOCK_MS: u64 = 1_000;
 const STATEMENT: Duration = Duration::from_secs(60);
@@ -75,15 +75,8 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
         Ok(handle) => handle,
         Err(failure) => return not_applied(failure.to_string()),
     };
-    if let Some(epoch) = offer.epoch {
-        match marker::take(&mut handle, ctx, epoch).await {
-            Ok(true) => {}
-            Ok(false) => {
-                tell_lost(&mut handle, ctx, port).await;
-                return not_applied("claim lost: another run took this target first; nothing was sent");
-            }
-            Err(error) => return not_applied(format!("the claim cannot be taken: {}", error.words())),
-        }
+    if let Err(outcome) = claimed(&mut handle, offer, ctx, port).await {
+        return outcome;
     }
     for attempt in 1..=ATTEMPTS {
         match once(&mut handle, body, step, offer, ctx, port).await {
@@ -114,8 +107,21 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
     not_applied("no attempt was made")
 }
 
+/// Takes the claim that the offer names, if it names one.
+pub(super) async fn claimed(handle: &mut Handle, offer: &Offer, ctx: &Context, port: &Port) -> Result<(), Outcome> {
+    let Some(epoch) = offer.epoch else { return Ok(()) };
+    match marker::take(handle, ctx, epoch).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            tell_lost(handle, ctx, port).await;
+            Err(not_applied("claim lost: another run took this target first; nothing was sent"))
+        }
+        Err(error) => Err(not_applied(format!("the claim cannot be taken: {}", error.words()))),
+    }
+}
+
 /// Says who holds the target now.
-async fn tell_lost(handle: &mut Handle, ctx: &Context, port: &Port) {
+pub(super) async fn tell_lost(handle: &mut Handle, ctx: &Context, port: &Port) {
     let holder = match marker::claim(handle, &ctx.access.runbook).await {
         Ok(Some(claim)) => format!("run {} of {}", claim.run, claim.holder),
         Ok(None) | Err(_) => "another run".to_owned(),
@@ -123,7 +129,7 @@ async fn tell_lost(handle: &mut Handle, ctx: &Context, port: &Port) {
     port.tell(Report::ClaimLost { target: handle.target().to_owned(), holder }).await;
 }
 
-fn pause(attempt: u32) -> u64 {
+pub(super) fn pause(attempt: u32) -> u64 {
     let whole = u64::try_from(BACKOFF.as_millis()).unwrap_or(250) << attempt.min(5);
     whole / 2 + rand::random::<u64>() % (whole / 2)
 }
@@ -281,6 +287,7 @@ async fn proved(offer: &Offer, ctx: &Context, committed: Result<u64, SqlError>) 
 pub(super) enum Canceller {
     Postgres { ctx: Box<Context>, target: String, pid: i32, backend_start: String },
     Sqlite(Arc<AtomicBool>),
+    Mysql { ctx: Box<Context>, target: String, id: u64, sql: String },
     None,
 }
 
@@ -294,7 +301,7 @@ impl Canceller {
                 backend_start: c.backend_start.clone(),
             },
             Handle::Sqlite(c) => Self::Sqlite(Arc::clone(&c.interrupt)),
-            Handle::Kafka(_) => Self::None,
+            Handle::Mysql(_) | Handle::Kafka(_) => Self::None,
         }
     }
 
@@ -304,6 +311,9 @@ impl Canceller {
                 let _ = cancel_backend(ctx, target, *pid, backend_start, "pg_cancel_backend").await;
             }
             Self::Sqlite(interrupt) => interrupt.store(true, Ordering::Relaxed),
+            Self::Mysql { ctx, target, id, sql } => {
+                let _ = committing::kill_query(ctx, target, *id, sql).await;
+            }
             Self::None => {}
         }
     }

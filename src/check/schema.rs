@@ -15,6 +15,7 @@ use super::sql::{Asked, NoAnswer};
 use super::{Answer, Context};
 
 mod catalog;
+mod mysql;
 mod postgres;
 pub mod release;
 mod rights;
@@ -63,6 +64,7 @@ pub async fn holds_on(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
     match handle.dialect() {
         Some(Dialect::Postgres) => postgres::holds(fact, handle).await,
         Some(Dialect::Sqlite) => sqlite::holds(fact, handle).await,
+        Some(Dialect::Mysql) => mysql::holds(fact, handle).await,
         _ => Err(NoAnswer::Unknown("the catalog of this target cannot be read".to_owned())),
     }
 }

@@ -78,9 +78,21 @@ pub async fn all(handle: &mut Handle) -> Asked<Vec<Session>> {
             let sql = format!("select application_name, pid, since, '' as state from {REGISTERED} order by since");
             handle.read(sql, vec![]).await?
         }
+        Some(Dialect::Mysql) => mysql(handle).await?,
         _ => return Err(NoAnswer::Unknown("sessions of this target cannot be asked for".to_owned())),
     };
     Ok(rows.iter().map(session).collect())
+}
+
+/// A connection names no program here: its user stands for it. When it came is not told.
+async fn mysql(handle: &mut Handle) -> Asked<Vec<Row>> {
+    if handle.one(crate::target::mysql::SEES_ALL, vec![]).await?.is_none_or(|sees| as_text(&sees) != "1") {
+        let words = "cannot see other users' sessions: the user lacks PROCESS";
+        return Err(NoAnswer::Unknown(words.to_owned()));
+    }
+    let sql = "select user as application_name, id as pid, '' as since, lower(command) as state
+        from information_schema.processlist where db = database() and id <> connection_id() order by id";
+    Ok(handle.read(sql, vec![]).await?)
 }
 
 fn session(row: &Row) -> Session {

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 use sqlx::error::DatabaseError;
+use sqlx::mysql::MySqlDatabaseError;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
@@ -13,7 +14,7 @@ use crate::runbook::VarKind;
 use crate::runbook::template::{Bind, RenderedSql};
 use crate::sql::Dialect;
 
-use super::{kafka, postgres, sqlite};
+use super::{kafka, mysql, postgres, sqlite};
 
 /// A row by column name.
 pub type Row = Map<String, Value>;
@@ -22,18 +23,25 @@ pub type Row = Map<String, Value>;
 pub enum Handle {
     Postgres(postgres::Connection),
     Sqlite(sqlite::Connection),
+    Mysql(mysql::Connection),
     Kafka(kafka::Connection),
 }
 
 /// What a database said instead of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlError {
-    /// SQLSTATE; SQLite's primary result code by name (`SQLITE_BUSY`). None: the connection, not the server, spoke.
+    /// SQLSTATE; SQLite's primary result code by name (`SQLITE_BUSY`); MySQL's error number. None: the connection, not the server, spoke.
     pub code: Option<String>,
     pub message: String,
     /// The connection is gone or in no state to go on.
     pub lost: bool,
 }
+
+/// Time limits, KILL, rights, read only, a server without room or on its way down.
+const MYSQL_NO_ANSWER: [&str; 15] = [
+    "1317", "1969", "3024", "1044", "1045", "1142", "1143", "1227", "1370", "1290", "1792", "1040", "1053", "1927",
+    "1836",
+];
 
 impl SqlError {
     pub fn new(message: impl Into<String>) -> Self {
@@ -42,7 +50,7 @@ impl SqlError {
 
     /// Whether the server refused for a lock that others hold: the one refusal that may be tried again by itself.
     pub fn is_lock(&self) -> bool {
-        matches!(self.code.as_deref(), Some("55P03" | "40P01" | "SQLITE_BUSY" | "SQLITE_LOCKED"))
+        matches!(self.code.as_deref(), Some("55P03" | "40P01" | "SQLITE_BUSY" | "SQLITE_LOCKED" | "1205" | "1213"))
     }
 
     /// Whether it says nothing of what was asked: locks, time limits, rights, a standby, a lost connection.
@@ -51,6 +59,7 @@ impl SqlError {
             || self.is_lock()
             || self.code.as_deref().is_none_or(|code| {
                 matches!(code, "57014" | "25006" | "42501" | "SQLITE_READONLY" | "SQLITE_INTERRUPT" | "SQLITE_IOERR")
+                    || MYSQL_NO_ANSWER.contains(&code)
                     || code.starts_with("53")
                     || code.starts_with("57P")
                     || code.starts_with("08")
@@ -112,6 +121,11 @@ fn of_server(error: &dyn DatabaseError) -> SqlError {
         let lost = code.starts_with("57P") || code.starts_with("08");
         return SqlError { code: Some(code), message, lost };
     }
+    if let Some(mysql) = error.try_downcast_ref::<MySqlDatabaseError>() {
+        let code = mysql.number().to_string();
+        let lost = matches!(code.as_str(), "1053" | "1927" | "1152" | "1159" | "1161");
+        return SqlError { code: Some(code), message: mysql.message().to_owned(), lost };
+    }
     let number: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
     SqlError { code: Some(sqlite::code_name(number).to_owned()), message: error.message().to_owned(), lost: false }
 }
@@ -142,6 +156,7 @@ impl Handle {
         match self {
             Self::Postgres(_) => Some(Dialect::Postgres),
             Self::Sqlite(_) => Some(Dialect::Sqlite),
+            Self::Mysql(_) => Some(Dialect::Mysql),
             Self::Kafka(_) => None,
         }
     }
@@ -151,6 +166,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => c.unusable(),
             Self::Sqlite(c) => c.unusable(),
+            Self::Mysql(c) => c.unusable(),
             Self::Kafka(_) => false,
         }
     }
@@ -163,6 +179,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => c.rows(sql, limit).await,
             Self::Sqlite(c) => c.rows(sql, limit).await,
+            Self::Mysql(c) => c.rows(sql, limit).await,
             Self::Kafka(_) => Err(not_sql()),
         }
     }
@@ -172,7 +189,8 @@ impl Handle {
     /// # Errors
     /// The server's words.
     pub async fn read(&mut self, sql: impl Into<String>, binds: Vec<Bind>) -> Result<Vec<Row>, SqlError> {
-        self.rows(&RenderedSql { sql: sql.into(), binds }, None).await
+        let sql = self.own(sql.into(), binds);
+        self.rows(&sql, None).await
     }
 
     /// The first column of the first row of one read of our own; `None` where there is no row.
@@ -192,6 +210,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => c.execute(sql).await,
             Self::Sqlite(c) => c.execute(sql).await,
+            Self::Mysql(c) => c.execute(sql).await,
             Self::Kafka(_) => Err(not_sql()),
         }
     }
@@ -201,7 +220,15 @@ impl Handle {
     /// # Errors
     /// The server's words.
     pub async fn run(&mut self, sql: impl Into<String>, binds: Vec<Bind>) -> Result<u64, SqlError> {
-        self.execute(&RenderedSql { sql: sql.into(), binds }).await
+        let sql = self.own(sql.into(), binds);
+        self.execute(&sql).await
+    }
+
+    fn own(&self, sql: String, binds: Vec<Bind>) -> RenderedSql {
+        match self {
+            Self::Mysql(_) => mysql::numbered(sql, binds),
+            _ => RenderedSql { sql, binds },
+        }
     }
 
     /// Has the server read a statement without running it.
@@ -212,6 +239,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => c.parse(sql).await,
             Self::Sqlite(c) => c.parse(sql).await,
+            Self::Mysql(c) => c.parse(sql).await,
             Self::Kafka(_) => Err(not_sql()),
         }
     }
@@ -223,7 +251,7 @@ impl Handle {
     pub async fn wall(&mut self, on: bool) -> Result<(), SqlError> {
         match self {
             Self::Sqlite(c) => c.wall(on).await,
-            Self::Postgres(_) | Self::Kafka(_) => Ok(()),
+            Self::Postgres(_) | Self::Mysql(_) | Self::Kafka(_) => Ok(()),
         }
     }
 
@@ -232,6 +260,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => c.lost = true,
             Self::Sqlite(c) => c.lost = true,
+            Self::Mysql(c) => c.lost = true,
             Self::Kafka(_) => {}
         }
     }
@@ -241,6 +270,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => &c.target,
             Self::Sqlite(c) => &c.target,
+            Self::Mysql(c) => &c.target,
             Self::Kafka(c) => c.name(),
         }
     }
@@ -250,6 +280,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => c.busy = busy,
             Self::Sqlite(c) => c.busy = busy,
+            Self::Mysql(c) => c.busy = busy,
             Self::Kafka(_) => {}
         }
     }

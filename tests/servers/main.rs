@@ -19,6 +19,7 @@ mod half_done;
 mod kafka;
 mod kinds;
 mod knowledge;
+mod mysql;
 mod postgres;
 mod rehearsal;
 mod rows;

@@ -143,6 +143,29 @@ impl Shop {
         (worker.await.unwrap(), reached, failed)
     }
 
+    /// Performs a job; once a lock was refused, `then` is done.
+    pub async fn until_locked(&self, job: Job, then: impl AsyncFnOnce()) -> (Outcome, Vec<String>) {
+        let (reports, mut inbox) = mpsc::channel(16);
+        let (_cancel, cancel) = watch::channel(false);
+        let port = Port { step: job.step.id.clone(), att: job.offer.att, reports, cancel };
+        let context = self.context.clone();
+        let worker = tokio::spawn(async move { action::perform(job, context, &port).await });
+        let (mut then, mut failed) = (Some(then), Vec::new());
+        while let Some((_, _, report)) = inbox.recv().await {
+            match report {
+                Report::Reached { reply, .. } => drop(reply.send(Go::Go)),
+                Report::AttemptFailed { code, .. } => {
+                    failed.push(code);
+                    if let Some(then) = then.take() {
+                        then().await;
+                    }
+                }
+                _ => {}
+            }
+        }
+        (worker.await.unwrap(), failed)
+    }
+
     /// Prepares and performs without a stop.
     pub async fn done(&self, step: &str, att: u32, undoing: bool) -> Outcome {
         let prepared = self.prepare(step, att, undoing).await.unwrap_or_else(|e| panic!("{e}"));

@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::{LOCK_MS, Plan, facts_of};
-use crate::action::transaction::{not_applied, outcome};
-use crate::action::{Go, Port};
+use crate::action::transaction::{claimed, not_applied, outcome, tell_lost};
+use crate::action::{Go, Port, committing, marker};
 use crate::check::{Context, NoAnswer, schema};
 use crate::names;
 use crate::run::record::{Found, Offer, Outcome, OutcomeResult, Point, Position};
@@ -53,7 +53,16 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
         Ok(handle) => handle,
         Err(failure) => return not_applied(failure.to_string()),
     };
+    if let Err(outcome) = claimed(&mut handle, offer, ctx, port).await {
+        return outcome;
+    }
     let mut data = json!({ "statements": plan.statements.len() });
+    if let Some(epoch) = offer.epoch {
+        data["claim"] = json!({ "target": target, "epoch": epoch });
+    }
+    if let Handle::Mysql(connection) = &handle {
+        data["pid"] = json!(connection.id);
+    }
     if let Handle::Postgres(connection) = &handle {
         data["pid"] = json!(connection.pid);
         data["backend_start"] = json!(connection.backend_start);
@@ -61,9 +70,20 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
     if port.reached(Point::Begun, data).await == Go::Stop {
         return not_applied("stopped before the first statement");
     }
+    if let Some(epoch) = offer.epoch {
+        match marker::write(&mut handle, ctx, offer, epoch).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tell_lost(&mut handle, ctx, port).await;
+                return not_applied("taken over: another run holds the claim on this target; nothing was sent");
+            }
+            Err(error) => return not_applied(format!("the marker cannot be written: {}", error.words())),
+        }
+    }
     for (n, (sql, statement)) in plan.statements.iter().enumerate() {
         let ran = match limit(&mut handle, statement.transactional).await {
-            Ok(()) => handle.run(sql.as_str(), vec![]).await,
+            Ok(()) if matches!(handle, Handle::Mysql(_)) => committing::run(&mut handle, sql, ctx, port).await,
+            Ok(()) => handle.run(sql.as_str(), vec![]).await.map(|_| ()),
             Err(error) => Err(error),
         };
         if let Err(error) = ran {

@@ -13,7 +13,7 @@ use crate::run::settle::{Left, Marker, Server, Way};
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, Step};
 use crate::sql::Dialect;
-use crate::target::db::text_bind;
+use crate::target::db::{Handle, text_bind};
 
 pub(super) async fn gather(
     step: &Step,
@@ -85,6 +85,9 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
                 Ok(handle) => handle,
                 Err(failure) => return (Left::Unseen, format!("cannot see: {failure}")),
             };
+            if handle.dialect() == Some(Dialect::Mysql) {
+                return mysql_session(&pid, &mut handle).await;
+            }
             if handle.dialect() != Some(Dialect::Postgres) {
                 return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned());
             }
@@ -100,6 +103,24 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
             return (Left::Something, format!("pid {} is {}: {}", text("pid"), text("state"), text("query")));
         }
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+/// A statement that its client left goes on to its end. Number and statement are the same user's, who always sees them.
+async fn mysql_session(id: &str, handle: &mut Handle) -> (Left, String) {
+    if id.is_empty() {
+        return (Left::Nothing, "no connection of that attempt had begun".to_owned());
+    }
+    let sql = "select command, left(coalesce(info, ''), 80) as query from information_schema.processlist where id = $1";
+    match handle.read(sql, vec![text_bind(id)]).await {
+        Ok(rows) => match rows.first() {
+            None => (Left::Nothing, "none of that attempt is left".to_owned()),
+            Some(row) => {
+                let text = |name: &str| row.get(name).map(as_text).unwrap_or_default();
+                (Left::Something, format!("connection {id} is there, {}: {}", text("command"), text("query")))
+            }
+        },
+        Err(error) => (Left::Unseen, format!("cannot see: {}", error.words())),
     }
 }
 

@@ -23,6 +23,7 @@ pub async fn catalog(handle: &mut Handle) -> Asked<Vec<String>> {
     let sql = match handle.dialect() {
         Some(Dialect::Postgres) => CATALOG,
         Some(Dialect::Sqlite) => SQLITE,
+        Some(Dialect::Mysql) => super::mysql::CATALOG,
         _ => return Err(NoAnswer::Unknown("this target has no catalog".to_owned())),
     };
     let rows = handle.read(sql, vec![]).await?;

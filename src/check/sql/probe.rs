@@ -35,6 +35,8 @@ pub async fn probe(
     let busy_before = place == Where::Inside;
     handle.set_busy(true);
     let found = match depth {
+        // Where a statement on the schema commits by itself there is no step's transaction to try one in.
+        _ if dialect == Dialect::Mysql => parse_only(handle, place, &texts, role).await,
         Depth::Parse => parse_only(handle, place, &texts, role).await,
         Depth::Try => tried(handle, place, &texts, role).await,
     };

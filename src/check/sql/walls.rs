@@ -2,7 +2,8 @@
 //!
 //! On PostgreSQL: the parser with its list of functions, a read-only transaction, one statement by protocol, the
 //! sub-select, then a look at what the own session has taken. On SQLite: the parser, a file opened read-only, the
-//! authorizer, the sub-select. Each one alone was breached when tried. Never commits.
+//! authorizer, the sub-select. On MySQL and MariaDB: the parser, a read-only session, one statement by protocol, the
+//! sub-select. Each one alone was breached when tried. Never commits.
 
 use serde_json::Value;
 
@@ -45,7 +46,7 @@ pub async fn guarded(handle: &mut Handle, place: Where, sql: &RenderedSql, limit
 /// As [`guarded`].
 pub async fn apart(handle: &mut Handle, sql: &RenderedSql, limit: u64) -> Asked<Vec<Row>> {
     if handle.dialect() != Some(Dialect::Postgres) {
-        // The read connection is opened read-only, and its authorizer is on.
+        // The read connection is opened read-only; SQLite has its authorizer on.
         return Ok(handle.rows(sql, Some(limit)).await?);
     }
     let scratch = Scratch::open(handle, Where::Apart, "begin isolation level repeatable read read only").await?;

@@ -2,8 +2,8 @@
 
 use ratatui::text::Line;
 
-use super::{Scene, Window};
 use super::line::Row;
+use super::{Scene, Window};
 use crate::run::record::{Event, OutcomeResult, Record};
 use crate::run::words;
 use crate::tui::theme::Role;

@@ -2,8 +2,8 @@
 
 use ratatui::text::Line;
 
-use super::{Scene, Window};
 use super::line::{Row, pad};
+use super::{Scene, Window};
 use crate::run::next::level_of;
 use crate::run::record::Position;
 use crate::run::state::Status;
