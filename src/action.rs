@@ -7,6 +7,7 @@
 pub mod change;
 pub mod command;
 pub mod ddl;
+pub mod facts;
 pub mod freeze;
 pub mod http;
 pub mod item;

@@ -1,4 +1,4 @@
-//! Statements on the schema: what a gate says of them, and running them one by one.
+//! Statements on the schema: what is known of them, and running them one by one.
 //!
 //! Never puts two statements into one message, and never changes what the author wrote.
 
@@ -6,15 +6,14 @@ use serde_json::json;
 
 use super::transaction::{Back, Effect, not_applied, outcome};
 use super::{Go, Port};
-use crate::check::{Context, Names, schema, sessions};
+use crate::check::{Context, Names, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::names;
 use crate::run::record::{Offer, Outcome, OutcomeResult, Point, Position, Undoing};
-use crate::runbook::template::{RenderedSql, SqlText, as_text};
-use crate::runbook::{Scoped, Step};
-use crate::sql::{self, Class, Dialect, Fact, ObjectKind, Reverse, Statement};
-use crate::target::db::{Handle, text_bind};
-use crate::text::counted;
+use crate::runbook::Step;
+use crate::runbook::template::{RenderedSql, SqlText};
+use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Statement};
+use crate::target::db::Handle;
 
 /// Statements in their order, with what is known of each.
 #[derive(Debug, Clone)]
@@ -94,7 +93,8 @@ impl Plan {
         Undoing::By { rendered, derived: true, limits: (!limits.is_empty()).then(|| limits.join("; ")) }
     }
 
-    fn tables(&self) -> Vec<String> {
+    /// What the statements stand on, each once.
+    pub fn tables(&self) -> Vec<String> {
         let mut tables = Vec::new();
         for (_, statement) in &self.statements {
             for object in &statement.objects {
@@ -107,115 +107,6 @@ impl Plan {
         }
         tables
     }
-}
-
-/// Lines for the gate: locks, size, who holds them now, which services it breaks.
-pub async fn facts(plan: &Plan, handle: &mut Handle, ctx: &Context, sees_sessions: bool) -> Vec<(String, String)> {
-    let mut facts = Vec::new();
-    for (_, statement) in &plan.statements {
-        let lock = statement.lock.map_or_else(|| "no table lock known".to_owned(), |lock| lock.words());
-        facts.push(("locks".to_owned(), format!("{lock}; {}", statement.cost)));
-    }
-    if !plan.transactional() {
-        facts.push((
-            "not atomic".to_owned(),
-            "runs outside a transaction: only the catalog can tell how far it came".into(),
-        ));
-    }
-    for table in plan.tables() {
-        if let Some(size) = size(handle, &table).await {
-            facts.push(("table".to_owned(), format!("{table}: {size}")));
-        }
-        if handle.dialect() == Some(Dialect::Postgres) {
-            facts.push(("in way".to_owned(), in_the_way(handle, &table, sees_sessions).await));
-        }
-    }
-    facts.extend(breaks(plan, handle, ctx).await);
-    facts
-}
-
-async fn size(handle: &mut Handle, table: &str) -> Option<String> {
-    if handle.dialect() == Some(Dialect::Postgres) {
-        let sql =
-            "select pg_size_pretty(pg_total_relation_size(c.oid)) || case when c.reltuples < 0 then ', never analysed'
-                   else ', about ' || c.reltuples::bigint || ' rows' end as size
-                   from pg_class c where c.oid = to_regclass($1::text)";
-        return handle.one(sql, vec![text_bind(table)]).await.ok().flatten().map(|value| as_text(&value));
-    }
-    let name = sql::quote_ident(Dialect::Sqlite, table).ok()?;
-    let rows = handle.one(format!("select count(*) from {name}"), vec![]).await.ok().flatten()?;
-    Some(rows.as_u64().map_or_else(|| as_text(&rows), |n| counted(n, "row")))
-}
-
-async fn in_the_way(handle: &mut Handle, table: &str, sees_sessions: bool) -> String {
-    let sql = "select coalesce(string_agg(distinct coalesce(nullif(a.application_name, ''), 'pid ' || l.pid) || ' ' || l.mode
-                 || coalesce(' since ' || date_trunc('second', clock_timestamp() - a.xact_start)::text, ''), '; '), '') as held
-               from pg_locks l left join pg_stat_activity a using (pid)
-               where l.locktype = 'relation' and l.relation = to_regclass($1::text) and l.pid is distinct from pg_backend_pid()
-                 and l.database = (select oid from pg_database where datname = current_database())";
-    match handle.one(sql, vec![text_bind(table)]).await {
-        Ok(Some(held)) if as_text(&held).is_empty() => format!("nobody holds a lock on {table} now"),
-        Ok(held) => {
-            let held = held.as_ref().map(as_text).unwrap_or_default();
-            let unseen =
-                if sees_sessions { "" } else { " (cannot see for how long: the role lacks pg_read_all_stats)" };
-            format!("{held}{unseen}")
-        }
-        Err(error) => format!("cannot see: {}", error.words()),
-    }
-}
-
-impl Plan {
-    /// Whether a `table.column` is there once all statements are applied; `None` where they do not say.
-    fn leaves(&self, used: &str) -> Option<bool> {
-        let (table, column) = used.rsplit_once('.')?;
-        let facts = self.statements.iter().flat_map(|(_, statement)| &statement.done);
-        facts.rev().find_map(|fact| match fact {
-            Fact::Column { table: t, column: c, present } if t == table && c == column => Some(*present),
-            Fact::Table { name, present: false } if name == table => Some(false),
-            _ => None,
-        })
-    }
-}
-
-/// Services whose names stand among the objects, and whether they are there now.
-async fn breaks(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<(String, String)> {
-    let target = handle.target().to_owned();
-    let tables = plan.tables();
-    let columns: Vec<(String, String)> = plan
-        .statements
-        .iter()
-        .flat_map(|(_, statement)| &statement.objects)
-        .filter(|object| object.kind == ObjectKind::Column)
-        .filter_map(|object| Some((object.table.clone()?, object.name.clone())))
-        .collect();
-    let live = sessions::all(handle).await;
-    let mut found = Vec::new();
-    for service in ctx.runbook.services.values() {
-        let here = |scoped: &&Scoped| scoped.target.as_deref().is_none_or(|on| on == target);
-        let hit = service.uses.iter().filter(here).find(|uses| match uses.name.rsplit_once('.') {
-            Some((table, column)) if !columns.is_empty() => columns.iter().any(|(t, c)| t == table && c == column),
-            Some((table, _)) => tables.iter().any(|t| t == table),
-            None => tables.contains(&uses.name),
-        });
-        let Some(hit) = hit else { continue };
-        let now = match &live {
-            Ok(live) => {
-                let fits = |s: &&sessions::Session| {
-                    service.sessions.iter().filter(here).any(|glob| sessions::fits(&glob.name, &s.application_name))
-                };
-                format!("{} now", counted(live.iter().filter(fits).count(), "session"))
-            }
-            Err(_) => "cannot see its sessions".to_owned(),
-        };
-        let (label, words) = match plan.leaves(&hit.name) {
-            Some(true) => ("mends", "it will be there"),
-            Some(false) => ("breaks", "it will NOT be there any more"),
-            None => ("touches", "it stays there"),
-        };
-        found.push((label.to_owned(), format!("{} uses {}, {now}: {words}", service.name, hit.name)));
-    }
-    found
 }
 
 /// The statements, one message each.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::transaction::Body;
-use super::{Job, Prepared, Work, change, command, ddl, http, is_sql, items, marker, publish, session};
+use super::{Job, Prepared, Work, change, command, ddl, facts, http, is_sql, items, marker, publish, session};
 use crate::check::{Context, Names, http as http_check};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
@@ -381,7 +381,7 @@ async fn ddl_draft(
     ctx: &Context,
 ) -> Result<Draft> {
     let level = if plan.irreversible() { Level::Irreversible } else { Level::Object };
-    let facts = ddl::facts(&plan, handle, ctx, identity.is_some_and(|identity| identity.sees_sessions)).await;
+    let facts = facts::gather(&plan, handle, ctx, identity).await;
     let (rendered, object, undo) = (plan.rendered(), plan.object(), plan.undoing());
     let transactional = plan.transactional();
     let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };

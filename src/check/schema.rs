@@ -47,7 +47,7 @@ pub async fn holds_on(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
 }
 
 /// `schema.table` and names with capitals: each part is quoted, so that the server reads what the parser read.
-fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".")
 }
 

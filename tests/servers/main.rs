@@ -15,6 +15,7 @@ mod cluster;
 mod desk;
 mod down;
 mod founding;
+mod gate_facts;
 mod kafka;
 mod kinds;
 mod knowledge;
