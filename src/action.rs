@@ -36,7 +36,7 @@ use crate::target::db::Handle;
 pub use position::position;
 pub use prepare::prepare;
 pub use reconcile::{AskedRow, ClassTotal, Classified, classify, sort};
-pub use session::{act, act_token};
+pub use session::act;
 pub use sets::items;
 pub use settle::{Settlement, settle};
 

@@ -26,8 +26,15 @@ fn line(label: &str, words: impl Into<String>) -> Line {
     (label.to_owned(), words.into())
 }
 
-/// Lines for the gate.
-pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, identity: Option<&Identity>) -> Vec<Line> {
+/// For the gate.
+#[derive(Default)]
+pub struct Facts {
+    pub lines: Vec<Line>,
+    /// As [`crate::run::record::Evidence::blockers`].
+    pub blockers: Vec<(String, String)>,
+}
+
+pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, identity: Option<&Identity>) -> Facts {
     let mut lines = Vec::new();
     for (_, statement) in &plan.statements {
         let lock = statement.lock.map_or_else(|| "no table lock known".to_owned(), |lock| lock.words());
@@ -39,7 +46,9 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, identity: O
     match handle.dialect() {
         Some(Dialect::Postgres) => {
             let sees = identity.is_some_and(|identity| identity.sees_sessions);
-            lines.extend(postgres::gather(plan, handle, ctx, sees).await);
+            let facts = postgres::gather(plan, handle, ctx, sees).await;
+            lines.extend(facts.lines);
+            return Facts { lines, blockers: facts.blockers };
         }
         _ => {
             for table in plan.tables() {
@@ -48,7 +57,7 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, identity: O
             lines.extend(services::touched(plan, handle, ctx).await);
         }
     }
-    lines
+    Facts { lines, ..Facts::default() }
 }
 
 async fn rows(handle: &mut Handle, table: &str) -> Option<String> {

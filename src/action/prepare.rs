@@ -38,6 +38,7 @@ struct Draft {
     takes_over: bool,
     facts: Vec<(String, String)>,
     sample: Vec<String>,
+    blockers: Vec<(String, String)>,
 }
 
 impl Draft {
@@ -55,6 +56,7 @@ impl Draft {
             takes_over: false,
             facts: Vec::new(),
             sample: Vec::new(),
+            blockers: Vec::new(),
         }
     }
 }
@@ -128,7 +130,7 @@ pub async fn prepare(
         step_digest: step.digest.clone(),
     };
     draft.facts.extend(programs(&draft.work, ctx));
-    let evidence = Evidence { needs: Vec::new(), facts: draft.facts, sample: draft.sample };
+    let evidence = Evidence { needs: Vec::new(), facts: draft.facts, sample: draft.sample, blockers: draft.blockers };
     let job = Job { step: step.clone(), offer: offer.clone(), work: draft.work };
     Ok(Prepared { offer, evidence, job, needed })
 }
@@ -388,7 +390,7 @@ async fn ddl_draft(
     let mut draft = Draft::new(work, word, rendered, level);
     draft.object = object;
     draft.undo = undo;
-    draft.facts = facts;
+    (draft.facts, draft.blockers) = (facts.lines, facts.blockers);
     if transactional {
         fence(&mut draft, handle, identity, ctx, "ddl", false).await?;
     }

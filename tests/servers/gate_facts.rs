@@ -1,5 +1,7 @@
 //! What the gate of a schema change says of the database: each fact made true, and seen.
 
+use backout::action;
+use backout::run::record::Act;
 use backout::runbook::template::as_text;
 use backout::target::Handle;
 
@@ -192,6 +194,47 @@ async fn a_role_that_may_not_look_says_so() {
     drop(reader);
     drop(blind);
     shop.sql(&format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_act_did_is_read_again() {
+    let Some(database) = support::postgres_database("facts") else { return };
+    let shop = shop(&database, "run-acts").await;
+    let idle = session(&shop, "bi-extract", &["begin", "LOCK TABLE orders IN ACCESS SHARE MODE"]).await;
+    let prepared = shop.prepare("rename", 1, false).await.unwrap();
+    let (pid, since) = prepared.evidence.blockers[0].clone();
+    let target = || "shop".to_owned();
+    let cancel = |since: &str| Act::CancelSession { target: target(), pid: pid.clone(), since: Some(since.to_owned()) };
+    let end = |since: &str| Act::EndSession { target: target(), pid: pid.clone(), since: Some(since.to_owned()) };
+    // A transaction that is idle has no statement: the server says yes, and nothing changes.
+    let (took, words) = action::act(&cancel(&since), &shop.context).await;
+    assert!(!took && words.contains("said yes and changed nothing"), "{words}");
+    assert!(words.contains("idle in transaction, with 1 table locks"), "{words}");
+    assert!(words.contains(&format!("to end the session, type {pid}")), "{words}");
+    // Another session with the same number is not meant.
+    let (took, words) = action::act(&end("2001-01-01 00:00:00+00"), &shop.context).await;
+    assert!(!took && words.contains("nothing was sent"), "{words}");
+    let (took, words) = action::act(&end(&since), &shop.context).await;
+    assert!(took && words.contains("read again, it is gone"), "{words}");
+    assert!(one(&lines(&shop, "rename").await, "in way").contains("nobody"));
+    let (took, words) = action::act(&end(&since), &shop.context).await;
+    assert!(!took && words.contains("there is no session"), "{words}");
+    drop(idle);
+
+    // A statement under way is cancelled, and its transaction's locks go with it.
+    let mut busy = session(&shop, "report", &["begin", "LOCK TABLE orders IN ACCESS SHARE MODE"]).await;
+    let slow = tokio::spawn(async move { (busy.one("select pg_sleep(60)::text", vec![]).await, busy) });
+    let sleeps = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
+    while as_text(&shop.one(sleeps).await) != "1" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let prepared = shop.prepare("rename", 1, false).await.unwrap();
+    let (pid, since) = prepared.evidence.blockers[0].clone();
+    let cancel = Act::CancelSession { target: target(), pid, since: Some(since) };
+    let (took, words) = action::act(&cancel, &shop.context).await;
+    assert!(took && words.contains("idle in transaction (aborted) and holds 0 table locks"), "{words}");
+    let (slept, _busy) = slow.await.unwrap();
+    assert_eq!(slept.unwrap_err().code.as_deref(), Some("57014"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

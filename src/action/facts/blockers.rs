@@ -26,16 +26,22 @@ const HOLDERS: &str = "with l as materialized (select * from pg_locks where lock
       and l.database = (select oid from pg_database where datname = current_database())
     order by l.granted desc, coalesce(a.xact_start, p.prepared), l.pid";
 
-pub async fn holders(lane: &mut Lane, touched: &[Touched], oids: &str, sees: bool) -> Vec<Line> {
+pub async fn holders(
+    lane: &mut Lane,
+    touched: &[Touched],
+    oids: &str,
+    sees: bool,
+) -> (Vec<Line>, Vec<(String, String)>) {
     let names: Vec<&str> = touched.iter().map(|one| one.name.as_str()).collect();
     if names.is_empty() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let rows = match lane.ask(HOLDERS, &[oids]).await {
         Ok(rows) => rows,
-        Err(words) => return vec![line("in way", format!("! cannot see who: {words}"))],
+        Err(words) => return (vec![line("in way", format!("! cannot see who: {words}"))], Vec::new()),
     };
     let mut said: Vec<(String, String)> = Vec::new();
+    let mut sessions = Vec::new();
     for row in &rows {
         let Some(on) = touched.iter().find(|one| Some(one.oid) == number(row, "relation")) else { continue };
         if !on.locks.iter().any(|lock| lock.waits_for(&text(row, "mode"))) {
@@ -45,6 +51,10 @@ pub async fn holders(lane: &mut Lane, touched: &[Touched], oids: &str, sees: boo
         let who = format!("{}{}", text(row, "pid"), text(row, "gid"));
         if !said.iter().any(|(other, _)| *other == who) {
             said.push((who, words(row, &on.name, sees)));
+            let (pid, since) = (text(row, "pid"), text(row, "since"));
+            if !pid.is_empty() && !since.is_empty() {
+                sessions.push((pid, since));
+            }
         }
     }
     if said.is_empty() {
@@ -53,14 +63,14 @@ pub async fn holders(lane: &mut Lane, touched: &[Touched], oids: &str, sees: boo
             true => format!("nobody holds a conflicting lock on {names} now"),
             false => format!("cannot see other sessions; pg_locks lists no conflicting lock on {names}"),
         };
-        return vec![line("in way", words)];
+        return (vec![line("in way", words)], Vec::new());
     }
     let more = said.len().saturating_sub(SHOWN);
     let mut lines: Vec<Line> = said.into_iter().take(SHOWN).map(|(_, words)| line("in way", words)).collect();
     if more > 0 {
         lines.push(line("in way", format!("! and {more} more")));
     }
-    lines
+    (lines, sessions)
 }
 
 fn words(row: &Row, on: &str, sees: bool) -> String {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::lane::{Lane, number, text};
-use super::{Line, blockers, dependents, line, server, services};
+use super::{Facts, blockers, dependents, line, server, services};
 use crate::action::ddl::Plan;
 use crate::check::{Context, schema};
 use crate::sql::{Lock, ObjectKind, Place, Statement};
@@ -36,7 +36,7 @@ const NAMED: &str = "select n.name, c.oid::bigint as oid, c.oid::regclass::text 
     left join pg_index i on i.indexrelid = c.oid
     order by w.at";
 
-pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool) -> Vec<Line> {
+pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool) -> Facts {
     let target = handle.target().to_owned();
     let open = || Lane::open(&target, ctx);
     let (touched, mut first, mut second, mut third) = tokio::join!(touched(plan, handle), open(), open(), open());
@@ -63,14 +63,15 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool)
         services::touched(plan, handle, ctx),
     );
     let (sizes, bodies, replication) = around;
+    let ((in_way, blockers), oldest) = in_way;
     lines.extend(dependents::told(&touched, on_it.0, sizes));
-    lines.extend(in_way.0);
+    lines.extend(in_way);
     lines.extend(services);
     lines.extend(on_it.1);
     lines.extend(bodies);
-    lines.extend(in_way.1);
+    lines.extend(oldest);
     lines.extend(replication);
-    lines
+    Facts { lines, blockers }
 }
 
 fn array(touched: &[Touched]) -> String {

@@ -120,6 +120,7 @@ impl Hands<'_> {
         match word {
             "page" => self.told.show(Page::Gate),
             "break-glass" => self.key(KeyCode::Tab, KeyModifiers::NONE),
+            "end a session" => self.key(KeyCode::Char('k'), KeyModifiers::CONTROL),
             _ if armed => self.send(word),
             _ => {
                 if let Some(gate) = self.model.gate.as_mut() {

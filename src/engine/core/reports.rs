@@ -115,6 +115,9 @@ impl Engine {
                 }
             }
             Done::Acted { act, applied, detail } => {
+                let can =
+                    self.state.gate.is_some().then(|| "open the gate again to see who is in the way now".to_owned());
+                self.say(detail.clone(), None, can);
                 self.take(Input::ActDone { act, applied, detail }, ENGINE).await;
             }
             Done::Link { target, link } => self.linked(target, link).await,

@@ -90,7 +90,24 @@ pub struct Settled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
-    Cancel { target: String },
-    EndSession { target: String, pid: String },
-    Trial { target: String },
+    Cancel {
+        target: String,
+    },
+    /// `since` is when its server process began, as it was shown: no later one of the same number is meant.
+    EndSession {
+        target: String,
+        pid: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
+    },
+    /// Its statement only.
+    CancelSession {
+        target: String,
+        pid: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
+    },
+    Trial {
+        target: String,
+    },
 }

@@ -1,12 +1,12 @@
 //! Typing at a gate: the one place where the world is about to change.
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Effect, edit, reason};
 use crate::engine::{Ask, Snapshot};
 use crate::run::gate;
 use crate::runbook::Level;
-use crate::tui::model::{Model, wants_second};
+use crate::tui::model::{Model, Purpose, wants_second};
 
 pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effect> {
     let armed = model.armed();
@@ -25,6 +25,13 @@ pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> 
         KeyCode::PageUp => gate.scroll = gate.scroll.min(10_000).saturating_sub(8),
         KeyCode::Down => gate.scroll = gate.scroll.saturating_add(1),
         KeyCode::Up => gate.scroll = gate.scroll.min(10_000).saturating_sub(1),
+        // Beside the token, and with a token of its own.
+        KeyCode::Char('k') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+            if let Some(target) = &open.shown.offer.target {
+                let purpose = Purpose::EndSession { target: target.name.clone() };
+                model.dialogs.push(super::prompt(purpose));
+            }
+        }
         _ if !armed => {}
         KeyCode::Tab | KeyCode::BackTab => {
             if second {
