@@ -93,6 +93,15 @@ impl Plan {
         Undoing::By { rendered, derived: true, limits: (!limits.is_empty()).then(|| limits.join("; ")) }
     }
 
+    /// What pooled connections remember of the columns is wrong afterwards.
+    fn stale(&self, dialect: Option<Dialect>) -> Option<&'static str> {
+        let mut objects = self.statements.iter().flat_map(|(_, statement)| &statement.objects);
+        let columns = objects.any(|object| object.kind == ObjectKind::Column);
+        (columns && dialect == Some(Dialect::Postgres)).then_some(
+            "statements that applications prepared before may fail now (0A000, cached plan): recycle their pools",
+        )
+    }
+
     /// What the statements stand on, each once.
     pub fn tables(&self) -> Vec<String> {
         let mut tables = Vec::new();
@@ -114,7 +123,8 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan) -> Result<Effect, Back
     for (sql, _) in &plan.statements {
         handle.run(sql.as_str(), vec![]).await?;
     }
-    Ok(Effect::default())
+    let note = plan.stale(handle.dialect()).map(str::to_owned);
+    Ok(Effect { note, ..Effect::default() })
 }
 
 /// The path of statements that no transaction can hold: the catalog alone tells what became of them.
