@@ -9,6 +9,7 @@ pub mod command;
 mod committing;
 mod copied;
 pub mod ddl;
+pub mod facts;
 pub mod freeze;
 pub mod http;
 pub mod item;
@@ -38,7 +39,7 @@ use crate::target::db::Handle;
 pub use position::position;
 pub use prepare::prepare;
 pub use reconcile::{AskedRow, ClassTotal, Classified, classify, sort};
-pub use session::{Acted, act, act_token};
+pub use session::{Acted, act};
 pub use sets::items;
 pub use settle::{Settlement, settle};
 

@@ -11,6 +11,7 @@
 //! `schema.table`; `public.` (PostgreSQL) and `main.` (SQLite) are dropped. SQLite compares names without case.
 
 mod alter;
+mod conflict;
 mod create;
 mod dialect;
 mod dml;

@@ -168,6 +168,15 @@ impl Targets {
         self.open(self.target(name)?, app, false).await
     }
 
+    /// A connection of its own for questions beside those of the monitor.
+    ///
+    /// # Errors
+    /// As [`Targets::monitor`].
+    pub async fn reader(&self, name: &str, what: &str) -> Result<Handle> {
+        let app = names::application_name(self.access.run8(), what, 0);
+        self.open(self.target(name)?, &app, true).await
+    }
+
     /// Creates the tables of backout that are not there.
     ///
     /// # Errors

@@ -1,16 +1,14 @@
-//! Statements on the schema: what a gate says of them, and running them one by one.
+//! Statements on the schema: what is known of them, and running them one by one.
 //!
 //! Never puts two statements into one message, and never changes what the author wrote.
 
 use super::transaction::{Back, Effect, LOCK_MS};
-use crate::check::{Context, Names, sessions};
+use crate::check::{Context, Names};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Undoing;
-use crate::runbook::Scoped;
-use crate::runbook::template::{RenderedSql, SqlText, as_text};
+use crate::runbook::template::{RenderedSql, SqlText};
 use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Statement};
-use crate::target::db::{Handle, text_bind};
-use crate::text::counted;
+use crate::target::db::Handle;
 
 mod plain;
 
@@ -94,7 +92,17 @@ impl Plan {
         Undoing::By { rendered, derived: true, limits: (!limits.is_empty()).then(|| limits.join("; ")) }
     }
 
-    pub(super) fn tables(&self) -> Vec<String> {
+    /// What pooled connections remember of the columns is wrong afterwards.
+    fn stale(&self, dialect: Option<Dialect>) -> Option<&'static str> {
+        let mut objects = self.statements.iter().flat_map(|(_, statement)| &statement.objects);
+        let columns = objects.any(|object| object.kind == ObjectKind::Column);
+        (columns && dialect == Some(Dialect::Postgres)).then_some(
+            "statements that applications prepared before may fail now (0A000, cached plan): recycle their pools",
+        )
+    }
+
+    /// What the statements stand on, each once.
+    pub fn tables(&self) -> Vec<String> {
         let mut tables = Vec::new();
         for (_, statement) in &self.statements {
             for object in &statement.objects {
@@ -109,108 +117,13 @@ impl Plan {
     }
 }
 
-/// Lines for the gate: locks, size, who holds them now, which services it breaks.
-pub async fn facts(plan: &Plan, handle: &mut Handle, ctx: &Context, sees_sessions: bool) -> Vec<(String, String)> {
-    let mut facts = Vec::new();
-    for (_, statement) in &plan.statements {
-        let lock = statement.lock.map_or_else(|| "no table lock known".to_owned(), |lock| lock.words());
-        facts.push(("locks".to_owned(), format!("{lock}; {}", statement.cost)));
-    }
-    if !plan.transactional() {
-        facts.push((
-            "not atomic".to_owned(),
-            "runs outside a transaction: only the catalog can tell how far it came".into(),
-        ));
-    }
-    for table in plan.tables() {
-        if let Some(size) = size(handle, &table).await {
-            facts.push(("table".to_owned(), format!("{table}: {size}")));
-        }
-        if handle.dialect() == Some(Dialect::Postgres) {
-            facts.push(("in way".to_owned(), in_the_way(handle, &table, sees_sessions).await));
-        }
-    }
-    facts.extend(breaks(plan, handle, ctx).await);
-    facts
-}
-
-async fn size(handle: &mut Handle, table: &str) -> Option<String> {
-    if handle.dialect() == Some(Dialect::Postgres) {
-        let sql =
-            "select pg_size_pretty(pg_total_relation_size(c.oid)) || case when c.reltuples < 0 then ', never analysed'
-                   else ', about ' || c.reltuples::bigint || ' rows' end as size
-                   from pg_class c where c.oid = to_regclass($1::text)";
-        return handle.one(sql, vec![text_bind(table)]).await.ok().flatten().map(|value| as_text(&value));
-    }
-    let name = sql::quote_ident(Dialect::Sqlite, table).ok()?;
-    let rows = handle.one(format!("select count(*) from {name}"), vec![]).await.ok().flatten()?;
-    Some(rows.as_u64().map_or_else(|| as_text(&rows), |n| counted(n, "row")))
-}
-
-async fn in_the_way(handle: &mut Handle, table: &str, sees_sessions: bool) -> String {
-    let sql = "select coalesce(string_agg(distinct coalesce(nullif(a.application_name, ''), 'pid ' || l.pid) || ' ' || l.mode
-                 || coalesce(' since ' || date_trunc('second', clock_timestamp() - a.xact_start)::text, ''), '; '), '') as held
-               from pg_locks l left join pg_stat_activity a using (pid)
-               where l.locktype = 'relation' and l.relation = to_regclass($1::text) and l.pid is distinct from pg_backend_pid()
-                 and l.database = (select oid from pg_database where datname = current_database())";
-    match handle.one(sql, vec![text_bind(table)]).await {
-        Ok(Some(held)) if as_text(&held).is_empty() => format!("nobody holds a lock on {table} now"),
-        Ok(held) => {
-            let held = held.as_ref().map(as_text).unwrap_or_default();
-            let unseen =
-                if sees_sessions { "" } else { " (cannot see for how long: the role lacks pg_read_all_stats)" };
-            format!("{held}{unseen}")
-        }
-        Err(error) => format!("cannot see: {}", error.words()),
-    }
-}
-
-/// Services whose names stand among the objects, and whether they are there now.
-async fn breaks(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<(String, String)> {
-    let target = handle.target().to_owned();
-    let tables = plan.tables();
-    let columns: Vec<(String, String)> = plan
-        .statements
-        .iter()
-        .flat_map(|(_, statement)| &statement.objects)
-        .filter(|object| object.kind == ObjectKind::Column)
-        .filter_map(|object| Some((object.table.clone()?, object.name.clone())))
-        .collect();
-    let live = sessions::all(handle).await;
-    let mut found = Vec::new();
-    for service in ctx.runbook.services.values() {
-        let here = |scoped: &&Scoped| scoped.target.as_deref().is_none_or(|on| on == target);
-        let hit = service.uses.iter().filter(here).find(|uses| match uses.name.rsplit_once('.') {
-            Some((table, column)) if !columns.is_empty() => columns.iter().any(|(t, c)| t == table && c == column),
-            Some((table, _)) => tables.iter().any(|t| t == table),
-            None => tables.contains(&uses.name),
-        });
-        let Some(hit) = hit else { continue };
-        let now = match &live {
-            Ok(live) => {
-                let fits = |s: &&sessions::Session| {
-                    service.sessions.iter().filter(here).any(|glob| sessions::fits(&glob.name, &s.application_name))
-                };
-                format!("{} now", counted(live.iter().filter(fits).count(), "session"))
-            }
-            Err(_) => "cannot see its sessions".to_owned(),
-        };
-        let (label, words) = match sql::leaves(&facts_of(plan), &hit.name) {
-            Some(true) => ("mends", "it will be there"),
-            Some(false) => ("breaks", "it will NOT be there any more"),
-            None => ("touches", "it stays there"),
-        };
-        found.push((label.to_owned(), format!("{} uses {}, {now}: {words}", service.name, hit.name)));
-    }
-    found
-}
-
 /// The statements, one message each.
 pub(super) async fn run(handle: &mut Handle, plan: &Plan) -> Result<Effect, Back> {
     for (sql, _) in &plan.statements {
         handle.run(sql.as_str(), vec![]).await?;
     }
-    Ok(Effect::default())
+    let note = plan.stale(handle.dialect()).map(str::to_owned);
+    Ok(Effect { note, ..Effect::default() })
 }
 
 /// All facts that hold once every statement is applied: not those that a later one turns round.

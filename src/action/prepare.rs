@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::transaction::Body;
-use super::{Job, Prepared, Work, change, command, committing, ddl, http, is_sql, items, marker, publish, session};
+use super::{Job, Prepared, Work, change, command, ddl, facts, http, is_sql, items, marker, publish, session};
 use crate::check::{Context, Names, http as http_check};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
@@ -38,6 +38,7 @@ struct Draft {
     takes_over: bool,
     facts: Vec<(String, String)>,
     sample: Vec<String>,
+    blockers: Vec<(String, String)>,
 }
 
 impl Draft {
@@ -55,6 +56,7 @@ impl Draft {
             takes_over: false,
             facts: Vec::new(),
             sample: Vec::new(),
+            blockers: Vec::new(),
         }
     }
 }
@@ -128,7 +130,7 @@ pub async fn prepare(
         step_digest: step.digest.clone(),
     };
     draft.facts.extend(programs(&draft.work, ctx));
-    let evidence = Evidence { needs: Vec::new(), facts: draft.facts, sample: draft.sample };
+    let evidence = Evidence { needs: Vec::new(), facts: draft.facts, sample: draft.sample, blockers: draft.blockers };
     let job = Job { step: step.clone(), offer: offer.clone(), work: draft.work };
     Ok(Prepared { offer, evidence, job, needed })
 }
@@ -385,17 +387,14 @@ async fn ddl_draft(
     ctx: &Context,
 ) -> Result<Draft> {
     let level = if plan.irreversible() { Level::Irreversible } else { Level::Object };
-    let facts = ddl::facts(&plan, handle, ctx, identity.is_some_and(|identity| identity.sees_sessions)).await;
-    let sees = identity.is_some_and(|identity| identity.sees_sessions);
-    let mysql = committing::facts(&plan, handle, sees).await;
+    let facts = facts::gather(&plan, handle, ctx, identity).await;
     let (rendered, object, undo) = (plan.rendered(), plan.object(), plan.undoing());
     let transactional = plan.transactional();
     let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };
     let mut draft = Draft::new(work, word, rendered, level);
     draft.object = object;
     draft.undo = undo;
-    draft.facts = facts;
-    draft.facts.extend(mysql);
+    (draft.facts, draft.blockers) = (facts.lines, facts.blockers);
     if transactional || handle.dialect() == Some(Dialect::Mysql) {
         fence(&mut draft, handle, identity, ctx, "ddl", false).await?;
     }

@@ -2,6 +2,8 @@
 //!
 //! Never ends a session that has changed since it was shown: process id and start must both still fit.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -13,6 +15,8 @@ use crate::failure::{Failure, Kind, Result};
 use crate::names;
 use crate::run::record::{Act, Outcome, OutcomeResult, Point, Tried};
 use crate::runbook::TargetKind;
+use crate::runbook::template::as_text;
+use crate::target::db::{Row, text_bind};
 use crate::text::counted;
 
 /// The sessions that a step would end, on each target that has sessions.
@@ -53,19 +57,10 @@ pub(super) async fn perform(found: &[(String, Session)], ctx: &Context, port: &P
 }
 
 async fn end(target: &str, session: &Session, ctx: &Context) -> std::result::Result<bool, String> {
-    if ctx.targets.target(target).map_err(|f| f.to_string())?.kind != TargetKind::Postgres {
-        return Err("sessions can be ended on PostgreSQL only".to_owned());
-    }
-    let pid = session.pid.parse().map_err(|_| "its process id cannot be read".to_owned())?;
-    cancel_backend(ctx, target, pid, &session.since, "pg_terminate_backend").await
-}
-
-/// What must be typed for an act.
-pub fn act_token(act: &Act) -> String {
-    match act {
-        Act::Cancel { .. } => "cancel".to_owned(),
-        Act::EndSession { pid, .. } => pid.clone(),
-        Act::Trial { .. } => "try".to_owned(),
+    match told(target, &session.pid, Some(&session.since), Told::End, ctx).await? {
+        (true, _) => Ok(true),
+        (false, words) if words.starts_with(GONE) => Ok(false),
+        (false, words) => Err(words),
     }
 }
 
@@ -85,40 +80,114 @@ impl From<(bool, String)> for Acted {
 
 /// Does an act. `cancel` turns true where a trial must come back at once.
 pub async fn act(act: &Act, ctx: &Context, cancel: watch::Receiver<bool>) -> Acted {
-    let told = match act {
+    let (target, pid, since, told_to) = match act {
         // The worker has been told; the server hears it from the worker's own canceller, and here once more.
-        Act::Cancel { target } => match cancel_ours(target, ctx).await {
-            Ok(n) => (true, format!("cancel sent to {n} backends of this run")),
-            Err(words) => (false, words),
-        },
-        Act::EndSession { target, pid } => {
-            let found = match ctx.targets.monitor(target).await {
-                Ok(mut handle) => sessions::all(&mut handle).await.map_err(|none| none.words()),
-                Err(failure) => Err(failure.to_string()),
-            };
-            let session = found.map(|all| all.into_iter().find(|session| session.pid == *pid));
-            match session {
-                Ok(Some(session)) => match end(target, &session, ctx).await {
-                    Ok(true) => (true, format!("session {pid} ended")),
-                    Ok(false) => (false, format!("session {pid} was gone already")),
-                    Err(words) => (false, words),
-                },
-                Ok(None) => (false, format!("there is no session {pid}")),
+        Act::Cancel { target } => {
+            return match cancel_ours(target, ctx).await {
+                Ok(n) => (true, format!("cancel sent to {n} backends of this run")),
                 Err(words) => (false, words),
             }
+            .into();
         }
         Act::Trial { step, copy, reason, .. } => {
             let Some(step) = ctx.runbook.steps.get(step) else {
                 return (false, format!("there is no step {step}")).into();
             };
             let wanted = trial::Wanted { copy: *copy, reason: reason.as_deref(), ..trial::Wanted::default() };
-            match trial::attempt(step, &wanted, ctx, cancel).await {
-                Ok(tried) => return Acted { applied: true, detail: tried.words(), tried: Some(tried) },
-                Err(words) => (false, words),
-            }
+            return match trial::attempt(step, &wanted, ctx, cancel).await {
+                Ok(tried) => Acted { applied: true, detail: tried.words(), tried: Some(tried) },
+                Err(words) => (false, words).into(),
+            };
         }
+        Act::EndSession { target, pid, since } => (target, pid, since, Told::End),
+        Act::CancelSession { target, pid, since } => (target, pid, since, Told::Cancel),
     };
-    told.into()
+    told(target, pid, since.as_deref(), told_to, ctx).await.unwrap_or_else(|words| (false, words)).into()
+}
+
+/// What another session's server process is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    End,
+    Cancel,
+}
+
+const GONE: &str = "there is no session";
+
+const BACKEND: &str = "select coalesce(nullif(application_name, ''), 'no name') as app, backend_start::text as since,
+      coalesce(state, '') as state, coalesce(query_start::text, '') as began,
+      (select count(*) from pg_locks l where l.pid = a.pid and l.locktype = 'relation') as locks
+    from pg_stat_activity a where pid = $1::text::int";
+
+/// How long a server process may take to do as it was told.
+const HEEDS: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Tells one backend, known by its process id and start, and reads again what became of it.
+async fn told(
+    target: &str,
+    pid: &str,
+    since: Option<&str>,
+    told: Told,
+    ctx: &Context,
+) -> std::result::Result<(bool, String), String> {
+    if ctx.targets.target(target).map_err(|f| f.to_string())?.kind != TargetKind::Postgres {
+        return Err("sessions can be ended on PostgreSQL only".to_owned());
+    }
+    let number = pid.parse().map_err(|_| "its process id cannot be read".to_owned())?;
+    let Some(before) = backend(target, pid, ctx).await? else {
+        return Ok((false, format!("{GONE} {pid}: nothing was sent")));
+    };
+    let (app, now) = (text(&before, "app"), text(&before, "since"));
+    if now.is_empty() {
+        return Err(format!("cannot see since when session {pid} is there: the role lacks pg_read_all_stats"));
+    }
+    let since = since.unwrap_or(&now);
+    if since != now {
+        return Ok((false, format!("{GONE} {pid} of {since} any more: {pid} is {app} of {now} now; nothing was sent")));
+    }
+    let with = if told == Told::End { "pg_terminate_backend" } else { "pg_cancel_backend" };
+    if !cancel_backend(ctx, target, number, since, with).await? {
+        return Ok((false, format!("{GONE} {pid} any more, or {with} was refused")));
+    }
+    let same = |row: &Row| ["since", "state", "began"].iter().all(|name| row.get(*name) == before.get(*name));
+    let sent = tokio::time::Instant::now();
+    loop {
+        let after = backend(target, pid, ctx).await?.filter(|row| text(row, "since") == now);
+        match (&after, told) {
+            (None, _) => return Ok((true, format!("session {pid} of {app} ended: read again, it is gone"))),
+            (Some(row), Told::Cancel) if !same(row) => {
+                let (state, locks) = (text(row, "state"), text(row, "locks"));
+                return Ok((
+                    true,
+                    format!(
+                        "statement of {app}, pid {pid}, cancelled: read again, it is {state} and holds {locks} table locks"
+                    ),
+                ));
+            }
+            _ => {}
+        }
+        let idle = told == Told::Cancel && text(&before, "state") != "active";
+        if sent.elapsed() >= if idle { AGAIN * 3 } else { HEEDS } {
+            let (state, locks) = (text(&before, "state"), text(&before, "locks"));
+            let then = if told == Told::Cancel { format!("; to end the session, type {pid}") } else { String::new() };
+            let changed = format!(
+                "{with} said yes and changed nothing: {app}, pid {pid}, is still {state}, with {locks} table locks{then}"
+            );
+            return Ok((false, changed));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn backend(target: &str, pid: &str, ctx: &Context) -> std::result::Result<Option<Row>, String> {
+    let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
+    let rows = handle.read(BACKEND, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
+    Ok(rows.into_iter().next())
+}
+
+fn text(row: &Row, name: &str) -> String {
+    row.get(name).filter(|value| !value.is_null()).map(as_text).unwrap_or_default()
 }
 
 async fn cancel_ours(target: &str, ctx: &Context) -> std::result::Result<u64, String> {
@@ -129,6 +198,6 @@ async fn cancel_ours(target: &str, ctx: &Context) -> std::result::Result<u64, St
     let ours = format!("{}/{}/%", names::SCHEMA, ctx.access.run8());
     let sql = "select pg_cancel_backend(pid) as done from pg_stat_activity
                where application_name like $1::text and state = 'active' and pid <> pg_backend_pid()";
-    let rows = handle.read(sql, vec![crate::target::db::text_bind(ours)]).await.map_err(|e| e.words())?;
+    let rows = handle.read(sql, vec![text_bind(ours)]).await.map_err(|e| e.words())?;
     Ok(rows.len() as u64)
 }

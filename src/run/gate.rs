@@ -99,6 +99,7 @@ pub fn act_token(act: &Act) -> String {
     match act {
         Act::Cancel { .. } => "cancel".into(),
         Act::EndSession { pid, .. } => pid.clone(),
+        Act::CancelSession { pid, .. } => format!("cancel {pid}"),
         Act::Trial { .. } => "try".into(),
     }
 }

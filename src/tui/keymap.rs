@@ -360,6 +360,9 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
         if trial_of(model, snapshot).is_some() {
             keys.insert(1, ("^T", "trial"));
         }
+        if snapshot.state.gate.as_ref().is_some_and(|open| !open.shown.evidence.blockers.is_empty()) {
+            keys.insert(1, ("^K", "end or cancel who is in the way"));
+        }
         return keys;
     }
     if model.at_rows(snapshot) {

@@ -282,6 +282,7 @@ pub fn shown(offer: Offer) -> GateShown {
             needs: vec![checked("checkout-v2 gone", Verdict::Pass, Some(json!(0)), None, 1387)],
             facts: facts.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
             sample: vec![],
+            blockers: vec![],
         },
     }
 }

@@ -176,11 +176,11 @@ impl Hands {
                 false => Input::TargetFound { target: "shop".into(), identity: json!({}) },
             },
             33 => {
-                let act = Act::EndSession { target: "shop".into(), pid: "7".into() };
+                let act = Act::EndSession { target: "shop".into(), pid: "7".into(), since: None };
                 Input::Act { act, token: "7".into(), typed: self.one(&["7", "8"]).to_string() }
             }
             34 => Input::ActDone {
-                act: Act::EndSession { target: "shop".into(), pid: "7".into() },
+                act: Act::EndSession { target: "shop".into(), pid: "7".into(), since: None },
                 applied: true,
                 detail: String::new(),
                 tried: None,

@@ -15,6 +15,7 @@ mod cluster;
 mod desk;
 mod down;
 mod founding;
+mod gate_facts;
 mod half_done;
 mod kafka;
 mod kinds;

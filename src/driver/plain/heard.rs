@@ -121,6 +121,7 @@ impl Hands<'_> {
             "page" => self.told.show(Page::Gate),
             "trial" => self.key(KeyCode::Char('t'), KeyModifiers::CONTROL),
             "break-glass" => self.key(KeyCode::Tab, KeyModifiers::NONE),
+            "end a session" => self.key(KeyCode::Char('k'), KeyModifiers::CONTROL),
             _ if armed => self.send(word),
             _ => {
                 if let Some(gate) = self.model.gate.as_mut() {

@@ -285,7 +285,7 @@ impl Told {
         for line in [
             "  STEP: a step's own name selects it and tells all of it; COMMAND STEP does the command on it",
             "  steps: every step, by phase",
-            "  at a gate: what is asked for; page: all of it again; break-glass; back: nothing happens",
+            "  at a gate: what is asked for; page: all of it again; break-glass; end a session; back: nothing happens",
             "An empty line says NEXT again. A gate takes nothing in its first 0.8 s, and no paste.",
         ] {
             self.put(out, line)?;

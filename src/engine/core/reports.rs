@@ -116,6 +116,14 @@ impl Engine {
             }
             Done::Acted { act, acted } => {
                 let Acted { applied, detail, tried } = acted;
+                if tried.is_none() {
+                    let can = self
+                        .state
+                        .gate
+                        .is_some()
+                        .then(|| "open the gate again to see who is in the way now".to_owned());
+                    self.say(detail.clone(), None, can);
+                }
                 self.take(Input::ActDone { act, applied, detail, tried }, ENGINE).await;
             }
             Done::Link { target, link } => self.linked(target, link).await,

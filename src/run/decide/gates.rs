@@ -240,11 +240,7 @@ pub(super) fn act_input(runbook: &Runbook, state: &State, act: &Act, token: &str
     if matches!(act, Act::Cancel { .. }) && state.open.is_none() {
         return Err(no("no statement of this run is under way"));
     }
-    let wanted = match act {
-        Act::Cancel { .. } => "cancel",
-        Act::EndSession { pid, .. } => pid.as_str(),
-        Act::Trial { .. } => "try",
-    };
+    let wanted = gate::act_token(act);
     if token != wanted {
         return Err(no(format!("what must be typed for it is {wanted}")));
     }

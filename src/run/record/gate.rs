@@ -76,6 +76,9 @@ pub struct Evidence {
     pub facts: Vec<(String, String)>,
     /// First rows of what will change.
     pub sample: Vec<String>,
+    /// Sessions in the way: each process id with when it began, so that no later one is taken for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blockers: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

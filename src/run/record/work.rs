@@ -93,9 +93,19 @@ pub enum Act {
     Cancel {
         target: String,
     },
+    /// `since` is when its server process began, as it was shown: no later one of the same number is meant.
     EndSession {
         target: String,
         pid: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
+    },
+    /// Its statement only.
+    CancelSession {
+        target: String,
+        pid: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
     },
     Trial {
         target: String,

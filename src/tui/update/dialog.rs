@@ -214,11 +214,20 @@ fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Fie
         Purpose::Hold => Ask::Hold { why: why()? },
         Purpose::Cancel { target } => Ask::Act { act: Act::Cancel { target }, typed: field.text.clone() },
         Purpose::EndSession { target } => {
-            let pid = field.text.trim().to_owned();
+            let typed = field.text.trim().to_owned();
+            let cancel = typed.strip_prefix("cancel ");
+            let pid = cancel.unwrap_or(&typed).to_owned();
             if pid.is_empty() || !pid.chars().all(|c| c.is_ascii_digit()) {
-                return Err("The pid of the session, in digits.".into());
+                return Err("The pid of the session, in digits; or cancel and its pid.".into());
             }
-            Ask::Act { act: Act::EndSession { target, pid: pid.clone() }, typed: pid }
+            let gate = snapshot.state.gate.as_ref();
+            let shown = gate.and_then(|open| open.shown.evidence.blockers.iter().find(|(shown, _)| *shown == pid));
+            let since = shown.map(|(_, since)| since.clone());
+            let act = match cancel {
+                Some(_) => Act::CancelSession { target, pid, since },
+                None => Act::EndSession { target, pid, since },
+            };
+            Ask::Act { act, typed }
         }
         Purpose::TrialReason { step } => {
             let reason = Some(why()?);

@@ -7,7 +7,7 @@ use crate::engine::{Ask, Snapshot};
 use crate::run::gate;
 use crate::runbook::Level;
 use crate::tui::keymap::Command;
-use crate::tui::model::{Model, wants_second};
+use crate::tui::model::{Model, Purpose, wants_second};
 
 pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effect> {
     let armed = model.armed();
@@ -28,6 +28,13 @@ pub(super) fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> 
         KeyCode::Up => gate.scroll = gate.scroll.min(10_000).saturating_sub(1),
         KeyCode::Char('t') if key.modifiers.contains(KeyModifiers::CONTROL) => {
             return do_command(model, snapshot, Command::Trial);
+        }
+        // Beside the token, and with a token of its own.
+        KeyCode::Char('k') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+            if let Some(target) = &open.shown.offer.target {
+                let purpose = Purpose::EndSession { target: target.name.clone() };
+                model.dialogs.push(super::prompt(purpose));
+            }
         }
         _ if !armed => {}
         KeyCode::Tab | KeyCode::BackTab => {

@@ -1,0 +1,73 @@
+//! What a gate says of statements on the schema before anybody decides: locks, size, what hangs on it, who is in the
+//! way, what breaks.
+//!
+//! Owns the order of the lines. Never fails a gate: a question that was not answered says so, in the server's words, and
+//! what cannot be seen is never said to be none.
+
+mod blockers;
+mod dependents;
+mod lane;
+mod postgres;
+mod server;
+mod services;
+
+use super::committing;
+use super::ddl::Plan;
+use crate::check::Context;
+use crate::runbook::template::as_text;
+use crate::sql::{self, Dialect};
+use crate::target::Identity;
+use crate::target::db::Handle;
+use crate::text::counted;
+
+/// A label, as short as the gate's, and words.
+type Line = (String, String);
+
+fn line(label: &str, words: impl Into<String>) -> Line {
+    (label.to_owned(), words.into())
+}
+
+/// For the gate.
+#[derive(Default)]
+pub struct Facts {
+    pub lines: Vec<Line>,
+    /// As [`crate::run::record::Evidence::blockers`].
+    pub blockers: Vec<(String, String)>,
+}
+
+pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, identity: Option<&Identity>) -> Facts {
+    let mut lines = Vec::new();
+    for (_, statement) in &plan.statements {
+        let lock = statement.lock.map_or_else(|| "no table lock known".to_owned(), |lock| lock.words());
+        lines.push(line("locks", format!("{lock}; {}", statement.cost)));
+    }
+    if !plan.transactional() {
+        lines.push(line("not atomic", "runs outside a transaction: only the catalog can tell how far it came"));
+    }
+    match handle.dialect() {
+        Some(Dialect::Postgres) => {
+            let sees = identity.is_some_and(|identity| identity.sees_sessions);
+            let facts = postgres::gather(plan, handle, ctx, sees).await;
+            lines.extend(facts.lines);
+            return Facts { lines, blockers: facts.blockers };
+        }
+        Some(Dialect::Mysql) => {
+            let sees = identity.is_some_and(|identity| identity.sees_sessions);
+            lines.extend(committing::facts(plan, handle, sees).await);
+            lines.extend(services::touched(plan, handle, ctx).await);
+        }
+        _ => {
+            for table in plan.tables() {
+                lines.extend(rows(handle, &table).await.map(|rows| line("table", format!("{table}: {rows}"))));
+            }
+            lines.extend(services::touched(plan, handle, ctx).await);
+        }
+    }
+    Facts { lines, ..Facts::default() }
+}
+
+async fn rows(handle: &mut Handle, table: &str) -> Option<String> {
+    let name = sql::quote_ident(Dialect::Sqlite, table).ok()?;
+    let rows = handle.one(format!("select count(*) from {name}"), vec![]).await.ok().flatten()?;
+    Some(rows.as_u64().map_or_else(|| as_text(&rows), |n| counted(n, "row")))
+}
