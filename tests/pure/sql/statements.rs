@@ -96,7 +96,7 @@ fn postgres_statements() {
         ),
         (
             "ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (c) REFERENCES shop.customers (id)",
-            "Ddl | ALTER TABLE … ADD FOREIGN KEY | table orders | SHARE ROW EXCLUSIVE | = ALTER TABLE orders DROP CONSTRAINT fk | constraint fk on orders is there",
+            "Ddl | ALTER TABLE … ADD FOREIGN KEY | table orders | SHARE ROW EXCLUSIVE | = ALTER TABLE orders DROP CONSTRAINT fk | constraint fk on orders is there; constraint fk on orders is validated",
         ),
         (
             "ALTER TABLE orders ADD CONSTRAINT u UNIQUE USING INDEX u_idx",
