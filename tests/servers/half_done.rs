@@ -40,8 +40,8 @@ steps:
   - id: rename
     on: shop
     ddl:
-      - ALTER TABLE orders RENAME COLUMN note TO remark
-      - ALTER TABLE orders ADD COLUMN psp text
+      - "ALTER TABLE orders RENAME COLUMN note TO remark"
+      - "ALTER TABLE orders ADD COLUMN psp text"
   - id: label
     on: shop
     ddl: |
