@@ -169,8 +169,8 @@ impl Connection {
             identity = format!("{}/{identity}", row.get("id").map(as_text).unwrap_or_default());
         }
         let read_only = row.get("read_only").is_some_and(|on| as_text(on) == "1");
-        let replica = self.replica().await;
-        let standby = read_only || replica.is_some();
+        let (replica, copies) = self.replica().await;
+        let standby = read_only || replica;
         let strict = match text("sql_mode") {
             mode if mode.contains("STRICT_TRANS_TABLES") || mode.contains("STRICT_ALL_TABLES") => "strict",
             _ => "NOT STRICT: a value that does not fit is changed without an error",
@@ -179,7 +179,7 @@ impl Connection {
         let nonce = self.declared(&identity).await;
         let words = [
             format!("{} @ {} as {}", text("db"), self.where_to, text("usr")),
-            replica.unwrap_or_else(|| "primary".to_owned()),
+            copies,
             format!("server_id {}", text("server_id")),
             strict.to_owned(),
         ];
@@ -204,19 +204,26 @@ impl Connection {
         })
     }
 
-    /// Where the server copies another one: how far it is behind. A user who may not ask is not told, and a server that
-    /// only such a user is sent to then counts by its `read_only` alone.
-    async fn replica(&mut self) -> Option<String> {
-        let row = self.own("show slave status").await;
+    /// Whether the server copies another one, and how far it is behind. Where the user may not ask, that is said, and
+    /// the server counts by its `read_only` alone.
+    async fn replica(&mut self) -> (bool, String) {
+        let row = match self.own("show slave status").await {
+            // Gone from MySQL 8.4.
+            Err(error) if error.code.is_some() => self.own("show replica status").await,
+            row => row,
+        };
         let row = match row {
-            Err(error) if error.code.is_some() => self.own("show replica status").await.ok()?,
-            row => row.ok()?,
+            Ok(row) => row,
+            Err(error) if error.code.is_some() => {
+                return (false, "cannot see whether it is a replica".to_owned());
+            }
+            Err(_) => return (false, "primary".to_owned()),
         };
         let behind = row.get("Seconds_Behind_Master").or_else(|| row.get("Seconds_Behind_Source"));
-        Some(match behind.filter(|behind| !behind.is_null()) {
-            Some(seconds) => format!("replica, {} s behind", as_text(seconds)),
-            None => "replica, how far behind is not known".to_owned(),
-        })
+        match behind.filter(|behind| !behind.is_null()) {
+            Some(seconds) => (true, format!("replica, {} s behind", as_text(seconds))),
+            None => (true, "replica, how far behind is not known".to_owned()),
+        }
     }
 
     /// The nonce of the declaration that names this very database; none for anything else, an error included.

@@ -107,9 +107,9 @@ impl Tried {
         if self.locks.is_empty() {
             lines.push(("held", "no lock that anybody waits for".into(), Tone::Plain));
         }
-        lines.extend(self.not_tried.iter().map(|(what, why)| ("not tried", format!("{what}: {why}"), Tone::Plain)));
+        lines.extend(self.not_tried.iter().map(|(what, why)| ("untried", format!("{what}: {why}"), Tone::Plain)));
         if self.not_tried.is_empty() {
-            lines.push(("not tried", "nothing".into(), Tone::Plain));
+            lines.push(("untried", "nothing".into(), Tone::Plain));
         }
         lines.push(match self.outside.as_slice() {
             [] => ("after", "rolled back: the catalog outside is as it was".into(), Tone::Good),
