@@ -2,7 +2,7 @@
 //!
 //! Never quotes, never connects.
 
-use sha2::{Digest, Sha256};
+use crate::text::sha256;
 
 /// PostgreSQL schema, and prefix where there are no schemas of our own.
 pub const SCHEMA: &str = "backout";
@@ -52,7 +52,7 @@ pub fn frozen(set: &str) -> String {
     if set.len() <= room {
         return format!("frozen_{set}");
     }
-    let digest = hex(&Sha256::digest(set.as_bytes())[..4]);
+    let digest = &sha256(set.as_bytes())[..8];
     format!("frozen_{}_{digest}", cut(set, room - 9))
 }
 
@@ -67,8 +67,4 @@ pub fn application_name(run8: &str, step: &str, n: u32) -> String {
 
 fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

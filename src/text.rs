@@ -1,10 +1,12 @@
 //! The bottom of the house: text that is safe to show, and text that must never be shown.
 //!
 //! Owns [`Shown`] (the only form in which outside text reaches a terminal, a report or a CSV), the test that SQL is
-//! what it looks like ([`is_clean`]) and [`Secret`]. Never does I/O, never decides what is shown where.
+//! what it looks like ([`is_clean`]), [`Secret`], and the digest of text. Never does I/O, never decides what is shown where.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use sha2::{Digest, Sha256};
 
 /// One line of text in which every character is visible and stands for itself.
 ///
@@ -105,6 +107,17 @@ impl PartialEq<&str> for Shown {
 /// Text of several lines: one [`Shown`] per line, a tab becomes four spaces, `CR LF` is one line end.
 pub fn multiline(text: &str) -> Vec<Shown> {
     text.split('\n').map(|line| Shown::new(&line.strip_suffix('\r').unwrap_or(line).replace('\t', "    "))).collect()
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
+}
+
+/// The SHA-256 of the bytes, in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// A number and what it counts: `1 row`, `2 rows`.

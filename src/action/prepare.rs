@@ -2,22 +2,23 @@
 //!
 //! Owns the offer. Read-only: nothing here changes a target, and nothing here lowers a level.
 
+mod database;
+mod never;
+mod undo;
+
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
-use super::transaction::Body;
-use super::{Job, Prepared, Work, change, command, ddl, facts, http, is_sql, items, marker, publish, session};
+use super::{Job, Prepared, Work, change, command, ddl, http, items, publish, session};
 use crate::check::{Context, Names, http as http_check};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
 use crate::run::next::level_of;
 use crate::run::record::{Environment, Evidence, Offer, Undoing};
 use crate::runbook::words::said;
-use crate::runbook::{Action, Level, NeverMatch, Step};
-use crate::sql::{Class, Dialect, is_relative_update};
+use crate::runbook::{Action, Level, Step};
+use crate::sql::Dialect;
 use crate::target::Identity;
-use crate::target::db::{Handle, text_bind};
+use crate::target::db::Handle;
 use crate::text::counted;
 
 pub fn refused(step: &str, why: impl Into<String>) -> Failure {
@@ -87,10 +88,10 @@ pub async fn prepare(
         _ => None,
     };
     let mut draft = match undone {
-        Some(undone) => undo(step, undone, on, identity.as_ref(), ctx).await?,
+        Some(undone) => undo::draft(step, undone, on, identity.as_ref(), ctx).await?,
         None => action(&step.action, step, on, identity.as_ref(), ctx).await?,
     };
-    never(&draft, step, ctx)?;
+    never::refuse(&draft, step, ctx)?;
     if let Some(identity) = identity.as_ref().filter(|identity| identity.standby) {
         return Err(refused(&step.id, format!("{} is a standby and cannot be written to", identity.seen.name)));
     }
@@ -182,22 +183,22 @@ async fn action(
         }
         Action::Reconcile { set } => Draft::new(Work::Reconcile(set.clone()), word, vec![set.clone()], Level::None),
         Action::Ddl(forms) => {
-            let mut handle = database(on, id, ctx).await?;
+            let mut handle = database::handle(on, id, ctx).await?;
             let Some(dialect) = handle.dialect() else { return Err(refused(id, "its target is not a database")) };
             let Some(texts) = forms.get(dialect) else {
                 return Err(refused(id, format!("the runbook has no form of it for {dialect}")));
             };
             let plan = ddl::Plan::of(texts, dialect, ctx, id)?;
-            ddl_draft(plan, word, &mut handle, identity, ctx).await?
+            database::ddl(plan, word, &mut handle, identity, ctx).await?
         }
         Action::Change(change) => {
-            let mut handle = database(on, id, ctx).await?;
+            let mut handle = database::handle(on, id, ctx).await?;
             if handle.dialect() == Some(Dialect::Mysql) {
                 return Err(refused(id, "`change` is not supported on MySQL and MariaDB yet")
                     .hint("change the rows by hand in a `manual` step, with a check of what must hold after it"));
             }
             let plan = change::Plan::of(change, id, &mut handle, ctx).await?;
-            change_draft(plan, change, word, id, &mut handle, identity, ctx).await?
+            database::change(plan, change, word, id, &mut handle, identity, ctx).await?
         }
         Action::Publish(publish) => {
             let events = publish::prepare_events(id, publish, &items(id, &publish.from, ctx)?, &names)?;
@@ -309,232 +310,6 @@ fn open_items(ctx: &Context, step: &Step, each: &crate::runbook::Each) -> Result
     Ok(all.into_iter().filter(|item| done.and_then(|done| done.get(&item.key)).is_none_or(|item| !item.ok)).collect())
 }
 
-async fn undo(
-    step: &Step,
-    undone: &Step,
-    on: Option<&str>,
-    identity: Option<&Identity>,
-    ctx: &Context,
-) -> Result<Draft> {
-    if let Some(declared) = undone.undo.as_deref() {
-        // Rendered as the undo it is: what it may cost is judged by what it does.
-        let as_step = Step { id: step.id.clone(), undo: None, each: None, ..undone.clone() };
-        let mut draft = action(declared, &as_step, on, identity, ctx).await?;
-        if matches!(declared, Action::Command { .. } | Action::Http(_)) {
-            draft.level = Level::Step;
-        }
-        draft.undo = Undoing::By { rendered: vec![format!("{} again", undone.id)], derived: true, limits: None };
-        return Ok(draft);
-    }
-    match &undone.action {
-        Action::Ddl(forms) => {
-            let mut handle = database(on, &step.id, ctx).await?;
-            let dialect = handle.dialect();
-            let Some((dialect, texts)) = dialect.and_then(|dialect| Some((dialect, forms.get(dialect)?))) else {
-                return Err(refused(&step.id, "the runbook has no form of it for this target"));
-            };
-            let forward = ddl::Plan::of(texts, dialect, ctx, &undone.id)?;
-            match forward.undoing() {
-                Undoing::By { rendered, limits, .. } => {
-                    let back = ddl::Plan::of_text(rendered, dialect, &step.id)?;
-                    let mut draft = ddl_draft(back, "ddl", &mut handle, identity, ctx).await?;
-                    draft.undo = Undoing::By { rendered: forward.rendered(), derived: true, limits: None };
-                    draft.facts.extend(limits.map(|limits| ("limits".to_owned(), limits)));
-                    Ok(draft)
-                }
-                Undoing::None { because } => {
-                    Err(refused(&step.id, format!("{} cannot be undone: {because}", undone.id)))
-                }
-                Undoing::BeforeImage => Err(refused(&step.id, format!("{} saved no rows", undone.id))),
-            }
-        }
-        Action::Change(_) => {
-            let mut handle = database(on, &step.id, ctx).await?;
-            let tables = identity.is_some_and(|identity| identity.has_marker);
-            let plan = change::UndoPlan::of(&undone.id, tables, &mut handle, ctx).await?;
-            let digest = hex(&Sha256::digest(plan.digest_of().as_bytes()));
-            let words = format!("put back {} that {} changed, digest {digest}", counted(plan.number, "row"), undone.id);
-            let (number, since, because) = (plan.number, plan.changed_since.clone(), plan.because.clone());
-            let mut draft = Draft::new(Work::Transaction(Body::Undo(plan)), "change", vec![words], Level::Number);
-            draft.number = Some(number);
-            draft.undo = Undoing::By { rendered: vec![format!("{} again", undone.id)], derived: true, limits: None };
-            draft.facts.extend(because.map(|why| ("saved rows".to_owned(), format!("from the run's own file: {why}"))));
-            if !since.is_empty() {
-                draft.facts.push((
-                    "changed since".to_owned(),
-                    format!("{} left as they are now: {}", counted(since.len(), "row"), since.join(", ")),
-                ));
-            }
-            fence(&mut draft, &mut handle, identity, ctx, &step.id, true).await?;
-            Ok(draft)
-        }
-        other => Err(refused(&step.id, format!("{} is a {} step without an undo", undone.id, other.word()))),
-    }
-}
-
-async fn database(on: Option<&str>, step: &str, ctx: &Context) -> Result<crate::target::Monitor> {
-    match on.filter(|on| is_sql(ctx, on)) {
-        Some(on) => ctx.targets.monitor(on).await,
-        None => Err(refused(step, "it is on no database")),
-    }
-}
-
-async fn ddl_draft(
-    plan: ddl::Plan,
-    word: &str,
-    handle: &mut Handle,
-    identity: Option<&Identity>,
-    ctx: &Context,
-) -> Result<Draft> {
-    let level = if plan.irreversible() { Level::Irreversible } else { Level::Object };
-    let facts = facts::gather(&plan, handle, ctx, identity).await;
-    let (rendered, object, undo) = (plan.rendered(), plan.object(), plan.undoing());
-    let transactional = plan.transactional();
-    let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };
-    let mut draft = Draft::new(work, word, rendered, level);
-    draft.object = object;
-    draft.undo = undo;
-    (draft.facts, draft.blockers) = (facts.lines, facts.blockers);
-    if transactional || handle.dialect() == Some(Dialect::Mysql) {
-        fence(&mut draft, handle, identity, ctx, "ddl", false).await?;
-    }
-    Ok(draft)
-}
-
-async fn change_draft(
-    plan: change::Plan,
-    change: &crate::runbook::Change,
-    word: &str,
-    step: &str,
-    handle: &mut Handle,
-    identity: Option<&Identity>,
-    ctx: &Context,
-) -> Result<Draft> {
-    let has_marker = identity.is_some_and(|identity| identity.has_marker);
-    if let Some(dialect) = handle.dialect()
-        && !has_marker
-        && is_relative_update(dialect, &plan.real.sql).unwrap_or(true)
-    {
-        return Err(refused(
-            step,
-            "it sets a column from its own old value, and there is no marker table to prevent a second time",
-        )
-        .hint("have the tables of backout created there, or write the new values out"));
-    }
-    if let Some(bound) = &change.rows {
-        let value = serde_json::Value::from(plan.number);
-        if !bound.judge(Some(&value), &|name| ctx.frozen_value(name)).is_pass() {
-            return Err(refused(
-                step,
-                format!("{} would change, and the runbook says {bound}", counted(plan.number, "row")),
-            ));
-        }
-    }
-    let mut rendered = vec![plan.real.sql.clone()];
-    if let Some((set, table)) = &plan.set {
-        let digest = hex(&Sha256::digest(table.json().as_bytes()));
-        rendered.push(format!("{set}: {}, digest {digest}", counted(table.rows.len(), "row")));
-    }
-    let mut draft = Draft::new(Work::Freeze(Vec::new()), word, rendered, Level::Number);
-    draft.binds = plan.real.binds.iter().map(|bind| bind.value.clone()).collect();
-    draft.number = Some(plan.number);
-    draft.object = Some(plan.anatomy.table.clone());
-    draft.sample = plan.sample.clone();
-    draft.undo = Undoing::BeforeImage;
-    if let Some((set, table)) = &plan.set {
-        let since = (table.rows.len() as u64).saturating_sub(plan.number);
-        let now = match since {
-            0 => "all of them still as they were".to_owned(),
-            _ => format!("{since} of them changed since, and left alone"),
-        };
-        draft.facts.push(("set".to_owned(), format!("{set}: {} frozen, {now}", counted(table.rows.len(), "row"))));
-    }
-    draft.work = Work::Transaction(Body::Change(Box::new(plan)));
-    fence(&mut draft, handle, identity, ctx, step, true).await?;
-    Ok(draft)
-}
-
-/// The claim that the offer takes; and what is lost where there are no tables for it.
-async fn fence(
-    draft: &mut Draft,
-    handle: &mut Handle,
-    identity: Option<&Identity>,
-    ctx: &Context,
-    step: &str,
-    data: bool,
-) -> Result<()> {
-    let Some(identity) = identity else { return Ok(()) };
-    if !identity.has_marker {
-        if data && identity.environment == Environment::Production {
-            return Err(refused(
-                step,
-                format!("{} has no marker table: rows are not changed there without one", identity.seen.name),
-            )
-            .hint("have the tables of backout created by the database's administrator"));
-        }
-        draft.facts.push((
-            "marker".to_owned(),
-            "no marker table: after a crash only the catalog can tell what happened".into(),
-        ));
-        return Ok(());
-    }
-    let claim = marker::claim(handle, &ctx.access.runbook)
-        .await
-        .map_err(|error| error.failure("reading the claim", &identity.seen.name))?;
-    draft.epoch = Some(marker::next_epoch(claim.as_ref(), &ctx.access.run));
-    let place = match handle.dialect() {
-        Some(Dialect::Mysql) => "before the statement, in a transaction of its own: after a crash the catalog decides",
-        _ => "in the same transaction",
-    };
-    draft.facts.push(("marker".to_owned(), place.to_owned()));
-    if let Some(claim) = claim.filter(|claim| claim.run != ctx.access.run) {
-        let sql = handle.dialect().map(|dialect| {
-            marker::portable(dialect, "select step, n from {b}marker where run_id = $1::text order by at")
-        });
-        let left = handle.read(sql.unwrap_or_default(), vec![text_bind(&claim.run)]).await.unwrap_or_default();
-        let left: Vec<String> =
-            left.iter().filter_map(|row| row.get("step")).map(crate::runbook::template::as_text).collect();
-        let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
-        let words =
-            format!("run {} of {} holds this target; going on takes it over. It did: {left}", claim.run, claim.holder);
-        draft.takes_over = true;
-        draft.facts.push(("takes over".to_owned(), words));
-    }
-    Ok(())
-}
-
-/// An action that the runbook says makes it worse is refused, with the runbook's reason.
-fn never(draft: &Draft, step: &Step, ctx: &Context) -> Result<()> {
-    for never in &ctx.runbook.never {
-        let Some(wanted) = &never.matches else { continue };
-        let hit = match (wanted, &draft.work) {
-            (NeverMatch::Ddl { statement, object }, Work::Transaction(Body::Ddl(plan)) | Work::Plain(plan)) => {
-                plan.statements.iter().any(|(_, known)| {
-                    let kind = known.kind.to_ascii_lowercase().replace("… ", "");
-                    let wanted = statement.to_ascii_lowercase();
-                    let of =
-                        |name: &String| known.objects.iter().any(|o| o.name == *name || o.table.as_ref() == Some(name));
-                    (kind == wanted || kind.contains(&wanted) || known.class == Class::Irreversible && kind.is_empty())
-                        && object.as_ref().is_none_or(of)
-                })
-            }
-            (NeverMatch::Change { object }, Work::Transaction(Body::Change(plan))) => {
-                plan.anatomy.table.replace('"', "") == *object
-            }
-            (NeverMatch::Publish { topic }, Work::Publish(job)) => job.topic == *topic,
-            (NeverMatch::Command { argv }, Work::Command(found)) => found.starts_with(argv),
-            (NeverMatch::Command { argv }, Work::CommandEach(calls)) => {
-                calls.iter().any(|call| call.what.starts_with(argv))
-            }
-            _ => false,
-        };
-        if hit {
-            return Err(refused(&step.id, format!("never: {}", never.what)).cause(&never.because));
-        }
-    }
-    Ok(())
-}
-
 /// An argv as a shell would have to be told it, so that one argument cannot look like two.
 fn shell_line(argv: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
@@ -543,8 +318,4 @@ fn shell_line(argv: &[String]) -> String {
         false => format!("'{}'", arg.replace('\'', "'\\''")),
     };
     argv.iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -17,7 +17,7 @@ use crate::run::record::{Outcome, OutcomeResult, Point, Position};
 use crate::runbook::Publish;
 use crate::runbook::template::{Missing, Scope, render_value};
 use crate::target::kafka::{Connection, blocking};
-use crate::text::counted;
+use crate::text::{counted, hex};
 
 mod producer;
 mod scan;
@@ -105,7 +105,7 @@ pub fn digest(events: &[Event]) -> String {
             part(value.as_bytes());
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 /// Sends what is not there yet. `resumed` is the data of the step's last `sent` point, if the log has one: of an

@@ -8,9 +8,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::failure::{Failure, Kind, Result};
+use crate::text::sha256;
 
 /// Writes the lines to `folder/name-<digest>.jsonl` under the run's directory, durably.
 /// Gives the path relative to it and the SHA-256 of the lines. The same rows again are the same file.
@@ -23,7 +23,7 @@ pub fn write(run_dir: &Path, folder: &str, name: &str, lines: &[Value]) -> Resul
         bytes.extend(line.to_string().into_bytes());
         bytes.push(b'\n');
     }
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256(&bytes);
     let relative = format!("{folder}/{name}-{}.jsonl", &digest[..12]);
     let path = run_dir.join(&relative);
     let unwritable = |error: std::io::Error| {

@@ -7,8 +7,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::io;
+
+use crate::text::sha256;
 
 /// Version of the format.
 pub const VERSION: u32 = 1;
@@ -138,7 +139,7 @@ impl Envelope {
         if line.len() + TRAILER > MAX_LINE {
             return Err(format!("a `{}` record of {} bytes is longer than {MAX_LINE}", record.kind, line.len()));
         }
-        record.hash = digest(&line);
+        record.hash = sha256(&line);
         line.extend_from_slice(HASH_KEY);
         line.extend_from_slice(record.hash.as_bytes());
         line.extend_from_slice(b"\"}\n");
@@ -151,7 +152,7 @@ impl Envelope {
     /// Why it is not a record of this format.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         let (body, hash) = frame(line).ok_or(LineError::Frame)?;
-        if digest(body).as_bytes() != hash {
+        if sha256(body).as_bytes() != hash {
             return Err(LineError::Hash);
         }
         if let Some(version) = body.strip_prefix(b"{\"v\":").filter(|rest| !rest.starts_with(b"1,")) {
@@ -208,7 +209,7 @@ impl Envelope {
 
 /// Does the line carry the right hash of itself, whatever it says?
 pub fn is_self_consistent(line: &[u8]) -> bool {
-    frame(line).is_some_and(|(body, hash)| digest(body).as_bytes() == hash)
+    frame(line).is_some_and(|(body, hash)| sha256(body).as_bytes() == hash)
 }
 
 /// The bytes before the trailer, and the 64 hexadecimal characters in it.
@@ -220,16 +221,6 @@ fn frame(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 pub(crate) fn is_hex64(text: &[u8]) -> bool {
     text.len() == 64 && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Lowercase hexadecimal SHA-256.
-pub fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
 }
 
 /// Only integers that every JSON reader keeps exactly: none beyond 2^53, no fractions. Others are written as strings.

@@ -2,7 +2,8 @@
 //!
 //! Owns the difference between a *torn* end (what a crash leaves behind) and everything else. Never judges the chain.
 
-use super::line::{MAX_LINE, hex, is_self_consistent};
+use super::line::{MAX_LINE, is_self_consistent};
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read};
 

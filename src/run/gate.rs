@@ -4,11 +4,10 @@
 
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::record::{Act, Checked, CloseReason, Environment, Now, Offer};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Check, Level};
+use crate::text::sha256;
 
 /// A gate ignores keys for this long after it is shown.
 pub const ARM: Duration = Duration::from_millis(800);
@@ -19,8 +18,7 @@ pub const REASON_LEAST: usize = 10;
 
 /// The digest that consent is given to: SHA-256 of the offer as JSON in declaration order, lower-case hex.
 pub fn offer_digest(offer: &Offer) -> String {
-    let bytes = serde_json::to_vec(offer).unwrap_or_default();
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(&serde_json::to_vec(offer).unwrap_or_default())
 }
 
 /// What must be typed for a step of this level; `object` is what the statement touches first.

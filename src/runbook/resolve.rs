@@ -10,11 +10,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use sha2::{Digest, Sha256};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::parse::{self, Node, fields::Reader, tree::Value};
 use super::{Runbook, Severity, TargetKind, lint};
+use crate::text::sha256;
 
 mod actions;
 mod answers;
@@ -204,7 +204,7 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
         title: title.unwrap_or_else(|| name.clone()),
         name,
         summary: summary.unwrap_or_default(),
-        digest: hex(&Sha256::digest(r.source.as_bytes())),
+        digest: sha256(r.source.as_bytes()),
         source: r.source.to_owned(),
         base: cx.base.clone(),
         migration,
@@ -222,10 +222,6 @@ fn document(root: &Node, cx: &Cx) -> Option<Runbook> {
         trust,
         steps,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Whether a kind of target takes SQL.

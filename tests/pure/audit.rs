@@ -171,7 +171,7 @@ pub fn judge(log: &[u8]) -> Report {
 pub fn rehash(line: &[u8]) -> Vec<u8> {
     let body = &line[..line.len() - 76];
     let mut out = body.to_vec();
-    out.extend_from_slice(format!(",\"hash\":\"{}\"}}\n", backout::audit::line::digest(body)).as_bytes());
+    out.extend_from_slice(format!(",\"hash\":\"{}\"}}\n", backout::text::sha256(body)).as_bytes());
     out
 }
 

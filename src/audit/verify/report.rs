@@ -1,9 +1,10 @@
 //! What a verification found, for people and as JSON.
 
 use super::Options;
-use crate::audit::line::{Envelope, GENESIS, hex, is_hex64};
+use crate::audit::line::{Envelope, GENESIS, is_hex64};
 use crate::failure::Kind;
 use crate::text::Shown;
+use crate::text::hex;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;

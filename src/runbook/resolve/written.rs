@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use indexmap::IndexMap;
-use sha2::{Digest, Sha256};
 
-use super::hex;
 use super::steps::Draft;
 use crate::runbook::parse::{Node, fields::Fields, tree::Value};
 use crate::runbook::{Action, CheckRef};
+use crate::text::sha256;
 
 /// Keys of a step that say what it does and what is asked of it. Its target is none of them.
 const KEYS: [&str; 10] =
@@ -59,7 +58,7 @@ pub fn digests(drafts: &mut IndexMap<String, Draft>, checks: &HashMap<String, St
         for name in names {
             let _ = write!(text, "\ncheck {name} {}", checks.get(name).map_or("", String::as_str));
         }
-        draft.step.digest = hex(&Sha256::digest(text.as_bytes()));
+        draft.step.digest = sha256(text.as_bytes());
     }
 }
 

@@ -3,8 +3,6 @@
 //! `42` is an integer and `42.0` a real, `'42'` is text and `x'42'` a blob; NULL is no literal at all. Never computes: what is written is what is read
 //! back, bit for bit.
 
-use std::fmt::Write as _;
-
 use serde_json::{Number, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column, Row as _, TypeInfo, ValueRef};
@@ -12,6 +10,7 @@ use sqlx::{Column, Row as _, TypeInfo, ValueRef};
 use super::super::db::{SqlError, text_bind};
 use crate::runbook::VarKind;
 use crate::runbook::template::Bind;
+use crate::text::hex;
 
 /// One value, as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,11 +100,4 @@ impl Literal {
             Self::Blob(bytes) => ("unhex(?)", Some(text_bind(hex(bytes)))),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }

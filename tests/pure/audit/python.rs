@@ -143,6 +143,6 @@ fn one_record_can_be_checked_with_coreutils() {
     let log = twenty();
     let line = String::from_utf8(lines(&log)[4].to_vec()).unwrap();
     let (body, hash) = line.split_at(line.rfind(",\"hash\":").unwrap());
-    assert_eq!(backout::audit::line::digest(body.as_bytes()), hash[9..73]);
+    assert_eq!(backout::text::sha256(body.as_bytes()), hash[9..73]);
     assert_eq!(judge(&log).run.as_deref(), Some(RUN));
 }
