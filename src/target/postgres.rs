@@ -78,6 +78,8 @@ impl Connection {
             ("lock_timeout", "2000".to_owned()),
             ("idle_in_transaction_session_timeout", "300000".to_owned()),
             ("standard_conforming_strings", "on".to_owned()),
+            // A catalog query is over before it is compiled, and some are asked under a lock.
+            ("jit", "off".to_owned()),
         ] {
             self.send(&format!("set {name} = {value}")).await?;
         }
