@@ -219,6 +219,14 @@ fn no_single_key_changes_the_world() {
 }
 
 #[test]
+fn a_key_without_a_meaning_is_answered() {
+    let snapshot = fixture::snapshot(fixture::contained(), 1387);
+    let (model, asked) = press(model(&snapshot), &snapshot, &[key(KeyCode::Char('Z'))], ARMED);
+    assert_eq!(asked, []);
+    assert!(frame(&model, &snapshot, COLOR, (80, 24)).contains("Z does nothing here"));
+}
+
+#[test]
 fn a_gate_is_answered_by_typing_alone() {
     let snapshot = fixture::snapshot(fixture::gate(Level::Object, "orders@shop"), 1387);
     let answer = [typed("orders@shop"), vec![key(KeyCode::Enter)]].concat();

@@ -13,6 +13,7 @@ mod bad_input;
 mod canary;
 mod cluster;
 mod desk;
+mod doctor;
 mod down;
 mod founding;
 mod gate_facts;
