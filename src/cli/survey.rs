@@ -56,6 +56,8 @@ pub async fn run(args: Args) -> Result<u8> {
         decided: Default::default(),
         items: Default::default(),
         begun: Default::default(),
+        before: Default::default(),
+        standing: Default::default(),
         head: None,
     };
     if args.json {

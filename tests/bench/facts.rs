@@ -79,6 +79,8 @@ async fn measured(url: &str) -> Figure {
         decided: BTreeMap::new(),
         items: BTreeMap::new(),
         begun: BTreeMap::new(),
+        before: BTreeMap::new(),
+        standing: Default::default(),
         head: None,
     };
     // Half of them in a transaction, with locks.

@@ -107,6 +107,8 @@ impl Shop {
             decided: BTreeMap::new(),
             items: BTreeMap::new(),
             begun: BTreeMap::new(),
+            before: BTreeMap::new(),
+            standing: Default::default(),
             head: None,
         };
         Self { context, _dir: dir }

@@ -2,7 +2,7 @@
 
 use super::{Draft, action, database, refused};
 use crate::action::transaction::Body;
-use crate::action::{Work, change, ddl};
+use crate::action::{Work, change, ddl, restored};
 use crate::check::Context;
 use crate::failure::Result;
 use crate::run::record::Undoing;
@@ -10,7 +10,20 @@ use crate::runbook::{Action, Level, Step};
 use crate::target::Identity;
 use crate::text::{counted, sha256};
 
+/// What undoes `undone`, and what is known of the catalog to compare it with.
 pub async fn draft(
+    step: &Step,
+    undone: &Step,
+    on: Option<&str>,
+    identity: Option<&Identity>,
+    ctx: &Context,
+) -> Result<Draft> {
+    let mut draft = back(step, undone, on, identity, ctx).await?;
+    draft.facts.extend(restored::promise(&undone.id, ctx).map(|words| ("catalog".to_owned(), words)));
+    Ok(draft)
+}
+
+async fn back(
     step: &Step,
     undone: &Step,
     on: Option<&str>,

@@ -41,9 +41,19 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let means = "It holds real locks, and all of it is rolled back. Its result comes up here by itself.";
         banner(scene, columns, "TRYING", &format!("{step} on {target}"), &[means], &mut out);
     }
-    if !state.holds.is_empty() && !state.closed() {
-        let reasons: Vec<String> = state.holds.iter().map(hold_words).collect();
-        let guard_alone = state.holds.iter().all(|hold| matches!(hold, HoldReason::Guard { .. }));
+    let failed = state.undo_failed().filter(|_| !state.closed() && state.open.is_none() && state.gate.is_none());
+    if let Some(id) = failed {
+        let words = state.steps.get(id).and_then(|step| step.undo_failed.as_deref()).unwrap_or_default();
+        let means = "What it was to take back still stands; nothing that builds on it begins.";
+        let can = super::detail::choices(scene, id);
+        banner(scene, columns, "UNDO FAILED", &format!("{id}: {words}"), &[means, &can], &mut out);
+    }
+    // Why that holds the run has just been said.
+    let told = |hold: &&HoldReason| matches!(hold, HoldReason::Step { step } if Some(step.as_str()) == failed);
+    let holds: Vec<&HoldReason> = state.holds.iter().filter(|hold| !told(hold)).collect();
+    if !holds.is_empty() && !state.closed() {
+        let reasons: Vec<String> = holds.iter().map(|hold| hold_words(hold)).collect();
+        let guard_alone = holds.iter().all(|hold| matches!(hold, HoldReason::Guard { .. }));
         let means = if guard_alone {
             "Repair steps wait. Containing, undo, reading and notes work."
         } else {

@@ -7,9 +7,10 @@ use super::checks;
 use super::line::{labelled, wrap};
 use crate::run::next::{self, level_of};
 use crate::run::record::{Position, Undoing};
-use crate::run::state::Status;
+use crate::run::state::{Status, StepState};
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, CheckRef, PerDialect, SqlText, Step};
+use crate::tui::keymap::{Command, key_of};
 use crate::tui::theme::{self, Role};
 
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
@@ -19,7 +20,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         return vec![Line::styled(" No step is selected.", theme.style(Role::Muted))];
     };
     let state = snapshot.state.steps.get(&step.id);
-    let status = state.map_or(Status::Waiting, |s| s.status);
+    let status = state.map_or(Status::Waiting, StepState::now);
     let muted = theme.style(Role::Muted);
     let plain = theme.style(Role::Plain);
     let mut out: Vec<Line<'static>> = Vec::new();
@@ -56,6 +57,20 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             add("", &format!("changed since by others: {since}"), Role::Warn);
         }
     }
+    if let Some(words) = state.and_then(|s| s.undo_failed.as_ref()) {
+        let undone = match &step.action {
+            Action::UndoOf { step: undone } => undone,
+            _ => &step.id,
+        };
+        add("undoing", &format!("FAILED: {words}"), Role::Bad);
+        add("", &format!("What {undone} did still stands. {}", choices(scene, &step.id)), Role::Warn);
+    }
+    if let Some(restored) = state.and_then(|s| s.restored.as_ref()) {
+        let role = if restored.verdict().is_pass() { Role::Plain } else { Role::Bad };
+        let (words, lines) = restored.lines();
+        add("undone", &words, role);
+        lines.iter().for_each(|line| add("", line, role));
+    }
     if let Some(reason) = state.and_then(|s| s.reason.as_ref()) {
         add("because", reason, Role::Plain);
     }
@@ -76,6 +91,11 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     }
     let (words, role) = undo(step, state.and_then(|s| s.shown.as_ref()).map(|s| &s.offer.undo));
     add("undo", &words, role);
+    let built = if status.stands() { next::built_on(&snapshot.runbook, &snapshot.state, step) } else { Vec::new() };
+    if !built.is_empty() {
+        let last_first: Vec<&str> = built.into_iter().rev().collect();
+        add("", &format!("only after the undo of {}", last_first.join(", then ")), Role::Warn);
+    }
     for left in &step.leaves {
         add("leaves", &format!("{} · owner {}", left.what, left.owner.as_deref().unwrap_or("wanted")), Role::Plain);
     }
@@ -85,6 +105,20 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     }
     add("asks", super::gate::asks(level_of(&snapshot.runbook, step)), Role::Plain);
     out
+}
+
+/// What may be done about an undo that failed, by its keys.
+pub fn choices(scene: &Scene<'_>, step: &str) -> String {
+    let again = match scene.snapshot.state.status(step) {
+        Status::UndoFailed => key_of(Command::Undo),
+        _ => key_of(Command::Open),
+    };
+    format!(
+        "{again} try again, at its gate · {} done by hand, with evidence · {} go forward and leave it, with a reason · {} leave it held",
+        key_of(Command::Elsewhere),
+        key_of(Command::Override),
+        key_of(Command::Leave)
+    )
 }
 
 /// Where the step stands: running, or as the world shows it, or what stands in its way.
