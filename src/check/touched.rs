@@ -67,7 +67,8 @@ pub async fn read(scope: &Scope, handle: &mut Handle) -> Asked<Objects> {
                 Dialect::Mysql => handle.one("select database() as own", vec![]).await?.map(|name| as_text(&name)),
                 _ => Some("main".to_owned()),
             };
-            let elsewhere = |name: &&String| name.split_once('.').is_some_and(|(schema, _)| Some(schema) != own.as_deref());
+            let elsewhere =
+                |name: &&String| name.split_once('.').is_some_and(|(schema, _)| Some(schema) != own.as_deref());
             if let Some(name) = scope.relations.iter().find(elsewhere) {
                 return Err(NoAnswer::Unknown(format!("{name} is in another database, whose catalog is not read")));
             }

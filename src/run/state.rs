@@ -329,7 +329,9 @@ impl State {
 
     /// The steps that wait for it may go on.
     pub fn behind(&self, step: &str) -> bool {
-        self.steps.get(step).is_some_and(|s| s.standing().finished() || (s.standing() == Status::Unverified && s.forward))
+        self.steps
+            .get(step)
+            .is_some_and(|s| s.standing().finished() || (s.standing() == Status::Unverified && s.forward))
     }
 
     /// A step whose undo failed, or that failed to undo, and nobody has decided yet.

@@ -246,9 +246,7 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
     let idle = state.open.is_none() && state.gate.is_none() && !state.closed();
     match command {
         Command::Happened | Command::DidNotHappen => state.open.as_ref().is_some_and(|open| open.unknown),
-        Command::Verify => {
-            status.is_some_and(|status| status == Status::Applied || status.is_red()) && !state.closed()
-        }
+        Command::Verify => status.is_some_and(|status| status == Status::Applied || status.is_red()) && !state.closed(),
         Command::Undo => idle && status.is_some_and(Status::stands),
         Command::Cancel => state.open.as_ref().is_some_and(|open| !open.unknown && open.intent.on.is_some()),
         Command::Trial => trial_of(model, snapshot).is_some(),

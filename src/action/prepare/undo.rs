@@ -6,9 +6,29 @@ use crate::action::{Work, change, ddl, restored};
 use crate::check::Context;
 use crate::failure::Result;
 use crate::run::record::Undoing;
+use crate::runbook::undo::{self, Undo};
+use crate::runbook::words::said;
 use crate::runbook::{Action, Level, Step};
 use crate::target::Identity;
 use crate::text::{counted, sha256};
+
+/// Says on the offer of a step how it is undone: as its author declares it, else as it was derived; or why it cannot be.
+pub fn announce(draft: &mut Draft, step: &Step, on: Option<&str>, ctx: &Context) {
+    if let Some(declared) = step.undo.as_deref() {
+        let dialect = on.and_then(|on| ctx.runbook.targets.get(on)).and_then(|target| target.kind.dialect());
+        let statements = match (declared, dialect) {
+            (Action::Ddl(forms), Some(dialect)) => forms.get(dialect),
+            _ => None,
+        };
+        let rendered = match statements {
+            Some(texts) => texts.iter().map(|sql| sql.text.trim_end().to_owned()).collect(),
+            None => vec![said(declared)],
+        };
+        draft.undo = Undoing::By { rendered, derived: false, limits: None };
+    } else if let (Undoing::None { because }, Undo::Cannot(why)) = (&mut draft.undo, undo::of(&ctx.runbook, step)) {
+        *because = why;
+    }
+}
 
 /// What undoes `undone`, and what is known of the catalog to compare it with.
 pub async fn draft(

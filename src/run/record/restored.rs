@@ -52,7 +52,9 @@ impl Restored {
                 };
                 (words.to_owned(), differs.iter().chain(meanwhile).cloned().collect())
             }
-            Self::Unknown { because } => (format!("nobody can tell whether all of it is restored: {because}"), Vec::new()),
+            Self::Unknown { because } => {
+                (format!("nobody can tell whether all of it is restored: {because}"), Vec::new())
+            }
             Self::NotKept { because } => (format!("not compared: {because}"), Vec::new()),
         }
     }

@@ -9,6 +9,7 @@ use crate::run::next::{self, level_of};
 use crate::run::record::{Position, Undoing};
 use crate::run::state::{Status, StepState};
 use crate::runbook::template::as_text;
+use crate::runbook::undo::{self, Undo};
 use crate::runbook::{Action, CheckRef, PerDialect, SqlText, Step};
 use crate::tui::keymap::{Command, key_of};
 use crate::tui::theme::{self, Role};
@@ -89,7 +90,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let (words, role) = judged(scene, check);
         add(if i == 0 { "then" } else { "" }, &words, role);
     }
-    let (words, role) = undo(step, state.and_then(|s| s.shown.as_ref()).map(|s| &s.offer.undo));
+    let (words, role) = undo(scene, step, state.and_then(|s| s.shown.as_ref()).map(|s| &s.offer.undo));
     add("undo", &words, role);
     let built = if status.stands() { next::built_on(&snapshot.runbook, &snapshot.state, step) } else { Vec::new() };
     if !built.is_empty() {
@@ -161,19 +162,18 @@ pub fn judged(scene: &Scene<'_>, check: &CheckRef) -> (String, Role) {
     (format!("{glyph} {check}: {}{age}", checks::answer(live)), role)
 }
 
-fn undo(step: &Step, offered: Option<&Undoing>) -> (String, Role) {
-    match offered {
-        Some(undoing) => undo_words(undoing),
-        None => match (&step.undo, &step.action) {
-            (Some(undo), _) => (format!("declared: {}", brief(undo)), Role::Plain),
-            (None, Action::Ddl(_)) => {
-                ("derived from the statement where it has a reverse; the gate says".into(), Role::Plain)
-            }
-            (None, Action::Change(_)) => ("from the rows as they were before".into(), Role::Plain),
-            (None, action) if next::reads_only(action) => ("nothing to undo".into(), Role::Muted),
-            (None, Action::UndoOf { step }) => (format!("it undoes {step} itself"), Role::Plain),
-            _ => ("CANNOT BE UNDONE".into(), Role::Bad),
-        },
+fn undo(scene: &Scene<'_>, step: &Step, offered: Option<&Undoing>) -> (String, Role) {
+    if let Some(undoing) = offered {
+        return undo_words(undoing);
+    }
+    let known = undo::of(&scene.snapshot.runbook, step);
+    match &known {
+        Undo::Declared(_) => (format!("declared: {known}"), Role::Plain),
+        Undo::Derived { limits, .. } if !limits.is_empty() => (known.to_string(), Role::Warn),
+        Undo::Of(step) => (format!("it undoes {step} itself"), Role::Plain),
+        Undo::Nothing => (known.to_string(), Role::Muted),
+        Undo::Cannot(_) => (known.to_string(), Role::Bad),
+        Undo::Derived { .. } | Undo::Saved(_) | Undo::Later(_) => (known.to_string(), Role::Plain),
     }
 }
 
