@@ -33,4 +33,5 @@ mod support;
 mod survey;
 mod takeover;
 mod trial;
+mod undo;
 mod walls;
