@@ -76,7 +76,7 @@ pub(super) fn promise(undone: &str, ctx: &Context) -> Option<String> {
 /// Of a schema step that this run keeps nothing of.
 fn unkept(undone: &str, ctx: &Context) -> Option<String> {
     let ddl = ctx.runbook.steps.get(undone).is_some_and(|step| matches!(step.action, Action::Ddl(_)));
-    ddl.then(|| "this run kept nothing from before the step: it was done by other hands".to_owned())
+    ddl.then(|| "this run kept nothing from before the step".to_owned())
 }
 
 /// The catalog now beside what it was before the step; `None` where the step touched none.

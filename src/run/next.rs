@@ -317,15 +317,15 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
         return say(format!("Wait: what must hold after {id} is being judged"), Some(id), false);
     }
     if let Some(id) = state.undo_failed() {
-        let what = match state.status(id) {
-            Status::UndoFailed => "its undo failed, and what it did still stands",
-            _ => "it did not undo, and what it was to undo still stands",
+        let what = match runbook.steps.get(id).map(|step| &step.action) {
+            Some(Action::UndoOf { step: undone }) => format!("it failed, and {undone} still stands"),
+            _ => "its undo failed, it still stands".to_owned(),
         };
         return say(format!("Decide about {id}: {what}"), Some(id), true);
     }
     if let Some((id, s)) = state.steps.iter().find(|(_, s)| s.status.is_red() && !s.forward) {
         let what = match s.status {
-            Status::NotExact => "it is undone, and not all of it is as it was before",
+            Status::NotExact => "undone, but not all is as before",
             _ => "it was applied, but what must hold after it does not",
         };
         return say(format!("Decide about {id}: {what}"), Some(id), true);

@@ -60,6 +60,8 @@ async fn measured(url: &str) -> Figure {
         decided: Default::default(),
         items: Default::default(),
         begun: Default::default(),
+        before: Default::default(),
+        standing: Default::default(),
         head: None,
     };
     let mut times = Vec::new();

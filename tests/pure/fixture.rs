@@ -14,6 +14,10 @@ use backout::survey::{Red, ServiceSeen, StatementSeen, Survey};
 use backout::target::Identity;
 use serde_json::{Value, json};
 
+mod undo;
+
+pub use undo::{not_exact, undo_failed};
+
 pub const RUNBOOK: &str = r#"
 backout: 1
 name: checkout-v2
@@ -414,67 +418,6 @@ pub fn unknown() -> Vec<Event> {
     events.push(event(1400, Some("rename-back"), Some(1), Record::GateAnswered(answer)));
     events.push(event(1400, Some("rename-back"), Some(1), Record::Intent(intent)));
     events.push(event(1401, Some("rename-back"), Some(1), Record::Outcome(lost)));
-    events
-}
-
-/// rename-back was applied and verified, and its undo was answered and ended so.
-fn undoing(result: OutcomeResult, evidence: &str) -> Vec<Event> {
-    let mut events = contained();
-    for (att, undoes) in [(1, None), (2, Some("rename-back".to_owned()))] {
-        let seconds = 1380 + u64::from(att) * 60;
-        let offer = Offer { att, undoes: undoes.clone(), ..offer("rename-back", Level::Object, "orders@shop") };
-        let shown = shown(offer);
-        let (offer_digest, typed) = (shown.offer_digest.clone(), "orders@shop".to_owned());
-        let answer = GateAnswered { yes: true, offer_digest, typed, reason: None, looked_ms: 12_000, from_file: false };
-        let (action, offer_digest, on) = ("ddl".to_owned(), Some(shown.offer_digest.clone()), Some("shop".to_owned()));
-        let intent = Intent { action, offer_digest, undoes: undoes.clone(), transactional: true, on };
-        let mut add = |at, record| events.push(event(seconds + at, Some("rename-back"), Some(att), record));
-        add(0, Record::GateShown(shown));
-        add(20, Record::GateAnswered(answer));
-        add(20, Record::Intent(intent));
-        if undoes.is_some() {
-            add(21, Record::Outcome(Outcome::new(result, evidence)));
-            continue;
-        }
-        add(21, Record::Outcome(Outcome::new(OutcomeResult::Applied, "marker read back")));
-        add(21, Record::StepDone { verified: true });
-    }
-    events
-}
-
-/// The server refused the undo.
-pub fn undo_failed() -> Vec<Event> {
-    let words = "column \"payment_reference_id\" of relation \"orders\" already exists (42701)";
-    let mut events = undoing(OutcomeResult::NotApplied, words);
-    let reason = HoldReason::Step { step: "rename-back".into() };
-    events.push(event(
-        1521,
-        None,
-        None,
-        Record::Held { reason, detail: format!("undoing rename-back failed: {words}") },
-    ));
-    events
-}
-
-/// Undone, and the catalog says what is missing.
-pub fn not_exact() -> Vec<Event> {
-    let mut events = undoing(OutcomeResult::Applied, "marker read back");
-    let differs = vec![
-        "column orders.payment_reference_id is text (it was: text grants {reporting=r/shop})".to_owned(),
-        "index orders_ref_idx is gone (it was: CREATE INDEX orders_ref_idx ON orders USING btree (payment_reference_id))"
-            .to_owned(),
-    ];
-    let restored = Some(Restored::Compared { differs, meanwhile: vec![] });
-    let verified = Record::Verified { checks: vec![], verdict: Verdict::Fail, restored };
-    events.push(event(1522, Some("rename-back"), None, verified));
-    events.push(event(1522, Some("rename-back"), None, Record::StepDone { verified: false }));
-    let reason = HoldReason::Step { step: "rename-back".into() };
-    events.push(event(
-        1522,
-        None,
-        None,
-        Record::Held { reason, detail: "rename-back: undone, and NOT as before".into() },
-    ));
     events
 }
 

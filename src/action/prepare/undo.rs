@@ -16,14 +16,13 @@ use crate::text::{counted, sha256};
 pub fn announce(draft: &mut Draft, step: &Step, on: Option<&str>, ctx: &Context) {
     if let Some(declared) = step.undo.as_deref() {
         let dialect = on.and_then(|on| ctx.runbook.targets.get(on)).and_then(|target| target.kind.dialect());
-        let statements = match (declared, dialect) {
-            (Action::Ddl(forms), Some(dialect)) => forms.get(dialect),
+        let plan = match (declared, dialect) {
+            (Action::Ddl(forms), Some(dialect)) => {
+                forms.get(dialect).and_then(|texts| ddl::Plan::of(texts, dialect, ctx, &step.id).ok())
+            }
             _ => None,
         };
-        let rendered = match statements {
-            Some(texts) => texts.iter().map(|sql| sql.text.trim_end().to_owned()).collect(),
-            None => vec![said(declared)],
-        };
+        let rendered = plan.map_or_else(|| vec![said(declared)], |plan| plan.rendered());
         draft.undo = Undoing::By { rendered, derived: false, limits: None };
     } else if let (Undoing::None { because }, Undo::Cannot(why)) = (&mut draft.undo, undo::of(&ctx.runbook, step)) {
         *because = why;

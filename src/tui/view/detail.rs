@@ -64,7 +64,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             _ => &step.id,
         };
         add("undoing", &format!("FAILED: {words}"), Role::Bad);
-        add("", &format!("What {undone} did still stands. {}", choices(scene, &step.id)), Role::Warn);
+        add("", &format!("What {undone} did still stands."), Role::Warn);
     }
     if let Some(restored) = state.and_then(|s| s.restored.as_ref()) {
         let role = if restored.verdict().is_pass() { Role::Plain } else { Role::Bad };
@@ -115,11 +115,21 @@ pub fn choices(scene: &Scene<'_>, step: &str) -> String {
         _ => key_of(Command::Open),
     };
     format!(
-        "{again} try again, at its gate · {} done by hand, with evidence · {} go forward and leave it, with a reason · {} leave it held",
+        "{again} try again · {} done by hand, with evidence · {} forward, with a reason · {} leave it held",
         key_of(Command::Elsewhere),
         key_of(Command::Override),
         key_of(Command::Leave)
     )
+}
+
+/// The same where what must hold afterwards does not.
+pub fn red_choices(status: Status) -> String {
+    let (again, undo) = match status {
+        Status::NotExact => ("compare again, once mended", String::new()),
+        _ => ("verify again", format!(" · {} undo", key_of(Command::Undo))),
+    };
+    let (verify, forward) = (key_of(Command::Verify), key_of(Command::Override));
+    format!("{verify} {again}{undo} · {forward} forward, with a reason · {} leave it held", key_of(Command::Leave))
 }
 
 /// Where the step stands: running, or as the world shows it, or what stands in its way.
