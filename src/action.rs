@@ -18,6 +18,7 @@ pub mod position;
 pub mod prepare;
 pub mod publish;
 pub mod reconcile;
+pub mod restored;
 pub mod rows;
 pub mod session;
 pub mod sets;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::schema::{self, quoted};
 use super::sql::{Asked, NoAnswer};
 use crate::runbook::template::as_text;
@@ -12,7 +14,7 @@ use crate::sql::{Dialect, ObjectKind, Statement};
 use crate::target::db::{Handle, text_bind};
 
 /// What statements name: where to look, before and after.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// Tables, views, sequences and indexes.
     pub relations: Vec<String>,
@@ -58,10 +60,19 @@ pub async fn read(scope: &Scope, handle: &mut Handle) -> Asked<Objects> {
             let text = |value: Option<&serde_json::Value>| value.map(as_text).unwrap_or_default();
             Ok(rows.iter().map(|row| (text(row.get("object")), text(row.get("is")))).collect())
         }
-        // A file's whole catalog is small, and does not tell which view depends on what.
-        Some(Dialect::Sqlite) => {
+        Some(dialect @ (Dialect::Sqlite | Dialect::Mysql)) => {
+            let own = match dialect {
+                Dialect::Mysql => handle.one("select database() as own", vec![]).await?.map(|name| as_text(&name)),
+                _ => Some("main".to_owned()),
+            };
+            let elsewhere =
+                |name: &&String| name.split_once('.').is_some_and(|(schema, _)| Some(schema) != own.as_deref());
+            if let Some(name) = scope.relations.iter().find(elsewhere) {
+                return Err(NoAnswer::Unknown(format!("{name} is in another database, whose catalog is not read")));
+            }
             let split = |line: String| line.split_once(": ").map(|(object, is)| (object.to_owned(), is.to_owned()));
-            Ok(schema::catalog(handle).await?.into_iter().filter_map(split).collect())
+            let all = schema::catalog(handle).await?.into_iter().filter_map(split);
+            Ok(all.filter(|(object, _)| belongs(object, scope)).collect())
         }
         _ => Err(NoAnswer::Unknown("the catalog of this target cannot be read".to_owned())),
     }
@@ -107,7 +118,15 @@ pub fn differences(was: &Objects, now: &Objects) -> Vec<String> {
     told
 }
 
-/// A function's name without its schema and arguments.
+/// Of tables what belongs to those in scope; of views and triggers all, for these catalogs do not tell what they depend
+/// on.
+fn belongs(object: &str, scope: &Scope) -> bool {
+    let Some((kind, name)) = object.split_once(' ') else { return true };
+    let named = |part: &str| scope.relations.iter().any(|relation| bare(relation).eq_ignore_ascii_case(part));
+    matches!(kind, "view" | "trigger") || name.split(['.', ' ']).any(named)
+}
+
+/// A name without its schema and, of a function, its arguments.
 fn bare(name: &str) -> String {
     let name = name.split('(').next().unwrap_or(name);
     name.rsplit('.').next().unwrap_or(name).trim().to_owned()

@@ -223,6 +223,18 @@ pub fn target_of<'a>(runbook: &'a Runbook, step: &'a Step) -> Option<&'a str> {
     step.on.as_deref().or(undone)
 }
 
+/// What stands and was built on a step, directly or over others, in the order of the runbook.
+pub fn built_on<'a>(runbook: &'a Runbook, state: &State, step: &Step) -> Vec<&'a str> {
+    let stands = |other: &&Step| state.status(&other.id).stands() && !reads_only(&other.action);
+    let steps = runbook.steps.values().filter(stands).filter(|other| builds_on(runbook, other, &step.id));
+    steps.map(|other| other.id.as_str()).collect()
+}
+
+fn builds_on(runbook: &Runbook, step: &Step, on: &str) -> bool {
+    let over = |id: &str| runbook.steps.get(id).is_some_and(|step| builds_on(runbook, step, on));
+    step.after.iter().any(|after| after.step == on || over(&after.step))
+}
+
 /// The step whose turn it is in the order of the runbook and that has not been told so.
 pub fn turn<'a>(runbook: &'a Runbook, state: &State) -> Option<&'a Step> {
     let open = |step: &&Step| {
@@ -292,7 +304,11 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     }
     if let Some(open) = &state.open {
         return if open.unknown {
-            say(format!("Settle {}: it may have happened, and nobody knows yet", open.step), Some(&open.step), false)
+            let what = match &open.intent.undoes {
+                Some(undone) => format!("the undo of {undone}"),
+                None => open.step.clone(),
+            };
+            say(format!("Settle {what}: it may have happened, and nobody knows yet"), Some(&open.step), false)
         } else {
             say(format!("Wait: {} is running", open.step), Some(&open.step), false)
         };
@@ -300,8 +316,19 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Applied) {
         return say(format!("Wait: what must hold after {id} is being judged"), Some(id), false);
     }
-    if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Unverified && !s.forward) {
-        return say(format!("Decide about {id}: it was applied, but what must hold after it does not"), Some(id), true);
+    if let Some(id) = state.undo_failed() {
+        let what = match runbook.steps.get(id).map(|step| &step.action) {
+            Some(Action::UndoOf { step: undone }) => format!("it failed, and {undone} still stands"),
+            _ => "its undo failed, it still stands".to_owned(),
+        };
+        return say(format!("Decide about {id}: {what}"), Some(id), true);
+    }
+    if let Some((id, s)) = state.steps.iter().find(|(_, s)| s.status.is_red() && !s.forward) {
+        let what = match s.status {
+            Status::NotExact => "undone, but not all is as before",
+            _ => "it was applied, but what must hold after it does not",
+        };
+        return say(format!("Decide about {id}: {what}"), Some(id), true);
     }
     if let Some(hold) = state.holds.iter().find(|hold| !matches!(hold, HoldReason::Guard { .. })) {
         return say(format!("Held: {}. Lift the hold when it is safe", hold_words(hold)), None, false);

@@ -101,6 +101,7 @@ fn words(record: &Record) -> Option<String> {
         Record::Settled(settled) => {
             format!("settled, {}: {}", super::next::settled_word(settled.result), settled.reason)
         }
+        Record::Verified { restored: Some(restored), .. } => restored.words(),
         Record::StepDone { verified: true } => "done".to_owned(),
         Record::StepDone { verified: false } => "applied, NOT VERIFIED".to_owned(),
         Record::GuardBroken { check, verdict, .. } => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use backout::check::Context;
 use backout::runbook::load_str;
-use backout::target::{Access, Targets};
+use backout::target::Access;
 
 /// Dropped with it.
 pub struct Database {
@@ -52,19 +52,7 @@ impl Database {
             insecure_tls: false,
             stand_ins: None,
         });
-        Context {
-            targets: Arc::new(Targets::new(runbook.clone(), access.clone())),
-            runbook,
-            access,
-            vars: BTreeMap::new(),
-            frozen: BTreeMap::new(),
-            changed: BTreeMap::new(),
-            reads: BTreeMap::new(),
-            decided: BTreeMap::new(),
-            items: BTreeMap::new(),
-            begun: BTreeMap::new(),
-            head: None,
-        }
+        Context::new(runbook, access)
     }
 }
 

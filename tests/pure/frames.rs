@@ -72,6 +72,8 @@ fn scenes() -> Vec<(&'static str, Model, Snapshot)> {
     add("rows", fixture::rows());
     add("held", fixture::snapshot(fixture::held(), 1390));
     add("unknown", fixture::snapshot(fixture::unknown(), 1420));
+    add("undo-failed", fixture::snapshot(fixture::undo_failed(), 1530));
+    add("not-exact", fixture::snapshot(fixture::not_exact(), 1530));
     let mut refused = fixture::snapshot(fixture::contained(), 1387);
     refused.message = Some(fixture::message());
     add("refused", refused);
@@ -91,6 +93,11 @@ fn scenes() -> Vec<(&'static str, Model, Snapshot)> {
     ] {
         let (model, _) = press(model(&base), &base, &keys, Duration::ZERO);
         scenes.push((name, model, base.clone()));
+    }
+    let failed = fixture::snapshot(fixture::undo_failed(), 1530);
+    for (name, keys) in [("undone-by-hand", "e"), ("undo-forward", "o")] {
+        let (model, _) = press(model(&failed), &failed, &typed(keys), Duration::ZERO);
+        scenes.push((name, model, failed.clone()));
     }
     let gate = fixture::snapshot(fixture::gate(Level::Object, "orders@shop"), 1387);
     let wrong = [typed("orders@shpo"), vec![key(KeyCode::Enter)]].concat();

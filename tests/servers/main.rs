@@ -34,4 +34,5 @@ mod support;
 mod survey;
 mod takeover;
 mod trial;
+mod undo;
 mod walls;

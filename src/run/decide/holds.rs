@@ -66,13 +66,18 @@ pub(super) fn bind(runbook: &Runbook, state: &State, step: &Step, green: impl Fn
     bound.into_iter().map(|(check, until)| of(&step.id, Record::GuardBound { check, until })).collect()
 }
 
-/// An undo that had no effect leaves the containment standing, and what guards it.
-pub(super) fn bind_again(runbook: &Runbook, state: &State, result: OutcomeResult) -> Vec<Draft> {
-    let undone = state.open.as_ref().and_then(|open| open.intent.undoes.as_ref());
-    match undone.and_then(|id| runbook.steps.get(id)).filter(|_| result == OutcomeResult::NotApplied) {
-        Some(step) => bind(runbook, state, step, |_| true),
-        None => Vec::new(),
-    }
+/// An undo that had no effect leaves the containment standing, and what guards it, and wants a decision.
+pub(super) fn not_undone(runbook: &Runbook, state: &State, result: OutcomeResult, words: &str) -> Vec<Draft> {
+    let Some(open) = state.open.as_ref().filter(|_| result == OutcomeResult::NotApplied) else { return Vec::new() };
+    let Some(undone) = open.intent.undoes.as_ref().and_then(|id| runbook.steps.get(id)) else { return Vec::new() };
+    let mut drafts = bind(runbook, state, undone, |_| true);
+    let detail = format!(
+        "undoing {} failed: {words}. What it did still stands. Try the undo again, do it by hand and say what shows it, \
+         go forward and leave it standing with a reason, or leave the run held",
+        undone.id
+    );
+    drafts.extend(super::hold(state, HoldReason::Step { step: open.step.clone() }, &detail));
+    drafts
 }
 
 /// A guard that is not green any more breaks once; the hold stays until it is lifted.

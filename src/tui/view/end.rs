@@ -29,7 +29,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut add = |label: &str, words: &str, role: Role| {
         out.extend(labelled(label, words, columns, theme.style(Role::Muted), theme.style(role)));
     };
-    let count = |wanted: &[Status]| state.steps.values().filter(|s| wanted.contains(&s.status)).count();
+    let count = |wanted: &[Status]| state.steps.values().filter(|s| wanted.contains(&s.now())).count();
     add(
         "steps",
         &format!(
@@ -39,10 +39,14 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             count(&[Status::NotNeeded]),
             count(&[Status::Skipped]),
             count(&[Status::Undone]),
-            state.steps.values().filter(|s| !s.status.finished()).count()
+            state.steps.values().filter(|s| !s.now().finished()).count()
         ),
         Role::Plain,
     );
+    if let Some(id) = state.undo_failed() {
+        let words = state.steps.get(id).and_then(|step| step.undo_failed.as_deref()).unwrap_or_default();
+        add("undo", &format!("FAILED at {id}, and what it was to take back stands: {words}"), Role::Bad);
+    }
     let verdicts = snapshot.checks.values().filter_map(|live| live.latest.as_ref());
     let owed = |checked: &&Checked| checked.verdict.is_pass() || !next::contained(state, &checked.check);
     let owed: Vec<_> = verdicts.filter(owed).collect();
