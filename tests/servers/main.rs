@@ -14,6 +14,7 @@ mod canary;
 mod cluster;
 mod desk;
 mod down;
+mod faults;
 mod founding;
 mod gate_facts;
 mod half_done;
