@@ -56,8 +56,9 @@ pub fn gate() -> Figure {
     figure
 }
 
-async fn measured(url: &str) -> Figure {
-    let loaded = resolve::load_str("facts.yaml", RUNBOOK, std::path::Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
+/// A run of this runbook, whose database is the one of the bench.
+pub fn context(url: &str, runbook: &str) -> Context {
+    let loaded = resolve::load_str("bench.yaml", runbook, std::path::Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
     let runbook = Arc::new(loaded.runbook);
     let access = Arc::new(Access {
         env: BTreeMap::from([("BENCH_URL".to_owned(), url.to_owned())]),
@@ -68,7 +69,7 @@ async fn measured(url: &str) -> Figure {
         insecure_tls: false,
         stand_ins: None,
     });
-    let context = Context {
+    Context {
         targets: Arc::new(Targets::new(runbook.clone(), access.clone())),
         runbook,
         access,
@@ -80,7 +81,11 @@ async fn measured(url: &str) -> Figure {
         items: BTreeMap::new(),
         begun: BTreeMap::new(),
         head: None,
-    };
+    }
+}
+
+async fn measured(url: &str) -> Figure {
+    let context = context(url, RUNBOOK);
     // Half of them in a transaction, with locks.
     let mut sessions = Vec::new();
     for n in 0..SESSIONS {

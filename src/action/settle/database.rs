@@ -59,7 +59,12 @@ pub(super) async fn gather(
 }
 
 async fn server(target: &TargetSeen, ctx: &Context) -> (Server, String) {
-    match ctx.targets.identity(&target.name).await {
+    let mut identity = ctx.targets.identity(&target.name).await;
+    if identity.is_err() {
+        // Only its own connection may have ended, with the one that is settled.
+        identity = ctx.targets.identity(&target.name).await;
+    }
+    match identity {
         Err(failure) => (Server::Silent, failure.to_string()),
         Ok(now) if !now.seen.is(target) => {
             (Server::Another, format!("it is {} now, and was {}", now.seen.told(), target.told()))

@@ -246,8 +246,12 @@ async fn a_statement_that_outlives_its_process_is_waited_for() {
     play.released().await;
     eventually("the column", async || play.there().await).await;
     let mut resumed = play.operator.starts("resume");
-    let log = || play.operator.log();
-    eventually("a look for it", async || log().contains("settle started")).await;
+    eventually("a look for it", async || {
+        let mut looks = false;
+        each_of(&play.operator, |event| looks |= event.record.kind() == "settle_started");
+        looks
+    })
+    .await;
     assert!(resumed.try_wait().unwrap().is_none() && play.says(1).is_none());
     play.proxy.tells_the_server();
     let output = ends(resumed).await;

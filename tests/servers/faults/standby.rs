@@ -2,7 +2,9 @@
 
 use backout::action::{self, Go};
 use backout::check::Depth;
+use backout::engine;
 use backout::run::record::{Offer, OutcomeResult, Point, Position};
+use backout::survey;
 
 use super::server::{Server, Stop};
 use super::{eventually, sql};
@@ -61,8 +63,10 @@ async fn a_standby_is_read_and_never_written_to() {
     let probe = shop.check("probed", Depth::Try).await;
     assert!(!probe.verdict.is_pass() && !probe.verdict.is_fail(), "{probe:?}");
     let step = &shop.context.runbook.steps[STEP];
-    let found = action::position(step, &shop.context).await;
-    assert_eq!(found.position, Position::NotDone, "{found:?}");
+    let map = survey::take(&shop.context, engine::now, |_, _| {}).await;
+    let positions: Vec<_> = map.steps.iter().map(|(_, found)| found.position).collect();
+    assert_eq!(positions, [Position::NotDone], "{:?}", map.steps);
+    assert!(map.targets.iter().all(|(_, seen)| seen.as_ref().is_ok_and(|seen| seen.standby)), "{:?}", map.targets);
 
     // What is done on the primary proves nothing here, as long as it may not have come.
     let there = Shop::with(RUNBOOK, &primary.first(), "run-standby");
