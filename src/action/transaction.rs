@@ -22,8 +22,9 @@ use crate::target::db::{Handle, SqlError, text_bind};
 /// Between attempts after a lock timeout, doubling; half of each is chance.
 const BACKOFF: Duration = Duration::from_millis(250);
 pub(super) const ATTEMPTS: u32 = 6;
-/// The longest stall that a waiting statement imposes on everybody behind it.
-pub(super) const LOCK_MS: u64 = 1_000;
+/// The longest stall that a waiting statement imposes on everybody behind it. Beyond PostgreSQL's own deadlock_timeout of
+/// a second, at which an autovacuum gives way to who waits for it: given up before, it would never give way.
+pub const LOCK_MS: u64 = 1_250;
 const STATEMENT: Duration = Duration::from_secs(60);
 
 /// What stands between BEGIN and COMMIT.

@@ -193,6 +193,7 @@ impl Connection {
                 },
                 words: format!("{}{}", words.join(", "), if read_only { ", read_only" } else { "" }),
                 identity,
+                timeline: None,
             },
             kind: TargetKind::Mysql,
             environment: if nonce.is_some() { Environment::Rehearsal } else { Environment::Production },

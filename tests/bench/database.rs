@@ -34,7 +34,6 @@ impl Database {
         Some(database)
     }
 
-    /// What psql prints, with the time that it took.
     pub fn sql(&self, statement: &str) -> String {
         psql(&self.url, statement)
     }
@@ -69,7 +68,8 @@ const TABLES: &str = "do $$ begin for n in 1..5000 loop
     if n % 100 = 0 then commit; end if;
   end loop; end $$";
 
-fn psql(url: &str, statement: &str) -> String {
+/// What psql prints, with the time that it took.
+pub fn psql(url: &str, statement: &str) -> String {
     let output = Command::new("psql").args([url, "-XqAtc", "\\timing on", "-c", statement]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

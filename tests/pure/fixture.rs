@@ -168,7 +168,13 @@ fn identity(name: &str, kind: TargetKind, server: &str, words: &str) -> Identity
 }
 
 fn seen(name: &str, server: &str, words: &str) -> TargetSeen {
-    TargetSeen { name: name.into(), server: server.into(), words: words.into(), identity: "7301122334455667788".into() }
+    TargetSeen {
+        name: name.into(),
+        server: server.into(),
+        words: words.into(),
+        identity: "7301122334455667788".into(),
+        timeline: None,
+    }
 }
 
 pub fn survey(seconds: u64) -> Survey {

@@ -15,6 +15,7 @@ mod cluster;
 mod desk;
 mod doctor;
 mod down;
+mod faults;
 mod founding;
 mod gate_facts;
 mod half_done;

@@ -13,7 +13,7 @@ use crate::run::settle::{Left, Marker, Server, Way};
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, Step};
 use crate::sql::Dialect;
-use crate::target::db::{Handle, text_bind};
+use crate::target::db::text_bind;
 
 pub(super) async fn gather(
     step: &Step,
@@ -30,7 +30,7 @@ pub(super) async fn gather(
         return;
     }
     let opened = reached.iter().rev().map(|(_, data)| data).find(|data| data.get("pid").is_some());
-    let (left, words) = sessions(opened, offer, &target.name, ctx).await;
+    let (left, words) = sessions(opened, offer, found.evidence.way, &target.name, ctx).await;
     found.say("sessions", words);
     found.evidence.left = match left {
         // Sessions of others are ended through a connection that the log does not name.
@@ -59,25 +59,33 @@ pub(super) async fn gather(
 }
 
 async fn server(target: &TargetSeen, ctx: &Context) -> (Server, String) {
-    match ctx.targets.identity(&target.name).await {
+    let mut identity = ctx.targets.identity(&target.name).await;
+    if identity.is_err() {
+        // Only its own connection may have ended, with the one that is settled.
+        identity = ctx.targets.identity(&target.name).await;
+    }
+    match identity {
         Err(failure) => (Server::Silent, failure.to_string()),
-        Ok(now) if now.seen.identity != target.identity => {
-            (Server::Another, format!("it is {} now, and was {}", now.seen.identity, target.identity))
+        Ok(now) if !now.seen.is(target) => {
+            (Server::Another, format!("it is {} now, and was {}", now.seen.told(), target.told()))
         }
         Ok(now) if now.standby => (Server::Standby, "it is a standby".to_owned()),
-        Ok(now) => (Server::Same, format!("the same: {}", now.seen.identity)),
+        Ok(now) => (Server::Same, format!("the same: {}", now.seen.told())),
     }
 }
 
 /// Sessions of the attempt, by process id and start where the log has them, and by the name that only this attempt has;
-/// waits a while for the server to notice that their client is gone.
-async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Context) -> (Left, String) {
+/// waits a while for the server to notice that their client is gone. One whose transaction has ended may stay for as long
+/// as the server believes in its client, and has nothing left to do.
+async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str, ctx: &Context) -> (Left, String) {
     let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).unwrap_or_default();
     let (pid, start) = (part("pid"), part("backend_start"));
     let app = names::application_name(ctx.access.run8(), &offer.step, offer.att);
+    let ended = if way == Way::Transaction { "idle" } else { "" };
     let sql = "select pid, coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
-               from pg_stat_activity where application_name = $3::text
-                 or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz)";
+               from pg_stat_activity where state is distinct from $4::text
+                 and ((application_name = $3::text and datname = current_database())
+                   or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz))";
     let began = tokio::time::Instant::now();
     loop {
         let row = {
@@ -85,14 +93,18 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
                 Ok(handle) => handle,
                 Err(failure) => return (Left::Unseen, format!("cannot see: {failure}")),
             };
-            if handle.dialect() == Some(Dialect::Mysql) {
-                return mysql_session(&pid, &mut handle).await;
-            }
-            if handle.dialect() != Some(Dialect::Postgres) {
-                return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned());
-            }
-            let binds = vec![text_bind(&pid), text_bind(&start), text_bind(&app)];
-            match handle.read(sql, binds).await {
+            let read = match handle.dialect() {
+                Some(Dialect::Postgres) => {
+                    let binds = vec![text_bind(&pid), text_bind(&start), text_bind(&app), text_bind(ended)];
+                    handle.read(sql, binds).await
+                }
+                Some(Dialect::Mysql) if pid.is_empty() => {
+                    return (Left::Nothing, "no connection of that attempt had begun".to_owned());
+                }
+                Some(Dialect::Mysql) => handle.read(CONNECTION, vec![text_bind(&pid)]).await,
+                _ => return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned()),
+            };
+            match read {
                 Ok(rows) => rows.into_iter().next(),
                 Err(error) => return (Left::Unseen, format!("cannot see: {}", error.words())),
             }
@@ -106,23 +118,9 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
     }
 }
 
-/// A statement that its client left goes on to its end. Number and statement are the same user's, who always sees them.
-async fn mysql_session(id: &str, handle: &mut Handle) -> (Left, String) {
-    if id.is_empty() {
-        return (Left::Nothing, "no connection of that attempt had begun".to_owned());
-    }
-    let sql = "select command, left(coalesce(info, ''), 80) as query from information_schema.processlist where id = $1";
-    match handle.read(sql, vec![text_bind(id)]).await {
-        Ok(rows) => match rows.first() {
-            None => (Left::Nothing, "none of that attempt is left".to_owned()),
-            Some(row) => {
-                let text = |name: &str| row.get(name).map(as_text).unwrap_or_default();
-                (Left::Something, format!("connection {id} is there, {}: {}", text("command"), text("query")))
-            }
-        },
-        Err(error) => (Left::Unseen, format!("cannot see: {}", error.words())),
-    }
-}
+/// MySQL: the same user's own, who always sees them. A statement that its client left goes on to its end.
+const CONNECTION: &str = "select id as pid, command as state, left(coalesce(info, ''), 80) as query
+    from information_schema.processlist where id = $1 and id <> connection_id()";
 
 async fn read_marker(offer: &Offer, target: &str, ctx: &Context) -> (Marker, String) {
     let read = async {

@@ -4,7 +4,7 @@
 
 use serde_json::{Number, Value};
 use sqlx::mysql::MySqlRow;
-use sqlx::{Column, Row as _, TypeInfo, ValueRef};
+use sqlx::{Column, MySql, Row as _, Type, TypeInfo, ValueRef};
 
 use crate::target::db::{Row, SqlError};
 
@@ -37,6 +37,8 @@ fn json(row: &MySqlRow, at: usize) -> Result<Value, SqlError> {
         "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
             Value::from(row.try_get_unchecked::<String, _>(at)?)
         }
+        // The driver's name goes by a flag that text has too where its collation compares bytes.
+        _ if <str as Type<MySql>>::compatible(&raw.type_info()) => Value::from(row.try_get_unchecked::<String, _>(at)?),
         _ => {
             let bytes = row.try_get_unchecked::<Vec<u8>, _>(at)?;
             Value::from(format!("\\x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
