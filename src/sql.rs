@@ -24,6 +24,7 @@ mod postgres;
 mod readonly;
 mod refused;
 mod relation;
+pub mod shim;
 mod sqlite;
 mod statement;
 mod typename;
