@@ -33,7 +33,7 @@ mod words;
 
 use std::fmt;
 
-pub use fact::{Fact, leaves};
+pub use fact::{Fact, leaves, together};
 pub use form::{Algorithm, Form, On, Server};
 pub use lex::{Zone, split, zones};
 pub use readonly::check_read_only;

@@ -145,4 +145,6 @@ pub struct Need {
     pub check: CheckRef,
     /// No skip, no override: only break-glass.
     pub hard: bool,
+    /// Where it follows from what the step does: in words, with the way out.
+    pub because: Option<String>,
 }

@@ -27,10 +27,7 @@ impl Rename {
         match (statement.kind, statement.done.as_slice()) {
             (
                 "ALTER TABLE … RENAME COLUMN",
-                [
-                    Fact::Column { table, column: from, present: false },
-                    Fact::Column { column: to, present: true, .. },
-                ],
+                [Fact::Column { table, column: from, present: false }, Fact::Column { column: to, present: true, .. }],
             ) => Some(Self::Column { table: table.clone(), from: from.clone(), to: to.clone() }),
             (
                 "ALTER TABLE … RENAME TO",
@@ -64,6 +61,13 @@ impl Form {
             Self::View => "view",
         }
     }
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Column => "a second column with a trigger",
+            Self::View => "a view",
+        }
+    }
 }
 
 /// The forms that a dialect has for a rename.
@@ -74,11 +78,29 @@ pub fn forms(dialect: Dialect, rename: &Rename) -> Result<&'static [Form], &'sta
     match (dialect, rename) {
         (Dialect::Postgres, Rename::Column { .. }) => Ok(&[Form::Column, Form::View]),
         (Dialect::Postgres, Rename::Table { .. }) => Ok(&[Form::View]),
-        (Dialect::Mysql, _) => Err("MySQL and MariaDB commit every statement by itself, so writes between the column, its \
-             filling and its trigger would be lost, and no view there takes an INSERT by two names of one column"),
-        (Dialect::Sqlite, _) => Err("a trigger of SQLite cannot set the row that is written, and a view of it takes no write, \
-             so RETURNING, NOT NULL and ON CONFLICT would see one name only"),
+        (Dialect::Mysql, _) => {
+            Err("MySQL and MariaDB commit every statement by itself, so writes between the column, its \
+             filling and its trigger would be lost, and no view there takes an INSERT by two names of one column")
+        }
+        (Dialect::Sqlite, _) => {
+            Err("a trigger of SQLite cannot set the row that is written, and a view of it takes no write, \
+             so RETURNING, NOT NULL and ON CONFLICT would see one name only")
+        }
     }
+}
+
+/// The way for both programs to live, where these statements of a step are a rename and the dialect has a form for it.
+pub fn instead<'a>(
+    dialect: Dialect,
+    statements: impl IntoIterator<Item = &'a Statement>,
+    step: &str,
+) -> Option<String> {
+    // A list has a way of its own already.
+    let mut statements = statements.into_iter();
+    let (statement, None) = (statements.next()?, statements.next()) else { return None };
+    let forms = forms(dialect, &Rename::of(statement)?).ok()?;
+    let forms: Vec<_> = forms.iter().map(|form| form.words()).collect();
+    Some(format!("to keep both names while it lives: `backout draft RUNBOOK --shim {step}` ({})", forms.join(", or ")))
 }
 
 /// What the catalog holds of the table that is renamed, or whose column is.
@@ -194,7 +216,10 @@ pub fn make(form: Form, rename: &Rename, table: &Table) -> Result<Shim, Vec<Stri
         kind => refused.push(format!("{} is no plain table (relkind {kind})", rename.table())),
     }
     if table.creates_in.as_deref() != Some(table.schema.as_str()) && !rename.table().contains('.') {
-        refused.push(format!("the table stands in the schema {}: write it before its name in the statement", table.schema));
+        refused.push(format!(
+            "the table stands in the schema {}: write it before its name in the statement",
+            table.schema
+        ));
     }
     match (form, rename) {
         (Form::Column, Rename::Column { table: name, from, to }) => column::make(name, from, to, table, refused),
@@ -236,13 +261,18 @@ fn drift(table: &str, from: &str, to: &str, at_most: &str) -> String {
 fn grants<'a>(all: impl IntoIterator<Item = &'a Grant>, on: &str, column: impl Fn(&str) -> Vec<String>) -> Vec<String> {
     let mut out = Vec::new();
     for grant in all {
-        let role = grant.role.as_deref().map_or_else(|| "PUBLIC".to_owned(), |role| format!("\"{}\"", role.replace('"', "\"\"")));
+        let role = grant
+            .role
+            .as_deref()
+            .map_or_else(|| "PUBLIC".to_owned(), |role| format!("\"{}\"", role.replace('"', "\"\"")));
         let again = if grant.grantable { " WITH GRANT OPTION" } else { "" };
         let columns = match &grant.column {
             None => vec![String::new()],
             Some(name) => column(name).iter().map(|name| format!(" ({})", quoted_ident(name))).collect(),
         };
-        out.extend(columns.iter().map(|column| format!("GRANT {}{column} ON {} TO {role}{again}", grant.right, quoted(on))));
+        out.extend(
+            columns.iter().map(|column| format!("GRANT {}{column} ON {} TO {role}{again}", grant.right, quoted(on))),
+        );
     }
     out
 }

@@ -184,7 +184,10 @@ fn the_example_resolves_as_it_reads() {
     assert_eq!(step("rename-back").layer, Layer::Schema);
     assert_eq!(step("tell-downstream").layer, Layer::Events);
     assert_eq!(step("resume-loyalty").layer, Layer::Service);
-    assert_eq!(step("rename-back").needs[0], Need { check: CheckRef::ServiceGone("checkout-v2".into()), hard: true });
+    assert_eq!(
+        step("rename-back").needs[0],
+        Need { check: CheckRef::ServiceGone("checkout-v2".into()), hard: true, because: Some(BECAUSE.into()) }
+    );
     let guard = Guard {
         check: CheckRef::Check("loyalty-stopped".into()),
         from: Some("pause-loyalty".into()),

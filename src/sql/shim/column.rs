@@ -1,6 +1,8 @@
 //! A second column under the wanted name, and a trigger that keeps the two equal whoever writes which.
 
-use super::{Column, FILLED_AT_ONCE, Form, Shim, Table, bare, beside, drift, fit, grants, published, quoted, quoted_ident};
+use super::{
+    Column, FILLED_AT_ONCE, Form, Shim, Table, bare, beside, drift, fit, grants, published, quoted, quoted_ident,
+};
 
 pub(super) fn make(
     name: &str,
@@ -21,11 +23,9 @@ pub(super) fn make(
     let at_once = table.rows <= FILLED_AT_ONCE;
     let mut ddl = created(&made, column, at_once);
     let (indexes, lost) = indexes(name, from, to, table, at_once);
-    ddl.extend(grants(
-        table.grants.iter().filter(|grant| grant.column.as_deref() == Some(from)),
-        name,
-        |_| vec![to.to_owned()],
-    ));
+    ddl.extend(grants(table.grants.iter().filter(|grant| grant.column.as_deref() == Some(from)), name, |_| {
+        vec![to.to_owned()]
+    }));
     let (mut after, mut restore) = (Vec::new(), vec![renamed(&made.table, to, from)]);
     restore.extend(created(&made, column, true));
     restore.extend(ddl.iter().filter(|sql| sql.starts_with("GRANT")).cloned());
@@ -80,7 +80,9 @@ fn refuse(name: &str, column: &Column, to: &str, table: &Table, refused: &mut Ve
         refused.push(format!("{from} is computed by the server: two columns cannot both be"));
     }
     if table.child || table.parent {
-        refused.push(format!("{name} inherits, is inherited from or is a partition: the trigger would not fire for every row"));
+        refused.push(format!(
+            "{name} inherits, is inherited from or is a partition: the trigger would not fire for every row"
+        ));
     }
     if table.partition_key.iter().any(|key| key == from) {
         refused.push(format!("{from} says in which partition a row stands: a trigger may not move it"));
@@ -112,7 +114,10 @@ fn refuse(name: &str, column: &Column, to: &str, table: &Table, refused: &mut Ve
 fn is_constant(default: &str) -> bool {
     let bare = default.split("::").next().unwrap_or(default).trim();
     let number = bare.trim_matches(|c| c == '(' || c == ')').trim_start_matches('-');
-    let quoted = bare.len() > 1 && bare.starts_with('\'') && bare.ends_with('\'') && !bare[1..bare.len() - 1].replace("''", "").contains('\'');
+    let quoted = bare.len() > 1
+        && bare.starts_with('\'')
+        && bare.ends_with('\'')
+        && !bare[1..bare.len() - 1].replace("''", "").contains('\'');
     let number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.');
     (quoted || number || bare == "true" || bare == "false") && !default.contains("||")
 }
@@ -157,8 +162,13 @@ fn created(made: &Names, column: &Column, at_once: bool) -> Vec<String> {
         false => ddl.push(format!("ALTER TABLE {table} ADD COLUMN {to} {type_name}{collation}")),
     }
     ddl.extend([
-        format!("CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $both$\n{}$both$", body(made, column)),
-        format!("CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"),
+        format!(
+            "CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $both$\n{}$both$",
+            body(made, column)
+        ),
+        format!(
+            "CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"
+        ),
         // Also for what replication applies.
         format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}"),
     ]);
@@ -169,7 +179,9 @@ fn body(made: &Names, column: &Column) -> String {
     let (new, old) = (quoted_ident(&column.name), &made.to);
     // A default stands where nothing was written.
     let unwritten = match &column.default {
-        Some(default) => format!("NEW.{new} IS NULL OR NOT {}", text_differs(&format!("NEW.{new}"), &format!("({default})"))),
+        Some(default) => {
+            format!("NEW.{new} IS NULL OR NOT {}", text_differs(&format!("NEW.{new}"), &format!("({default})")))
+        }
         None => format!("NEW.{new} IS NULL"),
     };
     let both = format!(
@@ -178,8 +190,10 @@ fn body(made: &Names, column: &Column) -> String {
         made.to.trim_matches('"').replace('\'', "''"),
         made.table_name.replace('\'', "''"),
     );
-    let (new_changed, old_changed) =
-        (text_differs(&format!("NEW.{new}"), &format!("OLD.{new}")), text_differs(&format!("NEW.{old}"), &format!("OLD.{old}")));
+    let (new_changed, old_changed) = (
+        text_differs(&format!("NEW.{new}"), &format!("OLD.{new}")),
+        text_differs(&format!("NEW.{old}"), &format!("OLD.{old}")),
+    );
     let differ = differs(&new, old, "NEW.");
     format!(
         "BEGIN
@@ -249,14 +263,21 @@ fn limits(
 ) -> Vec<String> {
     let mut limits = vec![match at_once {
         true => format!("writes {name} anew once, under a lock that stops its readers: {} rows", table.rows),
-        false => format!("until every batch is done, old rows read as NULL by {to}; each batch fires the table's triggers"),
+        false => {
+            format!("until every batch is done, old rows read as NULL by {to}; each batch fires the table's triggers")
+        }
     }];
     limits.push(format!("an INSERT or UPDATE that gives {from} and {to} two values is refused (23000)"));
     limits.push("SELECT *, and COPY without a list of columns, meet one column more".to_owned());
-    limits.push(format!("two writers of one new value, ON CONFLICT ({from}) here and ({to}) there, can meet 23505 and must try again"));
+    limits.push(format!(
+        "two writers of one new value, ON CONFLICT ({from}) here and ({to}) there, can meet 23505 and must try again"
+    ));
     limits.push("ALTER TABLE … DISABLE TRIGGER ALL, as a restore does it, lets the two columns part".to_owned());
     if !lost.is_empty() {
-        limits.push(format!("no second index for {}: ON CONFLICT ({to}) and searches by {to} do without", lost.join(", ")));
+        limits.push(format!(
+            "no second index for {}: ON CONFLICT ({to}) and searches by {to} do without",
+            lost.join(", ")
+        ));
     }
     let trigger = made.trigger.trim_matches('"');
     let earlier: Vec<_> =

@@ -78,8 +78,11 @@ pub fn value(type_name: &str, label: &str, to: &str, facts: &TypeFacts) -> Resul
     for one in &facts.uses {
         let place = format!("{}.{}", one.table, one.column);
         match &one.key {
-            _ if one.array => refused.push(format!("{place} holds lists of it: what becomes of a list is to be written by hand")),
-            None => refused.push(format!("{} has no primary key of one column, so its rows cannot be kept by key", one.table)),
+            _ if one.array => {
+                refused.push(format!("{place} holds lists of it: what becomes of a list is to be written by hand"))
+            }
+            None => refused
+                .push(format!("{} has no primary key of one column, so its rows cannot be kept by key", one.table)),
             Some(key) => parts.push(part(one, key, label, to)),
         }
         if one.default.as_deref().and_then(text_of).as_deref() == Some(label) {
@@ -96,9 +99,14 @@ pub fn value(type_name: &str, label: &str, to: &str, facts: &TypeFacts) -> Resul
         parts,
         rebuild: rebuild(type_name, label, facts),
         limits: vec![
-            format!("the value stays in {type_name}: PostgreSQL has no DROP VALUE, and code that lists the values still meets it"),
-            format!("under the stop-gap no row with '{label}' can be updated at all, but to take the value away: move the rows soon after"),
-            "the stop-gap is NOT VALID: it holds for what is written from now on, and no old row is looked at".to_owned(),
+            format!(
+                "the value stays in {type_name}: PostgreSQL has no DROP VALUE, and code that lists the values still meets it"
+            ),
+            format!(
+                "under the stop-gap no row with '{label}' can be updated at all, but to take the value away: move the rows soon after"
+            ),
+            "the stop-gap is NOT VALID: it holds for what is written from now on, and no old row is looked at"
+                .to_owned(),
         ],
     })
 }
@@ -112,7 +120,9 @@ fn part(one: &Use, key: &str, label: &str, to: &str) -> Part {
         column: column.clone(),
         key: key.to_owned(),
         rows: format!("SELECT {id}, {col} FROM {on} WHERE {col} = {old}"),
-        change: format!("UPDATE {on} AS o SET {col} = {new} FROM {{{{ set }}}} AS s\nWHERE o.{id} = s.{id} AND o.{col} = {old}"),
+        change: format!(
+            "UPDATE {on} AS o SET {col} = {new} FROM {{{{ set }}}} AS s\nWHERE o.{id} = s.{id} AND o.{col} = {old}"
+        ),
         go_on: format!("ALTER TABLE {on} DROP CONSTRAINT {stop}"),
         stop: format!("ALTER TABLE {on} ADD CONSTRAINT {stop} CHECK ({col} <> {old}) NOT VALID"),
     }

@@ -122,7 +122,10 @@ fn limits(rename: &Rename, name: &str, base: &str, table: &Table) -> Vec<String>
     if table.major < INVOKER {
         limits.push(format!("it acts with the rights of its owner (before PostgreSQL {INVOKER})"));
     }
-    limits.push("functions that take or return the row's type, and pg_get_serial_sequence, know the table's name alone".to_owned());
+    limits.push(
+        "functions that take or return the row's type, and pg_get_serial_sequence, know the table's name alone"
+            .to_owned(),
+    );
     limits.extend(published(table));
     limits
 }
