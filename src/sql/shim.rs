@@ -12,7 +12,7 @@ mod column;
 mod value;
 mod view;
 
-pub use value::{TypeFacts, Use, ValueShim, value};
+pub use value::{Part, TypeFacts, Use, ValueShim, value};
 
 /// A rename, told from the facts that hold once it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +27,11 @@ impl Rename {
         match (statement.kind, statement.done.as_slice()) {
             (
                 "ALTER TABLE … RENAME COLUMN",
-                [Fact::Column { table, column: from, present: false }, Fact::Column { column: to, present: true, .. }],
+                [Fact::Column { table, column: to, present: true }, Fact::Column { column: from, present: false, .. }],
             ) => Some(Self::Column { table: table.clone(), from: from.clone(), to: to.clone() }),
             (
                 "ALTER TABLE … RENAME TO",
-                [Fact::Table { name: from, present: false }, Fact::Table { name: to, present: true }],
+                [Fact::Table { name: to, present: true }, Fact::Table { name: from, present: false }],
             ) => Some(Self::Table { from: from.clone(), to: to.clone() }),
             _ => None,
         }

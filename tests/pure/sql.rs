@@ -3,6 +3,7 @@
 mod corpus;
 mod hostile;
 mod read_only;
+mod shim;
 mod statements;
 
 use Dialect::{Mysql, Postgres, Sqlite};

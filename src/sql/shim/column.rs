@@ -110,16 +110,17 @@ fn refuse(name: &str, column: &Column, to: &str, table: &Table, refused: &mut Ve
     }
 }
 
-/// A literal, with or without a cast.
+/// A literal, with one cast or none.
 fn is_constant(default: &str) -> bool {
-    let bare = default.split("::").next().unwrap_or(default).trim();
-    let number = bare.trim_matches(|c| c == '(' || c == ')').trim_start_matches('-');
-    let quoted = bare.len() > 1
-        && bare.starts_with('\'')
-        && bare.ends_with('\'')
-        && !bare[1..bare.len() - 1].replace("''", "").contains('\'');
-    let number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.');
-    (quoted || number || bare == "true" || bare == "false") && !default.contains("||")
+    let (bare, cast) = default.split_once("::").unwrap_or((default, ""));
+    if !cast.chars().all(|c| c.is_alphanumeric() || " _.\"()[],".contains(c)) {
+        return false;
+    }
+    let inner = bare.strip_prefix('\'').and_then(|bare| bare.strip_suffix('\''));
+    let quoted = inner.is_some_and(|inner| !inner.replace("''", "").contains('\''));
+    let digits = bare.trim_start_matches(['(', '-']).trim_end_matches(')');
+    let number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+    quoted || number || matches!(bare, "true" | "false")
 }
 
 struct Names {

@@ -119,7 +119,7 @@ fn part(one: &Use, key: &str, label: &str, to: &str) -> Part {
         table: table.clone(),
         column: column.clone(),
         key: key.to_owned(),
-        rows: format!("SELECT {id}, {col} FROM {on} WHERE {col} = {old}"),
+        rows: format!("SELECT {id}, {col} FROM {on} WHERE {col}::text = {old}"),
         change: format!(
             "UPDATE {on} AS o SET {col} = {new} FROM {{{{ set }}}} AS s\nWHERE o.{id} = s.{id} AND o.{col} = {old}"
         ),
