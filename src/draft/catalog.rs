@@ -21,7 +21,7 @@ pub async fn table(rename: &Rename, handle: &mut Handle) -> Result<Table> {
     };
     let binds = [&quoted(name), from, bare(to), bare(name)];
     let mut table: Table = read(TABLE, &binds, handle, &format!("the table {name} is not there")).await?;
-    let rows = format!("select count(*) as n from (select from {} limit {}) as some", quoted(name), FILLED_AT_ONCE + 1);
+    let rows = format!("select count(*) as n from (select from {} limit {}) as r", quoted(name), FILLED_AT_ONCE + 1);
     let counted = handle.one(rows, vec![]).await.map_err(|error| error.failure("counting rows", handle.target()))?;
     table.rows = counted.and_then(|n| n.as_u64()).unwrap_or(FILLED_AT_ONCE + 1);
     Ok(table)
@@ -64,7 +64,7 @@ const TABLE: &str = "with t as (
     where c.oid = to_regclass($1::text))
   select jsonb_build_object(
     'kind', t.relkind::text, 'major', current_setting('server_version_num')::int / 10000,
-    'schema', t.nspname, 'creates_in', current_schema(), 'rows', 0,
+    'schema', t.nspname, 'rows', 0,
     'owner', case when pg_get_userbyid(t.relowner) <> current_user then pg_get_userbyid(t.relowner) end,
     'row_security', t.relrowsecurity,
     'rules', exists (select from pg_rewrite r where r.ev_class = t.oid and t.relkind in ('r', 'p')),
@@ -118,15 +118,15 @@ const TABLE: &str = "with t as (
   )::text as found from t";
 
 /// `$1` the type.
-const ENUM: &str = "with y as (select oid, typarray, typowner, typacl from pg_type
-      where oid = to_regtype($1::text) and typtype = 'e'),
+const ENUM: &str = "with y as (select y.oid, typarray, typowner, typacl, nspname from pg_type y join pg_namespace n on n.oid = typnamespace
+      where y.oid = to_regtype($1::text) and typtype = 'e'),
     made as (select d.classid, d.objid, d.objsubid from y join pg_depend d on d.refclassid = 'pg_type'::regclass
       and d.refobjid in (y.oid, y.typarray) and d.objid not in (y.typarray)),
     cols as (select c.oid, c.relkind, a.attnum, a.attname, a.atttypid, c.oid::regclass::text as named
       from y join pg_attribute a on a.atttypid in (y.oid, y.typarray) and not a.attisdropped and a.attnum > 0
       join pg_class c on c.oid = a.attrelid where c.relkind in ('r', 'p') and not exists (
-        select from pg_inherits where inhrelid = c.oid))
-  select jsonb_build_object(
+        select from pg_inherits where inhrelid = c.oid) and c.relnamespace <> coalesce(to_regnamespace('backout')::oid, 0))
+  select jsonb_build_object('schema', y.nspname,
     'labels', (select jsonb_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid = y.oid),
     'owner', case when pg_get_userbyid(y.typowner) <> current_user then pg_get_userbyid(y.typowner) end,
     'granted', (select coalesce(jsonb_agg(case when x.grantee <> 0 then pg_get_userbyid(x.grantee) end order by x.grantee), '[]')
@@ -139,7 +139,8 @@ const ENUM: &str = "with y as (select oid, typarray, typowner, typacl from pg_ty
     'hinders', (select coalesce(jsonb_agg(distinct what), '[]') from (
         select pg_describe_object(classid, objid, objsubid) as what from made
         where classid <> 'pg_attrdef'::regclass and classid <> 'pg_constraint'::regclass
-          and not (classid = 'pg_class'::regclass and objid in (select oid from pg_class where relkind in ('r', 'p', 'i', 'I')))
+          and not (classid = 'pg_class'::regclass and objid in (select oid from pg_class where relkind in ('r', 'p', 'i', 'I')
+            and relnamespace <> coalesce(to_regnamespace('backout')::oid, 0)))
         union select pg_describe_object(d.classid, d.objid, d.objsubid)
         from cols join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = cols.oid and d.refobjsubid = cols.attnum
         where d.classid <> 'pg_attrdef'::regclass

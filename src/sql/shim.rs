@@ -111,8 +111,6 @@ pub struct Table {
     /// PostgreSQL's major number.
     pub major: u32,
     pub schema: String,
-    /// Where a name without a schema is created.
-    pub creates_in: Option<String>,
     /// Counted, up to one more than [`FILLED_AT_ONCE`].
     pub rows: u64,
     /// Where it is another than who asks.
@@ -215,11 +213,8 @@ pub fn make(form: Form, rename: &Rename, table: &Table) -> Result<Shim, Vec<Stri
         "v" | "m" => refused.push(format!("{} is a view, not a table", rename.table())),
         kind => refused.push(format!("{} is no plain table (relkind {kind})", rename.table())),
     }
-    if table.creates_in.as_deref() != Some(table.schema.as_str()) && !rename.table().contains('.') {
-        refused.push(format!(
-            "the table stands in the schema {}: write it before its name in the statement",
-            table.schema
-        ));
+    if table.schema != "public" && !rename.table().contains('.') {
+        refused.push(elsewhere("table", &table.schema));
     }
     match (form, rename) {
         (Form::Column, Rename::Column { table: name, from, to }) => column::make(name, from, to, table, refused),
@@ -228,9 +223,16 @@ pub fn make(form: Form, rename: &Rename, table: &Table) -> Result<Shim, Vec<Stri
     }
 }
 
-/// A name, quoted part by part.
+/// A name without a schema is one of `public`, as everywhere here.
+fn elsewhere(what: &str, schema: &str) -> String {
+    format!("the {what} stands in the schema {schema}: write that before its name")
+}
+
+/// A name, quoted part by part, with its schema: what is created goes where the search path of a role says first.
 fn quoted(name: &str) -> String {
-    name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".")
+    let public = if name.contains('.') { "" } else { "\"public\"." };
+    let parts = name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".");
+    format!("{public}{parts}")
 }
 
 /// `other` in the schema of `name`.

@@ -56,9 +56,9 @@ pub async fn touched(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Vec<Lin
 fn instead(plan: &Plan, handle: &Handle, ctx: &Context) -> Option<String> {
     let dialect = handle.dialect()?;
     let own = |step: &&Step| match &step.action {
-        Action::Ddl(forms) => forms
-            .get(dialect)
-            .is_some_and(|texts| texts.iter().map(|text| &text.text).eq(plan.statements.iter().map(|(sql, _)| sql))),
+        Action::Ddl(forms) => forms.get(dialect).is_some_and(|texts| {
+            texts.iter().map(|text| text.text.trim()).eq(plan.statements.iter().map(|(sql, _)| sql.trim()))
+        }),
         _ => false,
     };
     let step = ctx.runbook.steps.values().find(own)?;

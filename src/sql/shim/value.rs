@@ -3,11 +3,12 @@
 
 use serde::Deserialize;
 
-use super::{bare, beside, fit, literal, quoted, quoted_ident};
+use super::{bare, beside, elsewhere, fit, literal, quoted, quoted_ident};
 
 /// What the catalog holds of an enum.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct TypeFacts {
+    pub schema: String,
     /// In their order.
     pub labels: Vec<String>,
     /// Where it is another than who asks.
@@ -71,6 +72,9 @@ pub fn value(type_name: &str, label: &str, to: &str, facts: &TypeFacts) -> Resul
             refused.push(format!("{type_name} has no value '{name}': it has {}", facts.labels.join(", ")));
         }
     }
+    if facts.schema != "public" && !type_name.contains('.') {
+        refused.push(elsewhere("type", &facts.schema));
+    }
     if label == to {
         refused.push("the value to move rows to is the value itself".to_owned());
     }
@@ -119,7 +123,8 @@ fn part(one: &Use, key: &str, label: &str, to: &str) -> Part {
         table: table.clone(),
         column: column.clone(),
         key: key.to_owned(),
-        rows: format!("SELECT {id}, {col} FROM {on} WHERE {col}::text = {old}"),
+        // As text: a kept table of the type itself would stand in the way of its end.
+        rows: format!("SELECT {id}, {col}::text AS {col} FROM {on} WHERE {col}::text = {old}"),
         change: format!(
             "UPDATE {on} AS o SET {col} = {new} FROM {{{{ set }}}} AS s\nWHERE o.{id} = s.{id} AND o.{col} = {old}"
         ),

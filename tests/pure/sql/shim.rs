@@ -21,7 +21,6 @@ fn table() -> Table {
         kind: "r".into(),
         major: 15,
         schema: "public".into(),
-        creates_in: Some("public".into()),
         rows: 10,
         columns: vec![column("id", "bigint"), column("payment_reference_id", "character varying(64)")],
         grants: vec![
@@ -126,10 +125,12 @@ fn each_form_says_what_it_leaves_and_comes_back_from() {
 fn the_second_column_carries_grants_and_indexes() {
     let shim = made(Form::Column, RENAME, &table());
     let all = shim.ddl.join("\n");
-    assert!(all.contains(r#"GRANT UPDATE ("payment_ref") ON "orders" TO PUBLIC"#), "{all}");
+    assert!(all.contains(r#"GRANT UPDATE ("payment_ref") ON "public"."orders" TO PUBLIC"#), "{all}");
     assert!(!all.contains("GRANT SELECT"), "a right on the table is one on the column");
     assert!(
-        all.contains(r#"CREATE UNIQUE INDEX "orders_ref_payment_ref" ON "orders" USING btree ("id", "payment_ref")"#),
+        all.contains(
+            r#"CREATE UNIQUE INDEX "orders_ref_payment_ref" ON "public"."orders" USING btree ("id", "payment_ref")"#
+        ),
         "{all}"
     );
     assert!(all.contains("STORED") && all.contains("DROP EXPRESSION") && shim.batches.is_none());
@@ -155,12 +156,12 @@ fn a_view_acts_for_whoever_asks_and_repeats_the_grants() {
     let shim = made(Form::View, RENAME, &Table { owner: Some("shop".into()), ..table() });
     let all = shim.ddl.join("\n");
     for part in [
-        r#"ALTER TABLE "orders" RENAME TO "orders_base""#,
-        r#"CREATE VIEW "orders" WITH (security_invoker = true) AS SELECT "id", "payment_reference_id", "payment_reference_id" AS "payment_ref" FROM "orders_base""#,
-        r#"ALTER VIEW "orders" OWNER TO "shop""#,
-        r#"GRANT SELECT ON "orders" TO "app" WITH GRANT OPTION"#,
-        r#"GRANT UPDATE ("payment_ref") ON "orders" TO PUBLIC"#,
-        r#"GRANT UPDATE ("payment_reference_id") ON "orders" TO PUBLIC"#,
+        r#"ALTER TABLE "public"."orders" RENAME TO "orders_base""#,
+        r#"CREATE VIEW "public"."orders" WITH (security_invoker = true) AS SELECT "id", "payment_reference_id", "payment_reference_id" AS "payment_ref" FROM "public"."orders_base""#,
+        r#"ALTER VIEW "public"."orders" OWNER TO "shop""#,
+        r#"GRANT SELECT ON "public"."orders" TO "app" WITH GRANT OPTION"#,
+        r#"GRANT UPDATE ("payment_ref") ON "public"."orders" TO PUBLIC"#,
+        r#"GRANT UPDATE ("payment_reference_id") ON "public"."orders" TO PUBLIC"#,
     ] {
         assert!(all.contains(part), "{part}: {all}");
     }
@@ -197,7 +198,7 @@ fn what_could_lose_a_write_is_refused() {
         (&|t| t.kind = "v".into(), "is a view", "is a view"),
         (&|t| t.kind = "f".into(), "no plain table", "no plain table"),
         (&|t| t.kind = "p".into(), "", ""),
-        (&|t| t.creates_in = Some("other".into()), "in the schema public", "in the schema public"),
+        (&|t| t.schema = "shop".into(), "in the schema shop", "in the schema shop"),
         (
             &|t| t.columns.push(column("payment_ref", "text")),
             "has a column payment_ref already",
@@ -277,6 +278,7 @@ fn a_value_of_an_enum_is_moved_stopped_and_only_then_left_out() {
         default: Some("'new'::order_status".into()),
     };
     let facts = TypeFacts {
+        schema: "public".into(),
         labels: ["new", "paid", "awaiting"].map(String::from).to_vec(),
         owner: Some("shop".into()),
         granted: vec![Some("app".into())],
@@ -285,14 +287,17 @@ fn a_value_of_an_enum_is_moved_stopped_and_only_then_left_out() {
     };
     let made = value("order_status", "awaiting", "new", &facts).unwrap();
     let part = &made.parts[0];
-    assert_eq!(part.rows, r#"SELECT "id", "status" FROM "orders" WHERE "status"::text = 'awaiting'"#);
+    assert_eq!(
+        part.rows,
+        r#"SELECT "id", "status"::text AS "status" FROM "public"."orders" WHERE "status"::text = 'awaiting'"#
+    );
     let stop = parse_one(Dialect::Postgres, &part.stop).unwrap();
     assert!(stop.reverse.sql() == Some(part.go_on.as_str()), "{:?}", stop.reverse);
     let rebuild = made.rebuild.unwrap();
     parsed(&rebuild.ddl);
-    assert_eq!(rebuild.undo, [r#"ALTER TYPE "order_status" ADD VALUE 'awaiting' AFTER 'paid'"#]);
-    assert_eq!(rebuild.ddl[0], r#"CREATE TYPE "order_status_new" AS ENUM ('new', 'paid')"#);
-    assert_eq!(rebuild.ddl.last().unwrap(), r#"GRANT USAGE ON TYPE "order_status" TO "app""#);
+    assert_eq!(rebuild.undo, [r#"ALTER TYPE "public"."order_status" ADD VALUE 'awaiting' AFTER 'paid'"#]);
+    assert_eq!(rebuild.ddl[0], r#"CREATE TYPE "public"."order_status_new" AS ENUM ('new', 'paid')"#);
+    assert_eq!(rebuild.ddl.last().unwrap(), r#"GRANT USAGE ON TYPE "public"."order_status" TO "app""#);
 
     let of = |change: &dyn Fn(&mut TypeFacts)| {
         let mut facts = facts.clone();
@@ -307,6 +312,7 @@ fn a_value_of_an_enum_is_moved_stopped_and_only_then_left_out() {
         (&|f| f.uses[0].key = None, "no primary key of one column"),
         (&|f| f.uses[0].default = Some("'awaiting'::order_status".into()), "is the default of"),
         (&|f| f.uses.clear(), "no column"),
+        (&|f| f.schema = "shop".into(), "in the schema shop"),
     ];
     for (change, wanted) in refused {
         let why = of(change).unwrap_err().join("; ");
@@ -320,5 +326,5 @@ fn a_value_of_an_enum_is_moved_stopped_and_only_then_left_out() {
     let first =
         value("order_status", "new", "paid", &TypeFacts { uses: vec![Use { default: None, ..used }], ..facts.clone() })
             .unwrap();
-    assert_eq!(first.rebuild.unwrap().undo, [r#"ALTER TYPE "order_status" ADD VALUE 'new' BEFORE 'paid'"#]);
+    assert_eq!(first.rebuild.unwrap().undo, [r#"ALTER TYPE "public"."order_status" ADD VALUE 'new' BEFORE 'paid'"#]);
 }
