@@ -208,7 +208,7 @@ fn need(need: &Need) -> String {
 }
 
 fn check(check: &CheckRef) -> String {
-    need(&Need { check: check.clone(), hard: false, because: None })
+    need(&Need { check: check.clone(), hard: false, written: true, because: None })
 }
 
 /// What stays for a while, and the step that ends it.

@@ -39,7 +39,7 @@ async fn the_catalog_tells_what_would_lose_a_write() {
         (vec!["CREATE RULE quiet AS ON DELETE TO orders DO ALSO NOTIFY gone"], "has rules", "has rules"),
         (vec!["CREATE TABLE more () INHERITS (orders)"], "inherit", ""),
         (vec!["ALTER TABLE orders ADD COLUMN payment_ref text"], "already", "already"),
-        (vec!["CREATE TABLE orders_base (id int)"], "", "there already"),
+        (vec!["CREATE TABLE public.orders_base (id int)"], "", "there already"),
     ];
     for (statements, no_column, no_view) in &cases {
         let Some((column, view)) = why(statements).await else { return };
