@@ -12,8 +12,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::engine::{Ask, Handle, Link, Snapshot};
 use crate::failure::Kind;
+use crate::run::left;
 use crate::run::next::{Blocked, next_step};
-use crate::run::record::{End, Event, HoldReason, OpenItem};
+use crate::run::record::{End, Event, HoldReason};
 use crate::run::state::Status;
 use crate::runbook::{Action, CheckRef, Level, Step};
 
@@ -352,12 +353,7 @@ impl Drive {
         if !red.is_empty() {
             return Move::Wait(format!("not green yet: {}", red.join(", ")));
         }
-        let stand = runbook.steps.values().filter(|step| snapshot.state.status(&step.id).stands());
-        let open = stand.flat_map(|step| &step.leaves).map(|left| OpenItem {
-            what: left.what.clone(),
-            owner: left.owner.clone().unwrap_or_default(),
-            by: left.remove_by.clone().unwrap_or_default(),
-        });
+        let open = left::temporary(runbook, &snapshot.state).into_iter().map(|(_, left)| left::open_item(left));
         if self.saw == "closing" {
             return Move::End(1);
         }

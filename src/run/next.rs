@@ -18,7 +18,7 @@ pub enum Blocked {
     After { step: String, hard: bool },
     Phase { step: String },
     When { step: String, wanted: String, taken: Option<String> },
-    Need { check: CheckRef, verdict: Option<Verdict>, hard: bool },
+    Need { check: CheckRef, verdict: Option<Verdict>, hard: bool, because: Option<String> },
     Held(HoldReason),
     Open { step: String },
     Gate { step: String },
@@ -35,12 +35,15 @@ impl std::fmt::Display for Blocked {
             Self::Phase { step } => write!(f, "{step} of the phase before it is not finished"),
             Self::When { step, wanted, taken: Some(taken) } => write!(f, "{step} was decided as {taken}, not {wanted}"),
             Self::When { step, wanted, taken: None } => write!(f, "{step} has not been decided ({wanted} leads here)"),
-            Self::Need { check, verdict, .. } => match verdict {
-                Some(Verdict::Unknown { because }) => write!(f, "{check} is unknown: {because}"),
-                Some(Verdict::Fail) => write!(f, "{check} is red"),
-                Some(Verdict::Pass) => write!(f, "{check} is green"),
-                None => write!(f, "{check} has not been asked yet"),
-            },
+            Self::Need { check, verdict, because, .. } => {
+                match verdict {
+                    Some(Verdict::Unknown { because }) => write!(f, "{check} is unknown: {because}"),
+                    Some(Verdict::Fail) => write!(f, "{check} is red"),
+                    Some(Verdict::Pass) => write!(f, "{check} is green"),
+                    None => write!(f, "{check} has not been asked yet"),
+                }?;
+                because.iter().try_for_each(|because| write!(f, ": {because}"))
+            }
             Self::Held(reason) => write!(f, "the run is held: {}", hold_words(reason)),
             Self::Open { step } => write!(f, "{step} is running"),
             Self::Gate { step } => write!(f, "the gate of {step} is open"),
@@ -48,6 +51,16 @@ impl std::fmt::Display for Blocked {
             Self::Ended => f.write_str("the run has ended"),
             Self::Status(status) => write!(f, "the step is {}", status.word()),
             Self::Decision { rows } => write!(f, "{} undecided", counted(*rows, "row")),
+        }
+    }
+}
+
+impl Blocked {
+    /// Without the reason of a need and its way out, which stand where there is room for them.
+    fn brief(&self) -> String {
+        match self.clone() {
+            Self::Need { check, verdict, hard, .. } => Self::Need { check, verdict, hard, because: None }.to_string(),
+            other => other.to_string(),
         }
     }
 }
@@ -101,7 +114,10 @@ pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, rea
     let needs = step.needs.iter().filter(|need| !passed(state, step, &need.check, need.hard));
     why.extend(needs.filter_map(|need| {
         let verdict = readings.get(&need.check).map(|checked| checked.verdict.clone());
-        (verdict != Some(Verdict::Pass)).then(|| Blocked::Need { check: need.check.clone(), verdict, hard: need.hard })
+        (verdict != Some(Verdict::Pass)).then(|| {
+            let (check, because) = (need.check.clone(), need.because.clone());
+            Blocked::Need { check, verdict, hard: need.hard, because }
+        })
     }));
     why
 }
@@ -348,7 +364,7 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
             say("Look at the map, then accept where to enter".into(), None, true)
         }
         Some((step, why)) => {
-            let first = why.first().map(ToString::to_string).unwrap_or_default();
+            let first = why.first().map(Blocked::brief).unwrap_or_default();
             let mend = why.first().and_then(|why| mender(runbook, state, why)).unwrap_or_default();
             say(format!("{} waits: {first}{mend}", step.id), Some(&step.id), false)
         }

@@ -2,7 +2,7 @@
 //!
 //! Pure. Never cuts and never escapes: whoever shows it knows how much room there is.
 
-use super::record::{OutcomeResult, Record};
+use super::record::{OpenItem, OutcomeResult, Record};
 use crate::text::counted;
 
 /// What happened. Who, when and for which step stand beside it.
@@ -75,7 +75,11 @@ pub fn words(record: &Record) -> String {
         Record::TargetLost { target, why } => format!("{target} lost: {why}"),
         Record::TargetFound { target, .. } => format!("{target} found"),
         Record::RunFinished { end, open } => {
-            format!("finished: {end:?}, {}", counted(open.len(), "open item")).to_lowercase()
+            let mut words = format!("finished: {end:?}, {}", counted(open.len(), "open item")).to_lowercase();
+            for OpenItem { what, owner, by } in open {
+                words.push_str(&format!("; {what}: {owner} by {by}"));
+            }
+            words
         }
         Record::RunAbandoned { because } => format!("abandoned: {because}"),
         Record::Checked { checks, .. } => {

@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 mod golden;
+mod left;
 mod settle;
 mod trial;
 mod undo;

@@ -28,6 +28,7 @@ mod rehearsal;
 mod rows;
 mod schema_checks;
 mod settling;
+mod shim;
 mod shop;
 mod slow_log;
 mod sqlite;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::gates::check_of;
 use super::{Decided, Draft, Facts, but, no, of, run};
 use crate::run::gate::{elapsed, freshness};
+use crate::run::left;
 use crate::run::next;
 use crate::run::record::{End, HoldReason, OpenItem, OutcomeResult, Position, Record};
 use crate::run::state::State;
@@ -165,14 +166,14 @@ pub(super) fn finish(runbook: &Runbook, state: &State, end: End, open: &[OpenIte
         if let Some(check) = red {
             return Err(but(format!("{check} is not green"), "wait for it, or close as degraded, with owners"));
         }
-        let unowned = runbook
-            .steps
-            .values()
-            .filter(|step| state.status(&step.id).stands())
-            .flat_map(|step| &step.leaves)
-            .find(|left| !open.iter().any(|item| item.what == left.what));
+        let mut temporary = left::temporary(runbook, state).into_iter().map(|(_, left)| left);
+        let unowned = temporary.find(|left| !open.iter().any(|item| item.what == left.what));
         if let Some(left) = unowned {
-            return Err(no(format!("{} is still temporary: it needs an owner and a date", left.what)));
+            let way = left.remove.as_ref().map(|step| format!("{step} removes it, or "));
+            return Err(but(
+                format!("{} is still temporary: it needs an owner and a date", left.what),
+                format!("{}give it both", way.unwrap_or_default()),
+            ));
         }
     }
     if end == End::Degraded && open.is_empty() {

@@ -98,7 +98,9 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         add("", &format!("only after the undo of {}", last_first.join(", then ")), Role::Warn);
     }
     for left in &step.leaves {
-        add("leaves", &format!("{} · owner {}", left.what, left.owner.as_deref().unwrap_or("wanted")), Role::Plain);
+        let removed = left.remove.as_ref().map(|step| format!(" · removed by {step}")).unwrap_or_default();
+        let owner = left.owner.as_deref().unwrap_or("wanted");
+        add("leaves", &format!("{} · owner {owner}{removed}", left.what), Role::Plain);
     }
     if let Some((asked, within)) = next::asked_for(&snapshot.state, step, &scene.now) {
         let (asked, role) = (super::line::clock(asked), if asked > within { Role::Warn } else { Role::Plain });

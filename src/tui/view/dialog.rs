@@ -202,7 +202,10 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         Purpose::Override { step } => (format!("override a need of {step}"), "Its soft needs are passed over; hard ones are not.".into(), "why > "),
         Purpose::BreakGlass => {
             let next = scene.next.step.as_deref().unwrap_or("the next step");
-            (format!("break the glass for {next}"), "Its needs do not hold, the hard ones too. You pass over them alone, and the log says so.".into(), "why > ")
+            let step = scene.snapshot.runbook.steps.get(next);
+            let because = step.into_iter().flat_map(|step| &step.needs).filter_map(|need| need.because.as_deref());
+            let because: String = because.map(|because| format!(" {because}.")).collect();
+            (format!("break the glass for {next}"), format!("Its needs do not hold, the hard ones too. You pass over them alone, and the log says so.{because}"), "why > ")
         }
         Purpose::Seen { step } => {
             let what = match scene.snapshot.runbook.steps.get(step).map(|step| &step.action) {
