@@ -92,6 +92,8 @@ pub struct Identity {
     pub sees_sessions: bool,
     /// Whether claim and marker tables are there and writable.
     pub has_marker: bool,
+    /// Why they cannot be used though they are there, in the server's words; not told on every server.
+    pub lacks: Option<String>,
 }
 
 /// How long a failure to connect is believed: else everybody who asks for a target that does not answer would wait for

@@ -93,7 +93,12 @@ pub async fn prepare(
     };
     never::refuse(&draft, step, ctx)?;
     if let Some(identity) = identity.as_ref().filter(|identity| identity.standby) {
-        return Err(refused(&step.id, format!("{} is a standby and cannot be written to", identity.seen.name)));
+        let is = match identity.kind {
+            crate::runbook::TargetKind::Mysql => "is read_only or a replica",
+            _ => "is a standby",
+        };
+        let why = format!("{} {is} and cannot be written to", identity.seen.name);
+        return Err(refused(&step.id, why).cause(&identity.seen.words));
     }
     let environment = match &identity {
         Some(identity) => identity.environment,
@@ -238,7 +243,7 @@ async fn action(
             let found = session::find(end, on, ctx).await?;
             let rendered = found
                 .iter()
-                .map(|(on, s)| format!("end {} (pid {}) on {on}, there since {}", s.application_name, s.pid, s.since))
+                .map(|(on, s)| format!("end {} (pid {}) on {on}, {}", s.application_name, s.pid, s.known()))
                 .collect();
             let pids: Vec<String> = found.iter().map(|(_, session)| session.pid.clone()).collect();
             let mut draft = Draft::new(Work::Sessions(found), word, rendered, Level::Step);

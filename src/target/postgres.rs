@@ -194,6 +194,7 @@ impl Connection {
             encrypted: row.get("ssl").and_then(Value::as_bool),
             sees_sessions: is("sees_all"),
             has_marker: is("has_marker"),
+            lacks: None,
         })
     }
 

@@ -4,6 +4,7 @@ mod corpus;
 mod hostile;
 mod read_only;
 mod statements;
+mod ways;
 
 use Dialect::{Mysql, Postgres, Sqlite};
 use backout::sql::{Dialect, Refused, Reverse, is_relative_update, parse_one, quote_ident, split, tables_and_columns};

@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::shop::Shop;
 use crate::support::{self, Database};
 
+mod ways;
+
 const RUNBOOK: &str = r#"
 backout: 1
 name: shop
