@@ -34,7 +34,11 @@ pub(super) async fn run(
                 last = error;
             }
             Err(error) => return Err(error),
-            Ok(()) => return Ok(Some(std::iter::once(format!("by {}", way.asks)).chain(refused).collect::<Vec<_>>().join("; "))),
+            Ok(()) => {
+                return Ok(Some(
+                    std::iter::once(format!("by {}", way.asks)).chain(refused).collect::<Vec<_>>().join("; "),
+                ));
+            }
         }
     }
     let none = "the server takes none of the ways that were agreed to, and nothing was done";

@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::shop::Shop;
 use crate::support::{self, Database};
 
+mod rights;
+mod sessions;
 mod ways;
 
 const RUNBOOK: &str = r#"
@@ -42,6 +44,11 @@ steps:
     ddl: |
       ALTER TABLE orders RENAME COLUMN payment_reference_id TO payment_ref
     verify: [insert-works]
+  - id: slow
+    on: shop
+    title: A column that is computed for every row
+    ddl: |
+      ALTER TABLE orders ADD COLUMN digest varchar(128) AS (sha2(repeat(status, 1000000), 512)) STORED
   - id: confirm
     on: shop
     title: Confirm what was paid

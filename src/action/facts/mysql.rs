@@ -116,7 +116,9 @@ fn holders(lists: Lists) -> String {
                     'MDL_BACKUP_WAIT_DDL'))"
         }
         // Every open transaction: which tables it touched is not told.
-        Lists::Nobody => "(select trx_mysql_thread_id as id, '' as mode, 1 as on_it from information_schema.innodb_trx)",
+        Lists::Nobody => {
+            "(select trx_mysql_thread_id as id, '' as mode, 1 as on_it from information_schema.innodb_trx)"
+        }
     };
     format!(
         "select {SESSION}, l.mode, l.on_it from {from} l join information_schema.processlist p on p.id = l.id
@@ -178,7 +180,13 @@ async fn held(handle: &mut Handle, lists: Lists, table: &str) -> Result<Vec<(Row
         (mode, Some(1)) => format!("holds a {mode} metadata lock on {table}"),
         (mode, _) => format!("holds {mode}: every change of a schema waits for it"),
     };
-    Ok(rows.into_iter().map(|row| { let what = what(&row); (row, what) }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let what = what(&row);
+            (row, what)
+        })
+        .collect())
 }
 
 fn nobody(lists: Lists, tables: &[String]) -> String {

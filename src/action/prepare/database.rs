@@ -112,7 +112,9 @@ pub async fn fence(
                 step,
                 match &identity.lacks {
                     Some(lacks) => format!("the tables of backout in {} cannot be used: {lacks}", identity.seen.name),
-                    None => format!("{} has no marker table: rows are not changed there without one", identity.seen.name),
+                    None => {
+                        format!("{} has no marker table: rows are not changed there without one", identity.seen.name)
+                    }
                 },
             )
             .hint("have the tables of backout created by the database's administrator"));

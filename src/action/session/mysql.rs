@@ -34,7 +34,8 @@ pub(super) async fn kill(
 ) -> Result<(&'static str, bool), String> {
     let with = if ends { "KILL CONNECTION" } else { "KILL QUERY" };
     let mut monitor = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
-    let same = "select count(*) as n from information_schema.processlist where id = $1 and concat(user, '@', host) = $2";
+    let same =
+        "select count(*) as n from information_schema.processlist where id = $1 and concat(user, '@', host) = $2";
     let found = monitor.one(same, vec![text_bind(id.to_string()), text_bind(came)]).await;
     if found.map_err(|error| error.words())?.and_then(|n| n.as_u64()) != Some(1) {
         return Ok((with, false));

@@ -14,7 +14,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … ADD COLUMN … NOT NULL", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD COLUMN … VIRTUAL", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD COLUMN … STORED", Copy, Rewrite),
-    alter("ALTER TABLE … ADD COLUMN … UNIQUE", NoCopy, IndexBuild),
+    alter("ALTER TABLE … ADD COLUMN … UNIQUE", Inplace, Rewrite),
     alter("ALTER TABLE … ADD COLUMN … CHECK", Copy, Rewrite),
     alter("ALTER TABLE … DROP COLUMN", Instant, CatalogOnly),
     alter("ALTER TABLE … RENAME COLUMN", Instant, CatalogOnly),
@@ -33,7 +33,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … DROP INDEX", NoCopy, CatalogOnly),
     // Without foreign_key_checks it would be NOCOPY, and the rows would not be looked at.
     alter("ALTER TABLE … ADD FOREIGN KEY", Copy, Rewrite),
-    alter("ALTER TABLE … DROP FOREIGN KEY", NoCopy, CatalogOnly),
+    alter("ALTER TABLE … DROP FOREIGN KEY", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD CHECK", Copy, Rewrite),
     alter("ALTER TABLE … DROP CONSTRAINT", Instant, CatalogOnly),
     alter("ALTER TABLE … AUTO_INCREMENT", Instant, CatalogOnly),

@@ -73,9 +73,8 @@ fn rungs(server: Server, needs: Algorithm, alters: bool) -> Vec<(Algorithm, Opti
 }
 
 fn way(words: &Words<'_>, alters: bool, algorithm: Algorithm, lock: Option<&str>) -> Way {
-    let asks: Vec<String> = std::iter::once(algorithm.clause().to_owned())
-        .chain(lock.map(|lock| format!("LOCK={lock}")))
-        .collect();
+    let asks: Vec<String> =
+        std::iter::once(algorithm.clause().to_owned()).chain(lock.map(|lock| format!("LOCK={lock}"))).collect();
     let (first, between) = if alters { (", ", ", ") } else { (" ", " ") };
     let end = words.all.last().map_or(0, |word| word.token.span.end);
     // Before a comment at the end, which may hide the rest of its line.

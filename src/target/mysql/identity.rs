@@ -23,7 +23,7 @@ const IDENTITY: &str = "select @@hostname as host, @@port as port, database() as
 /// `'name'@'host'`.
 pub const SEES_ALL: &str = "select exists (select 1 from information_schema.user_privileges
     where privilege_type = 'PROCESS'
-      and grantee = concat('''''', replace(current_user(), '@', ''''@''''), '''''')) as sees_all";
+      and grantee = concat('''', replace(current_user(), '@', '''@'''), '''')) as sees_all";
 
 /// What claim and marker are used for. Reading such a statement, a server asks for the rights that running it needs.
 const USED: [&str; 4] = [
@@ -137,7 +137,12 @@ pub fn role(sources: &Result<Vec<Row>, SqlError>) -> (bool, String) {
     };
     let source = |row: &Row| {
         let one = |names: [&str; 2]| {
-            names.iter().find_map(|name| row.get(*name)).filter(|value| !value.is_null()).map(as_text).unwrap_or_default()
+            names
+                .iter()
+                .find_map(|name| row.get(*name))
+                .filter(|value| !value.is_null())
+                .map(as_text)
+                .unwrap_or_default()
         };
         let runs = |names| one(names) == "Yes";
         let behind = match one(["Seconds_Behind_Master", "Seconds_Behind_Source"]) {

@@ -62,6 +62,9 @@ fn nothing_of_the_statement_is_changed() {
     };
     assert_eq!(sent("ALTER TABLE o DROP COLUMN c"), "ALTER TABLE o DROP COLUMN c, ALGORITHM=INSTANT");
     assert_eq!(sent("ALTER TABLE o DROP c ; -- gone, \n"), "ALTER TABLE o DROP c, ALGORITHM=INSTANT ; -- gone, \n");
-    assert_eq!(sent("ALTER TABLE o ADD c int COMMENT 'a; b' # end"), "ALTER TABLE o ADD c int COMMENT 'a; b', ALGORITHM=INSTANT # end");
+    assert_eq!(
+        sent("ALTER TABLE o ADD c int COMMENT 'a; b' # end"),
+        "ALTER TABLE o ADD c int COMMENT 'a; b', ALGORITHM=INSTANT # end"
+    );
     assert_eq!(sent("CREATE INDEX i ON o (a)"), "CREATE INDEX i ON o (a) ALGORITHM=NOCOPY LOCK=NONE");
 }

@@ -42,8 +42,10 @@ steps:
 async fn shop(run: &str) -> Option<(Database, Shop)> {
     let database = support::mysql_database("mysql")?;
     let shop = Shop::with(RUNBOOK, &database.url, run);
-    shop.sql("CREATE TABLE orders (id bigint PRIMARY KEY, amount_cents int NOT NULL, payment_reference_id varchar(64))")
-        .await;
+    shop.sql(
+        "CREATE TABLE orders (id bigint PRIMARY KEY, amount_cents int NOT NULL, payment_reference_id varchar(64))",
+    )
+    .await;
     shop.sql("INSERT INTO orders VALUES (1, 100, 'ref-1'), (2, 200, 'ref-2')").await;
     shop.context.targets.install("shop").await.unwrap_or_else(|e| panic!("{e}"));
     Some((database, shop))
@@ -68,7 +70,8 @@ fn runs(prepared: &Prepared) -> &str {
 async fn what_is_instant_is_asked_for_as_instant_and_so_is_its_undo() {
     let Some((_database, shop)) = shop("run-waysaaaa").await else { return };
     let gate = prepared(&shop, "rename-back", false).await;
-    let ladder = "with ALGORITHM=INSTANT; refused that: ALGORITHM=NOCOPY, LOCK=NONE; refused that: ALGORITHM=INPLACE, LOCK=NONE";
+    let ladder =
+        "with ALGORITHM=INSTANT; refused that: ALGORITHM=NOCOPY, LOCK=NONE; refused that: ALGORITHM=INPLACE, LOCK=NONE";
     assert_eq!(gate.offer.rendered[1], ladder);
     assert!(runs(&gate).contains("never a copy of the table"), "{}", runs(&gate));
     let outcome = applied(&shop, gate).await;
@@ -81,7 +84,10 @@ async fn what_is_instant_is_asked_for_as_instant_and_so_is_its_undo() {
 #[tokio::test]
 async fn an_index_is_built_without_a_copy_and_dropped_as_written() {
     let Some((_database, shop)) = shop("run-waysaaab").await else { return };
-    let outcome = { let gate = prepared(&shop, "index", false).await; applied(&shop, gate).await };
+    let outcome = {
+        let gate = prepared(&shop, "index", false).await;
+        applied(&shop, gate).await
+    };
     assert!(outcome.evidence.ends_with("; by ALGORITHM=NOCOPY, LOCK=NONE"), "{outcome:?}");
     let back = prepared(&shop, "index", true).await;
     assert!(runs(&back).starts_with("as written: MariaDB takes no ALGORITHM"), "{}", runs(&back));
@@ -123,39 +129,31 @@ async fn what_the_author_chose_is_sent_as_he_wrote_it() {
     assert!(!outcome.evidence.contains("; by "), "{outcome:?}");
 }
 
-/// Actions on `t (id int PRIMARY KEY, a int, b varchar(20), n int NOT NULL, KEY k (n), CONSTRAINT c CHECK (a < 9))`, and
-/// on one without a primary key.
-const ALTERS: [&str; 31] = [
+/// Each form that the parser knows, as an action on `t`.
+const ALTERS: [&str; 24] = [
     "ADD COLUMN c2 int",
     "ADD COLUMN c2 int DEFAULT 5 AFTER id",
     "ADD COLUMN c2 int NOT NULL",
     "ADD COLUMN c2 int AS (a + 1) VIRTUAL",
     "ADD COLUMN c2 int AS (a + 1) STORED",
-    "ADD COLUMN c2 double DEFAULT (rand())",
+    "ADD COLUMN c2 varchar(40) DEFAULT (uuid())",
     "ADD COLUMN c2 int UNIQUE",
     "DROP COLUMN b",
     "RENAME COLUMN b TO b2",
     "RENAME TO t2",
-    "RENAME INDEX k TO k2",
     "MODIFY a bigint",
     "CHANGE a a2 bigint",
     "ALTER COLUMN a SET DEFAULT 3",
     "ALTER COLUMN a DROP DEFAULT",
     "ADD INDEX i (a)",
     "ADD FULLTEXT INDEX i (b)",
-    "ADD UNIQUE u (a)",
+    "ADD UNIQUE u (b)",
     "DROP PRIMARY KEY",
     "DROP INDEX k",
     "ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES p (id)",
     "ADD CONSTRAINT c2 CHECK (n > 0)",
     "DROP CONSTRAINT c",
     "AUTO_INCREMENT = 50",
-    "COMMENT 'x'",
-    "DEFAULT CHARACTER SET latin1",
-    "CONVERT TO CHARACTER SET latin1",
-    "ROW_FORMAT = COMPACT",
-    "ENGINE = InnoDB",
-    "FORCE",
     "DROP FOREIGN KEY g",
 ];
 
@@ -171,6 +169,7 @@ async fn the_table_of_forms_says_what_the_server_does() {
         return;
     }
     handle.run("CREATE TABLE p (id int PRIMARY KEY)", vec![]).await.unwrap();
+    handle.run("INSERT INTO p VALUES (1)", vec![]).await.unwrap();
     let mut wrong = Vec::new();
     let statements = ALTERS.iter().map(|action| format!("ALTER TABLE t {action}"));
     let more = ["ALTER TABLE bare ADD PRIMARY KEY (id)", "CREATE INDEX i ON t (a)"];
@@ -178,12 +177,19 @@ async fn the_table_of_forms_says_what_the_server_does() {
         for table in ["t", "t2", "bare"] {
             handle.run(format!("DROP TABLE IF EXISTS {table}"), vec![]).await.unwrap();
         }
-        let columns = "id int NOT NULL, a int, b varchar(20), n int NOT NULL, KEY k (n), CONSTRAINT c CHECK (a < 9)";
-        let key = "PRIMARY KEY (id), CONSTRAINT g FOREIGN KEY (n) REFERENCES p (id)";
+        let columns =
+            "id int NOT NULL, a int, b varchar(20), n int NOT NULL, q int, KEY k (n), CONSTRAINT c CHECK (a < 9)";
+        let key = "PRIMARY KEY (id), CONSTRAINT g FOREIGN KEY (q) REFERENCES p (id)";
         handle.run(format!("CREATE TABLE t ({columns}, {key})"), vec![]).await.unwrap();
         handle.run(format!("CREATE TABLE bare ({columns})"), vec![]).await.unwrap();
-        let Ok(statement) = parse_one(Dialect::Mysql, &sql) else { println!("XX {sql}"); continue };
-        let statement = statement.on(server);
+        // Where there are no rows more is instant.
+        for table in ["t", "bare"] {
+            handle
+                .run(format!("INSERT INTO {table} VALUES (1, 1, 'b', 1, 1), (2, 1, 'c', 2, 1)"), vec![])
+                .await
+                .unwrap();
+        }
+        let statement = parse_one(Dialect::Mysql, &sql).unwrap_or_else(|refused| panic!("{sql}: {refused}")).on(server);
         let Ways::Tried(ways) = ways(&sql, &statement, server) else { panic!("{sql} has ways") };
         let mut taken = None;
         let mut said = Vec::new();
