@@ -33,12 +33,17 @@ pub const LOCK_S: u64 = 2;
 /// "This command is not supported in the prepared statement protocol yet": said of a text that was read as one statement.
 const NOT_PREPARED: &str = "1295";
 
+const SELF: &str = "select connection_id() as id, version() as version,
+    (select concat(user, '@', host) from information_schema.processlist where id = connection_id()) as came";
+
 /// One connection of one owner.
 pub struct Connection {
     conn: MySqlConnection,
     pub target: String,
     /// The server's number of this connection: what KILL QUERY takes.
     pub id: u64,
+    /// `user@host:port`: with the number, what makes a session this one and none of a server that was started again.
+    pub came: String,
     pub server: Server,
     where_to: String,
     /// A worker's statement may take as long as it takes; a check's may not.
@@ -73,6 +78,7 @@ impl Connection {
             conn,
             target: target.name.clone(),
             id: 0,
+            came: String::new(),
             server: Server::Mysql(0),
             where_to,
             limit: reads_only.then_some(SILENCE),
@@ -84,8 +90,9 @@ impl Connection {
     }
 
     async fn settle_session(&mut self, reads_only: bool) -> Result<(), SqlError> {
-        let row = self.own("select connection_id() as id, version() as version").await?;
+        let row = self.own(SELF).await?;
         self.id = row.get("id").and_then(Value::as_u64).unwrap_or(0);
+        self.came = row.get("came").map(as_text).unwrap_or_default();
         self.server = server(&row.get("version").map(as_text).unwrap_or_default());
         self.send(&format!("set session lock_wait_timeout = {LOCK_S}")).await?;
         self.send(&format!("set session innodb_lock_wait_timeout = {LOCK_S}")).await?;

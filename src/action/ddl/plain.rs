@@ -65,6 +65,7 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
     }
     if let Handle::Mysql(connection) = &handle {
         data["pid"] = json!(connection.id);
+        data["backend_start"] = json!(connection.came);
     }
     if let Handle::Postgres(connection) = &handle {
         data["pid"] = json!(connection.pid);

@@ -13,7 +13,7 @@ use crate::run::settle::{Left, Marker, Server, Way};
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, Step};
 use crate::sql::Dialect;
-use crate::target::db::{Handle, text_bind};
+use crate::target::db::text_bind;
 
 pub(super) async fn gather(
     step: &Step,
@@ -70,14 +70,11 @@ async fn server(target: &TargetSeen, ctx: &Context) -> (Server, String) {
 }
 
 /// Sessions of the attempt, by process id and start where the log has them, and by the name that only this attempt has;
-/// waits a while for the server to notice that their client is gone.
+/// waits a while for the server to notice that their client is gone, or for its statement to come to its end.
 async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Context) -> (Left, String) {
     let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).unwrap_or_default();
     let (pid, start) = (part("pid"), part("backend_start"));
     let app = names::application_name(ctx.access.run8(), &offer.step, offer.att);
-    let sql = "select pid, coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
-               from pg_stat_activity where application_name = $3::text
-                 or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz)";
     let began = tokio::time::Instant::now();
     loop {
         let row = {
@@ -85,13 +82,15 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
                 Ok(handle) => handle,
                 Err(failure) => return (Left::Unseen, format!("cannot see: {failure}")),
             };
-            if handle.dialect() == Some(Dialect::Mysql) {
-                return mysql_session(&pid, &mut handle).await;
-            }
-            if handle.dialect() != Some(Dialect::Postgres) {
-                return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned());
-            }
-            let binds = vec![text_bind(&pid), text_bind(&start), text_bind(&app)];
+            let (sql, mut binds) = match handle.dialect() {
+                Some(Dialect::Postgres) => (BACKEND, vec![text_bind(&app)]),
+                Some(Dialect::Mysql) if pid.is_empty() => {
+                    return (Left::Nothing, "no connection of that attempt had begun".to_owned());
+                }
+                Some(Dialect::Mysql) => (CONNECTION, Vec::new()),
+                _ => return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned()),
+            };
+            binds.splice(0..0, [text_bind(&pid), text_bind(&start)]);
             match handle.read(sql, binds).await {
                 Ok(rows) => rows.into_iter().next(),
                 Err(error) => return (Left::Unseen, format!("cannot see: {}", error.words())),
@@ -106,23 +105,14 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
     }
 }
 
-/// A statement that its client left goes on to its end. Number and statement are the same user's, who always sees them.
-async fn mysql_session(id: &str, handle: &mut Handle) -> (Left, String) {
-    if id.is_empty() {
-        return (Left::Nothing, "no connection of that attempt had begun".to_owned());
-    }
-    let sql = "select command, left(coalesce(info, ''), 80) as query from information_schema.processlist where id = $1";
-    match handle.read(sql, vec![text_bind(id)]).await {
-        Ok(rows) => match rows.first() {
-            None => (Left::Nothing, "none of that attempt is left".to_owned()),
-            Some(row) => {
-                let text = |name: &str| row.get(name).map(as_text).unwrap_or_default();
-                (Left::Something, format!("connection {id} is there, {}: {}", text("command"), text("query")))
-            }
-        },
-        Err(error) => (Left::Unseen, format!("cannot see: {}", error.words())),
-    }
-}
+const BACKEND: &str =
+    "select pid, coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
+     from pg_stat_activity where application_name = $3::text
+       or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz)";
+
+/// A statement that its client left goes on to its end. It is the same user's, who always sees it.
+const CONNECTION: &str = "select id as pid, lower(command) as state, left(coalesce(info, ''), 80) as query
+    from information_schema.processlist where id = $1 and (concat(user, '@', host) = $2 or $2 = '')";
 
 async fn read_marker(offer: &Offer, target: &str, ctx: &Context) -> (Marker, String) {
     let read = async {

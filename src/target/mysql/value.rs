@@ -37,11 +37,20 @@ fn json(row: &MySqlRow, at: usize) -> Result<Value, SqlError> {
         "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
             Value::from(row.try_get_unchecked::<String, _>(at)?)
         }
+        // The driver goes by a flag that text has too where its collation compares bytes.
+        _ if !is_bytes(&format!("{:?}", raw.type_info())) && name != "BIT" && name != "GEOMETRY" => {
+            Value::from(row.try_get_unchecked::<String, _>(at)?)
+        }
         _ => {
             let bytes = row.try_get_unchecked::<Vec<u8>, _>(at)?;
             Value::from(format!("\\x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
         }
     })
+}
+
+/// Whether the server says that a string has no character set. The driver shows that nowhere else.
+fn is_bytes(type_info: &str) -> bool {
+    type_info.contains("Collation(63)")
 }
 
 fn number(text: &str) -> Value {
