@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod records;
 pub mod sqlite;
 pub mod tables;
+pub mod wire;
 
 pub use db::{Handle, SqlError};
 

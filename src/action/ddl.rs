@@ -96,7 +96,7 @@ impl Plan {
             let Ways::Tried(ways) = self.ways(sql, statement) else { return None };
             let asks: Vec<&str> = ways.iter().map(|way| way.asks.as_str()).collect();
             let of = if self.statements.len() > 1 { format!("{}: ", n + 1) } else { String::new() };
-            Some(format!("{of}with {}", asks.join("; refused that: ")))
+            Some(format!("{of}with {}", asks.join("; if refused: ")))
         };
         self.statements.iter().enumerate().filter_map(told).collect()
     }

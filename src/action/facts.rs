@@ -41,7 +41,8 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, identity: O
         let lock = statement.lock.map_or_else(|| "no table lock known".to_owned(), |lock| lock.words());
         lines.push(line("locks", format!("{lock}; {}", statement.cost)));
     }
-    if !plan.transactional() {
+    // MySQL and MariaDB have a line of their own for it.
+    if !plan.transactional() && handle.dialect() != Some(Dialect::Mysql) {
         lines.push(line("not atomic", "runs outside a transaction: only the catalog can tell how far it came"));
     }
     let sees = identity.is_some_and(|identity| identity.sees_sessions);

@@ -8,13 +8,14 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::{Connection as _, Executor, MySqlConnection};
 
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::Result;
 use crate::runbook::template::{Bind, RenderedSql, as_text};
 use crate::runbook::{Target, VarKind};
 use crate::sql::Server;
 
 use super::Access;
 use super::db::{Row, SqlError, operator_sql};
+use super::wire::{opened, within};
 
 mod address;
 mod identity;
@@ -23,7 +24,6 @@ mod value;
 use address::{options, refused};
 pub use identity::{SEES_ALL, declare_rehearsal, role};
 
-const CONNECT: Duration = Duration::from_secs(5);
 /// Of a check's statement.
 const CHECK_S: u64 = 5;
 /// Beyond its statement's limit only a dead network keeps a check waiting.
@@ -65,15 +65,7 @@ impl Connection {
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None::<String>);
-        let conn = match tokio::time::timeout(CONNECT, MySqlConnection::connect_with(&options)).await {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(error)) => return Err(refused(target, &where_to, &error.into())),
-            Err(_) => {
-                return Err(Failure::new(Kind::Target, format!("target {} does not answer", target.name))
-                    .cause(format!("no answer from {where_to} within {} s", CONNECT.as_secs()))
-                    .hint("look at the network, the port and the server's load"));
-            }
-        };
+        let conn = opened(target, &where_to, MySqlConnection::connect_with(&options), refused).await?;
         let mut this = Self {
             conn,
             target: target.name.clone(),
@@ -121,6 +113,15 @@ impl Connection {
             None => sql.sql.clone(),
         };
         let rows = within(self.limit, bound(&text, sql)?.fetch_all(&mut self.conn)).await;
+        self.noted(rows)?.iter().map(value::row).collect()
+    }
+
+    /// The rows of a statement of ours that cannot be prepared everywhere; numbers and text only.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub async fn told(&mut self, sql: &'static str) -> Result<Vec<Row>, SqlError> {
+        let rows = within(self.limit, sqlx::raw_sql(sql).fetch_all(&mut self.conn)).await;
         self.noted(rows)?.iter().map(value::row).collect()
     }
 
@@ -188,19 +189,6 @@ fn server(version: &str) -> Server {
     let mut part = || parts.next().unwrap_or(0);
     let number = part() * 10_000 + part() * 100 + part();
     if version.contains("MariaDB") { Server::MariaDb(number) } else { Server::Mysql(number) }
-}
-
-/// One question to the server. A connection that is silent for longer than `limit` is lost.
-async fn within<T>(
-    limit: Option<Duration>,
-    asked: impl Future<Output = std::result::Result<T, sqlx::Error>>,
-) -> Result<T, SqlError> {
-    let Some(limit) = limit else { return asked.await.map_err(SqlError::from) };
-    let silent = |_| SqlError {
-        lost: true,
-        ..SqlError::new(format!("the connection is silent: no answer within {} s", limit.as_secs()))
-    };
-    tokio::time::timeout(limit, asked).await.map_err(silent)?.map_err(SqlError::from)
 }
 
 type Query = sqlx::query::Query<'static, sqlx::MySql, sqlx::mysql::MySqlArguments>;

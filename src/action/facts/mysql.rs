@@ -10,13 +10,13 @@ use crate::action::ddl::Plan;
 use crate::check::Context;
 use crate::sql::{Algorithm, Statement, Way, Ways};
 use crate::target::db::{Handle, Row, SqlError, text_bind};
-use crate::text::{counted, in_one_line};
+use crate::text::{counted, hex, in_one_line};
 
 /// On a gate; the rest is counted.
 const SHOWN: usize = 4;
 
 pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool) -> Facts {
-    let alone = "not atomic, commits by itself, and what went before it; no trial: nothing takes it back";
+    let alone = "not atomic: commits by itself, and what went before it; no trial, for nothing takes it back";
     let mut lines = vec![line("commits", alone)];
     lines.extend(how(plan));
     let tables = plan.tables();
@@ -25,6 +25,7 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool)
     }
     let (in_way, blockers) = in_the_way(handle, &tables, sees).await;
     lines.extend(in_way);
+    lines.extend(prepared(handle).await);
     lines.extend(services::touched(plan, handle, ctx).await);
     lines.extend(copies(handle, sees).await);
     Facts { lines, blockers }
@@ -187,6 +188,43 @@ async fn held(handle: &mut Handle, lists: Lists, table: &str) -> Result<Vec<(Row
             (row, what)
         })
         .collect())
+}
+
+/// Transactions that somebody prepared and left: they outlive their session, and no list of locks has theirs.
+async fn prepared(handle: &mut Handle) -> Vec<Line> {
+    let Handle::Mysql(connection) = handle else { return Vec::new() };
+    match connection.told("xa recover").await {
+        Ok(rows) => {
+            let told = |row: &Row| {
+                let (name, xid) = xid(row);
+                let words = "may hold locks on any table, and no session can be ended for it: its owner says";
+                line("prepared", format!("! transaction {name} {words} XA COMMIT or XA ROLLBACK {xid}"))
+            };
+            let mut lines: Vec<Line> = rows.iter().take(SHOWN).map(told).collect();
+            if rows.len() > SHOWN {
+                lines.push(line("prepared", format!("! and {} more", rows.len() - SHOWN)));
+            }
+            lines
+        }
+        Err(error) => vec![line("prepared", format!("transactions cannot be seen: {}", error.words()))],
+    }
+}
+
+/// A transaction's name as it can be read, and as SQL writes it, whatever its bytes are.
+fn xid(row: &Row) -> (String, String) {
+    let data = text(row, "data");
+    let bytes = match data.strip_prefix("\\x") {
+        Some(digits) => digits
+            .as_bytes()
+            .chunks(2)
+            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect(),
+        None => data.into_bytes(),
+    };
+    let length = number(row, "gtrid_length").and_then(|n| usize::try_from(n).ok()).unwrap_or(bytes.len());
+    let (global, branch) = bytes.split_at(length.min(bytes.len()));
+    let sql = format!("X'{}',X'{}',{}", hex(global), hex(branch), text(row, "formatID"));
+    (String::from_utf8_lossy(&bytes).into_owned(), sql)
 }
 
 fn nobody(lists: Lists, tables: &[String]) -> String {

@@ -9,6 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use crate::failure::{Failure, Kind, Result};
 use crate::runbook::Target;
 use crate::target::db::SqlError;
+use crate::target::wire::{asked_tls, is_loopback, proves_nothing};
 
 /// Reads the address and decides on TLS.
 pub(super) fn options(target: &Target, address: &str, insecure_tls: bool) -> Result<MySqlConnectOptions> {
@@ -27,31 +28,17 @@ pub(super) fn options(target: &Target, address: &str, insecure_tls: bool) -> Res
     if options.get_database().is_none_or(str::is_empty) {
         return Err(broken());
     }
-    let asked = address
-        .split_once('?')
-        .into_iter()
-        .flat_map(|(_, query)| query.split('&'))
-        .find_map(|pair| pair.strip_prefix("sslmode=").or_else(|| pair.strip_prefix("ssl-mode=")));
     let host = options.get_host();
-    let local = options.get_socket().is_some()
-        || host == "localhost"
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let local = options.get_socket().is_some() || is_loopback(host);
     if local || insecure_tls {
         return Ok(options);
     }
-    match asked {
+    match asked_tls(&address) {
         None => Ok(options.ssl_mode(MySqlSslMode::VerifyIdentity)),
         Some(mode) if mode.eq_ignore_ascii_case("verify_identity") => {
             Ok(options.ssl_mode(MySqlSslMode::VerifyIdentity))
         }
-        Some(mode) => Err(Failure::new(
-            Kind::Target,
-            format!(
-                "target {} is off this machine and asks for ssl-mode={mode}, which proves nothing about the server",
-                target.name
-            ),
-        )
-        .hint("use ssl-mode=VERIFY_IDENTITY (with ssl-ca=FILE), or say --insecure-tls, which is recorded")),
+        Some(mode) => Err(proves_nothing(target, "ssl-mode", mode, "use ssl-mode=VERIFY_IDENTITY (with ssl-ca=FILE)")),
     }
 }
 

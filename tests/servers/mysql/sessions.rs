@@ -72,6 +72,32 @@ async fn a_holder_is_named_and_ended_and_a_cancel_of_an_idle_one_changes_nothing
 }
 
 #[tokio::test]
+async fn a_prepared_transaction_is_named_though_no_list_of_locks_has_it() {
+    let Some((database, shop)) = shop("run-sessaaae").await else { return };
+    let xid = &database.name;
+    let mut owner = shop.context.targets.dedicated("shop", "test").await.unwrap();
+    for sql in ["xa start", "UPDATE orders SET amount_cents = 1", "xa end", "xa prepare"] {
+        let sql = if sql.starts_with("xa") { format!("{sql} '{xid}'") } else { sql.to_owned() };
+        owner.run(sql, vec![]).await.unwrap_or_else(|e| panic!("{e}"));
+    }
+    drop(owner);
+    let evidence = gate(&shop).await;
+    let found = evidence.facts.iter().find(|(label, words)| label == "prepared" && words.contains(xid.as_str()));
+    let words = &found.unwrap_or_else(|| panic!("{:?}", evidence.facts)).1;
+    let rollback = words.split_once(" or ").unwrap().1;
+    assert!(rollback.starts_with("XA ROLLBACK X'") && rollback.ends_with("',X'',1"), "{words}");
+    for _ in 0..100 {
+        let mut other = shop.context.targets.dedicated("shop", "test").await.unwrap();
+        // While its session still ends it is nobody else's to roll back.
+        if other.run(rollback, vec![]).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it cannot be rolled back");
+}
+
+#[tokio::test]
 async fn a_statement_of_another_is_cancelled_and_his_session_stays() {
     let Some((_database, shop)) = shop("run-sessaaab").await else { return };
     let (mut holder, id) = reader(&shop).await;

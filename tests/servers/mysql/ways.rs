@@ -71,7 +71,7 @@ async fn what_is_instant_is_asked_for_as_instant_and_so_is_its_undo() {
     let Some((_database, shop)) = shop("run-waysaaaa").await else { return };
     let gate = prepared(&shop, "rename-back", false).await;
     let ladder =
-        "with ALGORITHM=INSTANT; refused that: ALGORITHM=NOCOPY, LOCK=NONE; refused that: ALGORITHM=INPLACE, LOCK=NONE";
+        "with ALGORITHM=INSTANT; if refused: ALGORITHM=NOCOPY, LOCK=NONE; if refused: ALGORITHM=INPLACE, LOCK=NONE";
     assert_eq!(gate.offer.rendered[1], ladder);
     assert!(runs(&gate).contains("never a copy of the table"), "{}", runs(&gate));
     let outcome = applied(&shop, gate).await;
@@ -99,7 +99,7 @@ async fn a_copy_is_said_before_and_told_after_with_the_reason() {
     let Some((_database, shop)) = shop("run-waysaaac").await else { return };
     let gate = prepared(&shop, "widen", false).await;
     assert!(runs(&gate).starts_with("! ") && runs(&gate).contains("COPY of the table"), "{}", runs(&gate));
-    assert!(gate.offer.rendered[1].ends_with("refused that: ALGORITHM=COPY, LOCK=SHARED"), "{:?}", gate.offer.rendered);
+    assert!(gate.offer.rendered[1].ends_with("if refused: ALGORITHM=COPY, LOCK=SHARED"), "{:?}", gate.offer.rendered);
     let outcome = applied(&shop, gate).await;
     assert!(outcome.evidence.contains("; by ALGORITHM=COPY, LOCK=SHARED; ALGORITHM=INSTANT refused: "), "{outcome:?}");
     assert!(outcome.evidence.contains("Cannot change column type"), "{outcome:?}");
