@@ -13,7 +13,8 @@ use crate::target::db::{Handle, SqlError, text_bind};
 
 /// Not with this ALGORITHM, not with this LOCK, not on this partition, no such ALGORITHM.
 const NOT_THIS_WAY: [&str; 4] = ["1845", "1846", "1847", "1800"];
-/// MySQL alone (other errors elsewhere): no more row versions, or too long a row, for INSTANT.
+/// MySQL alone (other errors elsewhere): no more row versions, or too long a row, for INSTANT. Not measured: its manual,
+/// Server Error Message Reference.
 const NOT_INSTANT: [&str; 2] = ["4092", "4093"];
 
 /// One statement, to its end. Gives words on the way that the server took.

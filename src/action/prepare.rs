@@ -15,7 +15,7 @@ use crate::run::gate;
 use crate::run::next::level_of;
 use crate::run::record::{Environment, Evidence, Offer, Undoing};
 use crate::runbook::words::said;
-use crate::runbook::{Action, Level, Step};
+use crate::runbook::{Action, Level, Step, TargetKind};
 use crate::sql::Dialect;
 use crate::target::Identity;
 use crate::target::db::Handle;
@@ -94,7 +94,8 @@ pub async fn prepare(
     never::refuse(&draft, step, ctx)?;
     if let Some(identity) = identity.as_ref().filter(|identity| identity.standby) {
         let is = match identity.kind {
-            crate::runbook::TargetKind::Mysql => "is read_only or a replica",
+            TargetKind::Mysql if identity.seen.words.contains(", read_only, ") => "is read_only",
+            TargetKind::Mysql => "is a replica",
             _ => "is a standby",
         };
         let why = format!("{} {is} and cannot be written to", identity.seen.name);
@@ -158,7 +159,7 @@ fn programs(work: &Work, ctx: &Context) -> Option<(String, String)> {
 }
 
 fn connects(ctx: &Context, on: &str) -> bool {
-    use crate::runbook::TargetKind::{Http, Records};
+    use TargetKind::{Http, Records};
     ctx.runbook.targets.get(on).is_some_and(|target| !matches!(target.kind, Http | Records))
 }
 

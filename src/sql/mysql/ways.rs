@@ -27,7 +27,7 @@ pub enum Ways {
     Tried(Vec<Way>),
 }
 
-/// From where on a server knows each word.
+/// From where on a server knows each word. Not measured: MariaDB's release notes of 10.3 and 11.2, MySQL's of 8.0.12.
 const MARIADB_ALGORITHMS: u32 = 100_300;
 const MARIADB_ONLINE_COPY: u32 = 110_200;
 const MYSQL_INSTANT: u32 = 80_012;
