@@ -36,6 +36,7 @@ use std::fmt;
 pub use fact::{Fact, leaves, together};
 pub use form::{Algorithm, Form, On, Server};
 pub use lex::{Zone, split, zones};
+pub use mysql::{Way, Ways, ways};
 pub use readonly::check_read_only;
 pub use refused::Refused;
 pub use relation::{Touched, is_relative_update, tables_and_columns};

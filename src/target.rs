@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod records;
 pub mod sqlite;
 pub mod tables;
+pub mod wire;
 
 pub use db::{Handle, SqlError};
 
@@ -92,6 +93,8 @@ pub struct Identity {
     pub sees_sessions: bool,
     /// Whether claim and marker tables are there and writable.
     pub has_marker: bool,
+    /// Why they cannot be used though they are there, in the server's words; not told on every server.
+    pub lacks: Option<String>,
 }
 
 /// How long a failure to connect is believed: else everybody who asks for a target that does not answer would wait for

@@ -1,58 +1,58 @@
-//! Statements that commit by themselves, on MySQL and MariaDB: what a gate says of them, and running one.
+//! Statements that commit by themselves, on MySQL and MariaDB: running one, in the cheapest way that was agreed to.
 //!
-//! Owns the retries that a metadata lock allows and the way a cancel reaches the server. Never kills a connection, and
-//! no statement but the one that it was told of.
+//! Owns the order of the ways, the retries that a metadata lock allows and the way a cancel reaches the server. Never
+//! tries a way that the gate did not show, never kills a connection, and no statement but the one that it was told of.
 
 use std::time::Duration;
 
 use super::transaction::{ATTEMPTS, Canceller, asked, pause, watched};
-use super::{Port, Report, ddl};
+use super::{Port, Report};
 use crate::check::Context;
-use crate::runbook::template::as_text;
-use crate::sql::Dialect;
+use crate::sql::{Server, Ways};
 use crate::target::db::{Handle, SqlError, text_bind};
 
-/// Lines for the gate; none on other databases.
-pub(super) async fn facts(plan: &ddl::Plan, handle: &mut Handle, sees_sessions: bool) -> Vec<(String, String)> {
-    if handle.dialect() != Some(Dialect::Mysql) {
-        return Vec::new();
-    }
-    let alone = "not atomic, commits by itself, and what went before it; no trial: nothing takes it back";
-    let mut facts = vec![("commits".to_owned(), alone.to_owned())];
-    for table in plan.tables() {
-        let (schema, name) = table.rsplit_once('.').unwrap_or(("", &table));
-        let sql = "select concat(engine, ', about ', table_rows, ' rows, ',
-                round((data_length + index_length) / 1048576), ' MiB') as size from information_schema.tables
-            where table_schema = coalesce(nullif($1, ''), database()) and table_name = $2";
-        if let Ok(Some(size)) = handle.one(sql, vec![text_bind(schema), text_bind(name)]).await {
-            facts.push(("table".to_owned(), format!("{table}: {}", as_text(&size))));
+/// Not with this ALGORITHM, not with this LOCK, not on this partition, no such ALGORITHM.
+const NOT_THIS_WAY: [&str; 4] = ["1845", "1846", "1847", "1800"];
+/// MySQL alone (other errors elsewhere): no more row versions, or too long a row, for INSTANT. Not measured: its manual,
+/// Server Error Message Reference.
+const NOT_INSTANT: [&str; 2] = ["4092", "4093"];
+
+/// One statement, to its end. Gives words on the way that the server took.
+pub(super) async fn run(
+    handle: &mut Handle,
+    sql: &str,
+    ways: &Ways,
+    ctx: &Context,
+    port: &Port,
+) -> Result<Option<String>, SqlError> {
+    let Ways::Tried(ways) = ways else { return until_lock(handle, sql, ctx, port).await.map(|()| None) };
+    let mut refused: Vec<String> = Vec::new();
+    let mut last = SqlError::new("there is no way to run it");
+    for way in ways {
+        match until_lock(handle, &way.sql, ctx, port).await {
+            Err(error) if not_this_way(&error, handle) => {
+                refused.push(format!("{} refused: {}", way.asks, error.words()));
+                last = error;
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {
+                return Ok(Some(
+                    std::iter::once(format!("by {}", way.asks)).chain(refused).collect::<Vec<_>>().join("; "),
+                ));
+            }
         }
     }
-    facts.push(("in way".to_owned(), in_the_way(handle, sees_sessions).await));
-    facts
+    let none = "the server takes none of the ways that were agreed to, and nothing was done";
+    Err(SqlError { message: format!("{none}: {}", refused.join("; ")), ..last })
 }
 
-/// Who waits for a metadata lock in this database, and whose transaction is open: any of them may hold one.
-async fn in_the_way(handle: &mut Handle, sees_sessions: bool) -> String {
-    if !sees_sessions {
-        return "cannot see: the user lacks PROCESS".to_owned();
-    }
-    let sql = "select concat(p.user, ' (', p.id, ')',
-            if(p.state like 'Waiting for table%lock', ' waits for a table', ''),
-            coalesce(concat(' in a transaction for ', timestampdiff(second, t.trx_started, now()), ' s'), '')) as held
-        from information_schema.processlist p
-        left join information_schema.innodb_trx t on t.trx_mysql_thread_id = p.id
-        where p.id <> connection_id() and p.db = database()
-          and (t.trx_id is not null or p.state like 'Waiting for table%lock') order by t.trx_started";
-    match handle.read(sql, vec![]).await {
-        Ok(rows) if rows.is_empty() => "no transaction is open and nobody waits for a table here now".to_owned(),
-        Ok(rows) => rows.iter().filter_map(|row| row.get("held")).map(as_text).collect::<Vec<_>>().join("; "),
-        Err(error) => format!("cannot see: {}", error.words()),
-    }
+fn not_this_way(error: &SqlError, handle: &Handle) -> bool {
+    let is_mysql = matches!(handle, Handle::Mysql(connection) if matches!(connection.server, Server::Mysql(_)));
+    error.code.as_deref().is_some_and(|code| NOT_THIS_WAY.contains(&code) || is_mysql && NOT_INSTANT.contains(&code))
 }
 
-/// One statement, to its end. A refused lock is told and tried again; a cancel kills the statement on the server.
-pub(super) async fn run(handle: &mut Handle, sql: &str, ctx: &Context, port: &Port) -> Result<(), SqlError> {
+/// A refused lock is told and tried again; a cancel kills the statement on the server.
+async fn until_lock(handle: &mut Handle, sql: &str, ctx: &Context, port: &Port) -> Result<(), SqlError> {
     let canceller = match &*handle {
         Handle::Mysql(connection) => Canceller::Mysql {
             ctx: Box::new(ctx.clone()),

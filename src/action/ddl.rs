@@ -1,13 +1,14 @@
 //! Statements on the schema: what is known of them, and running them one by one.
 //!
-//! Never puts two statements into one message, and never changes what the author wrote.
+//! Never puts two statements into one message, and never changes what the author wrote: how the server is to run it may
+//! be asked for behind it, and is then shown.
 
 use super::transaction::{Back, Effect, LOCK_MS};
 use crate::check::{Context, Names};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Undoing;
 use crate::runbook::template::{RenderedSql, SqlText};
-use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Statement};
+use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Server, Statement, Ways};
 use crate::target::db::Handle;
 
 mod plain;
@@ -18,6 +19,8 @@ pub use plain::{perform_plain, position};
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub statements: Vec<(String, Statement)>,
+    /// Where what a statement costs, and how it is asked for, depends on the server.
+    pub server: Option<Server>,
 }
 
 impl Plan {
@@ -51,7 +54,22 @@ impl Plan {
             }
             planned.push((sql, statement));
         }
-        Ok(Self { statements: planned })
+        Ok(Self { statements: planned, server: None })
+    }
+
+    /// As the server of this connection runs it, where that is told from its version.
+    pub fn on(mut self, handle: &Handle) -> Self {
+        if let Handle::Mysql(connection) = handle {
+            self.server = Some(connection.server);
+            let known = |(sql, statement): (String, Statement)| (sql, statement.on(connection.server));
+            self.statements = self.statements.into_iter().map(known).collect();
+        }
+        self
+    }
+
+    /// How the server is sent each statement.
+    pub fn ways(&self, sql: &str, statement: &Statement) -> Ways {
+        self.server.map_or(Ways::Written(None), |server| sql::ways(sql, statement, server))
     }
 
     pub fn transactional(&self) -> bool {
@@ -70,6 +88,17 @@ impl Plan {
 
     pub fn rendered(&self) -> Vec<String> {
         self.statements.iter().map(|(sql, _)| sql.clone()).collect()
+    }
+
+    /// Every way in which it may be run and no other: what is agreed to at the gate.
+    pub fn tries(&self) -> Vec<String> {
+        let told = |(n, (sql, statement)): (usize, &(String, Statement))| {
+            let Ways::Tried(ways) = self.ways(sql, statement) else { return None };
+            let asks: Vec<&str> = ways.iter().map(|way| way.asks.as_str()).collect();
+            let of = if self.statements.len() > 1 { format!("{}: ", n + 1) } else { String::new() };
+            Some(format!("{of}with {}", asks.join("; if refused: ")))
+        };
+        self.statements.iter().enumerate().filter_map(told).collect()
     }
 
     /// The reverse statements, last first.

@@ -7,11 +7,11 @@
 mod blockers;
 mod dependents;
 mod lane;
+mod mysql;
 mod postgres;
 mod server;
 mod services;
 
-use super::committing;
 use super::ddl::Plan;
 use crate::check::Context;
 use crate::runbook::template::as_text;
@@ -41,28 +41,27 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, identity: O
         let lock = statement.lock.map_or_else(|| "no table lock known".to_owned(), |lock| lock.words());
         lines.push(line("locks", format!("{lock}; {}", statement.cost)));
     }
-    if !plan.transactional() {
+    // MySQL and MariaDB have a line of their own for it.
+    if !plan.transactional() && handle.dialect() != Some(Dialect::Mysql) {
         lines.push(line("not atomic", "runs outside a transaction: only the catalog can tell how far it came"));
     }
-    match handle.dialect() {
-        Some(Dialect::Postgres) => {
-            let sees = identity.is_some_and(|identity| identity.sees_sessions);
-            let facts = postgres::gather(plan, handle, ctx, sees).await;
-            lines.extend(facts.lines);
-            return Facts { lines, blockers: facts.blockers };
-        }
-        Some(Dialect::Mysql) => {
-            let sees = identity.is_some_and(|identity| identity.sees_sessions);
-            lines.extend(committing::facts(plan, handle, sees).await);
-            lines.extend(services::touched(plan, handle, ctx).await);
-        }
-        _ => {
-            for table in plan.tables() {
-                lines.extend(rows(handle, &table).await.map(|rows| line("table", format!("{table}: {rows}"))));
-            }
-            lines.extend(services::touched(plan, handle, ctx).await);
-        }
+    let sees = identity.is_some_and(|identity| identity.sees_sessions);
+    let facts = match handle.dialect() {
+        Some(Dialect::Postgres) => postgres::gather(plan, handle, ctx, sees).await,
+        Some(Dialect::Mysql) => mysql::gather(plan, handle, ctx, sees).await,
+        _ => file(plan, handle, ctx).await,
+    };
+    lines.extend(facts.lines);
+    Facts { lines, blockers: facts.blockers }
+}
+
+/// SQLite: there is nobody else whose sessions or locks could be asked for.
+async fn file(plan: &Plan, handle: &mut Handle, ctx: &Context) -> Facts {
+    let mut lines = Vec::new();
+    for table in plan.tables() {
+        lines.extend(rows(handle, &table).await.map(|rows| line("table", format!("{table}: {rows}"))));
     }
+    lines.extend(services::touched(plan, handle, ctx).await);
     Facts { lines, ..Facts::default() }
 }
 

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
 use crate::run::next::level_of;
 use crate::run::record::{Environment, Evidence, Offer, Undoing};
-use crate::runbook::{Action, Level, Step};
+use crate::runbook::{Action, Level, Step, TargetKind};
 use crate::sql::Dialect;
 use crate::target::Identity;
 use crate::target::db::Handle;
@@ -95,7 +95,13 @@ pub async fn prepare(
     }
     never::refuse(&draft, step, ctx)?;
     if let Some(identity) = identity.as_ref().filter(|identity| identity.standby) {
-        return Err(refused(&step.id, format!("{} is a standby and cannot be written to", identity.seen.name)));
+        let is = match identity.kind {
+            TargetKind::Mysql if identity.seen.words.contains(", read_only, ") => "is read_only",
+            TargetKind::Mysql => "is a replica",
+            _ => "is a standby",
+        };
+        let why = format!("{} {is} and cannot be written to", identity.seen.name);
+        return Err(refused(&step.id, why).cause(&identity.seen.words));
     }
     let environment = match &identity {
         Some(identity) => identity.environment,
@@ -155,7 +161,7 @@ fn programs(work: &Work, ctx: &Context) -> Option<(String, String)> {
 }
 
 fn connects(ctx: &Context, on: &str) -> bool {
-    use crate::runbook::TargetKind::{Http, Records};
+    use TargetKind::{Http, Records};
     ctx.runbook.targets.get(on).is_some_and(|target| !matches!(target.kind, Http | Records))
 }
 
@@ -232,7 +238,7 @@ async fn action(
             let found = session::find(end, on, ctx).await?;
             let rendered = found
                 .iter()
-                .map(|(on, s)| format!("end {} (pid {}) on {on}, there since {}", s.application_name, s.pid, s.since))
+                .map(|(on, s)| format!("end {} (pid {}) on {on}, {}", s.application_name, s.pid, s.known()))
                 .collect();
             let pids: Vec<String> = found.iter().map(|(_, session)| session.pid.clone()).collect();
             let mut draft = Draft::new(Work::Sessions(found), word, rendered, Level::Step);

@@ -1,6 +1,9 @@
 //! Ending other programs' sessions, and the acts beside a step.
 //!
-//! Never ends a session that has changed since it was shown: process id and start must both still fit.
+//! Never ends a session that is not the one that was shown: its number and its start, or where it came from, must both
+//! still fit.
+
+mod mysql;
 
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use crate::names;
 use crate::run::record::{Act, Outcome, OutcomeResult, Point, Tried};
 use crate::runbook::TargetKind;
 use crate::runbook::template::as_text;
-use crate::target::db::{Row, text_bind};
+use crate::target::db::{Handle, Row, text_bind};
 use crate::text::counted;
 
 /// The sessions that a step would end, on each target that has sessions.
@@ -84,7 +87,7 @@ pub async fn act(act: &Act, ctx: &Context, cancel: watch::Receiver<bool>) -> Act
         // The worker has been told; the server hears it from the worker's own canceller, and here once more.
         Act::Cancel { target } => {
             return match cancel_ours(target, ctx).await {
-                Ok(n) => (true, format!("cancel sent to {n} backends of this run")),
+                Ok(words) => (true, words),
                 Err(words) => (false, words),
             }
             .into();
@@ -105,8 +108,8 @@ pub async fn act(act: &Act, ctx: &Context, cancel: watch::Receiver<bool>) -> Act
     told(target, pid, since.as_deref(), told_to, ctx).await.unwrap_or_else(|words| (false, words)).into()
 }
 
-/// What another session's server process is told.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What another session is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     End,
     Cancel,
@@ -114,16 +117,51 @@ enum Told {
 
 const GONE: &str = "there is no session";
 
+/// Another session as its server shows it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Peer {
+    app: String,
+    /// What tells it from every other one that has had its number: when it began, or where it came from.
+    since: String,
+    state: String,
+    /// Of its statement: changes with it.
+    began: String,
+    /// What it holds, in words.
+    holds: String,
+    works: bool,
+}
+
+impl Peer {
+    async fn of(target: &str, pid: &str, ctx: &Context) -> std::result::Result<Option<Self>, String> {
+        let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
+        let sql = match &*handle {
+            Handle::Postgres(_) => BACKEND.to_owned(),
+            Handle::Mysql(connection) => mysql::session(connection.server),
+            _ => return Err("sessions can be ended on PostgreSQL, MySQL and MariaDB only".to_owned()),
+        };
+        let rows = handle.read(sql, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
+        Ok(rows.first().map(|row| Self {
+            app: text(row, "app"),
+            since: text(row, "since"),
+            state: text(row, "state"),
+            began: text(row, "began"),
+            holds: text(row, "holds"),
+            works: text(row, "works") == "yes",
+        }))
+    }
+}
+
 const BACKEND: &str = "select coalesce(nullif(application_name, ''), 'no name') as app, backend_start::text as since,
       coalesce(state, '') as state, coalesce(query_start::text, '') as began,
-      (select count(*) from pg_locks l where l.pid = a.pid and l.locktype = 'relation') as locks
+      case when state = 'active' then 'yes' else 'no' end as works,
+      (select count(*) from pg_locks l where l.pid = a.pid and l.locktype = 'relation') || ' table locks' as holds
     from pg_stat_activity a where pid = $1::text::int";
 
-/// How long a server process may take to do as it was told.
+/// How long a session may take to do as it was told.
 const HEEDS: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Tells one backend, known by its process id and start, and reads again what became of it.
+/// Tells one session, known by its number and by what makes it this one, and reads again what became of it.
 async fn told(
     target: &str,
     pid: &str,
@@ -131,73 +169,76 @@ async fn told(
     told: Told,
     ctx: &Context,
 ) -> std::result::Result<(bool, String), String> {
-    if ctx.targets.target(target).map_err(|f| f.to_string())?.kind != TargetKind::Postgres {
-        return Err("sessions can be ended on PostgreSQL only".to_owned());
-    }
-    let number = pid.parse().map_err(|_| "its process id cannot be read".to_owned())?;
-    let Some(before) = backend(target, pid, ctx).await? else {
+    let number: u64 = pid.parse().map_err(|_| "its number cannot be read".to_owned())?;
+    let Some(before) = Peer::of(target, pid, ctx).await? else {
         return Ok((false, format!("{GONE} {pid}: nothing was sent")));
     };
-    let (app, now) = (text(&before, "app"), text(&before, "since"));
+    let (app, now) = (&before.app, &before.since);
     if now.is_empty() {
         return Err(format!("cannot see since when session {pid} is there: the role lacks pg_read_all_stats"));
     }
-    let since = since.unwrap_or(&now);
+    let since = since.unwrap_or(now);
     if since != now {
         return Ok((false, format!("{GONE} {pid} of {since} any more: {pid} is {app} of {now} now; nothing was sent")));
     }
-    let with = if told == Told::End { "pg_terminate_backend" } else { "pg_cancel_backend" };
-    if !cancel_backend(ctx, target, number, since, with).await? {
+    let (with, took) = match ctx.targets.target(target).map_err(|f| f.to_string())?.kind {
+        TargetKind::Mysql => mysql::kill(ctx, target, number, since, told == Told::End).await?,
+        _ => {
+            let with = if told == Told::End { "pg_terminate_backend" } else { "pg_cancel_backend" };
+            let number = i32::try_from(number).map_err(|_| "its process id cannot be read".to_owned())?;
+            (with, cancel_backend(ctx, target, number, since, with).await?)
+        }
+    };
+    if !took {
         return Ok((false, format!("{GONE} {pid} any more, or {with} was refused")));
     }
-    let same = |row: &Row| ["since", "state", "began"].iter().all(|name| row.get(*name) == before.get(*name));
     let sent = tokio::time::Instant::now();
     loop {
-        let after = backend(target, pid, ctx).await?.filter(|row| text(row, "since") == now);
+        let after = Peer::of(target, pid, ctx).await?.filter(|peer| peer.since == *now);
         match (&after, told) {
             (None, _) => return Ok((true, format!("session {pid} of {app} ended: read again, it is gone"))),
-            (Some(row), Told::Cancel) if !same(row) => {
-                let (state, locks) = (text(row, "state"), text(row, "locks"));
-                return Ok((
-                    true,
-                    format!(
-                        "statement of {app}, pid {pid}, cancelled: read again, it is {state} and holds {locks} table locks"
-                    ),
-                ));
+            (Some(peer), Told::Cancel)
+                if before.works && (&peer.state, &peer.began) != (&before.state, &before.began) =>
+            {
+                let Peer { state, holds, .. } = peer;
+                let words =
+                    format!("statement of {app}, pid {pid}, cancelled: read again, it is {state} and holds {holds}");
+                return Ok((true, words));
             }
             _ => {}
         }
-        let idle = told == Told::Cancel && text(&before, "state") != "active";
+        let idle = told == Told::Cancel && !before.works;
         if sent.elapsed() >= if idle { AGAIN * 3 } else { HEEDS } {
-            let (state, locks) = (text(&before, "state"), text(&before, "locks"));
+            let Peer { state, holds, .. } = after.as_ref().unwrap_or(&before);
+            // MariaDB calls one killed whose transaction stays open.
+            let state = if idle { &before.state } else { state };
+            if state != &before.state {
+                return Ok((
+                    false,
+                    format!("{with} was taken, and {app}, pid {pid}, is still there: {state}, with {holds}"),
+                ));
+            }
             let then = if told == Told::Cancel { format!("; to end the session, type {pid}") } else { String::new() };
-            let changed = format!(
-                "{with} said yes and changed nothing: {app}, pid {pid}, is still {state}, with {locks} table locks{then}"
-            );
+            let changed =
+                format!("{with} said yes and changed nothing: {app}, pid {pid}, is still {state}, with {holds}{then}");
             return Ok((false, changed));
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-async fn backend(target: &str, pid: &str, ctx: &Context) -> std::result::Result<Option<Row>, String> {
-    let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
-    let rows = handle.read(BACKEND, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
-    Ok(rows.into_iter().next())
-}
-
 fn text(row: &Row, name: &str) -> String {
     row.get(name).filter(|value| !value.is_null()).map(as_text).unwrap_or_default()
 }
 
-async fn cancel_ours(target: &str, ctx: &Context) -> std::result::Result<u64, String> {
+async fn cancel_ours(target: &str, ctx: &Context) -> std::result::Result<String, String> {
     let mut handle = ctx.targets.monitor(target).await.map_err(|f| f.to_string())?;
     if handle.dialect() != Some(crate::sql::Dialect::Postgres) {
-        return Ok(0);
+        return Ok("the worker was told, which cancels its statement on the server".to_owned());
     }
     let ours = format!("{}/{}/%", names::SCHEMA, ctx.access.run8());
     let sql = "select pg_cancel_backend(pid) as done from pg_stat_activity
                where application_name like $1::text and state = 'active' and pid <> pg_backend_pid()";
     let rows = handle.read(sql, vec![text_bind(ours)]).await.map_err(|e| e.words())?;
-    Ok(rows.len() as u64)
+    Ok(format!("cancel sent to {} backends of this run", rows.len()))
 }

@@ -155,7 +155,7 @@ async fn too_big(plan: &Plan, wanted: &Wanted<'_>, handle: &mut Handle) -> Resul
         if one.1.cost == Cost::CatalogOnly {
             continue;
         }
-        for table in (Plan { statements: vec![one.clone()] }).tables() {
+        for table in (Plan { statements: vec![one.clone()], server: None }).tables() {
             let (bytes, rows) = size(&table, handle).await.map_err(|error| {
                 format!("refused: it {}, and the size of {table} cannot be seen: {}", one.1.cost, error.words())
             })?;

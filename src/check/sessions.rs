@@ -20,9 +20,17 @@ const REGISTERED: &str = "backout_sessions";
 pub struct Session {
     pub application_name: String,
     pub pid: String,
+    /// When it began; on MySQL and MariaDB, who it is and where it came from.
     pub since: String,
     /// `active`, `idle in transaction` … ; empty where nobody tells.
     pub state: String,
+}
+
+impl Session {
+    /// What makes it this one, in words.
+    pub fn known(&self) -> String {
+        if self.since.contains('@') { format!("that is {}", self.since) } else { format!("there since {}", self.since) }
+    }
 }
 
 /// Whether `name` fits `glob`: `*` any text, `?` any one character.
@@ -84,13 +92,13 @@ pub async fn all(handle: &mut Handle) -> Asked<Vec<Session>> {
     Ok(rows.iter().map(session).collect())
 }
 
-/// A connection names no program here: its user stands for it. When it came is not told.
+/// A connection names no program here: its user stands for it. When it came is not told, but from where.
 async fn mysql(handle: &mut Handle) -> Asked<Vec<Row>> {
     if handle.one(crate::target::mysql::SEES_ALL, vec![]).await?.is_none_or(|sees| as_text(&sees) != "1") {
         let words = "cannot see other users' sessions: the user lacks PROCESS";
         return Err(NoAnswer::Unknown(words.to_owned()));
     }
-    let sql = "select user as application_name, id as pid, '' as since, lower(command) as state
+    let sql = "select user as application_name, id as pid, concat(user, '@', host) as since, lower(command) as state
         from information_schema.processlist where db = database() and id <> connection_id() order by id";
     Ok(handle.read(sql, vec![]).await?)
 }

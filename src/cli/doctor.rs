@@ -61,10 +61,13 @@ pub async fn run(args: Args) -> Result<u8> {
                     Environment::Rehearsal => "declares itself a rehearsal",
                 };
                 let needs_tables = target.kind.dialect().is_some();
-                let tables = match (needs_tables, identity.has_marker) {
-                    (false, _) => "",
-                    (true, true) => " · tables there",
-                    (true, false) => " · TABLES MISSING: run with --install, or give the DBA what --sql prints",
+                let tables = match (needs_tables, identity.has_marker, &identity.lacks) {
+                    (false, ..) => String::new(),
+                    (true, true, _) => " · tables there".to_owned(),
+                    (true, false, Some(lacks)) => format!(" · TABLES CANNOT BE USED: {lacks}"),
+                    (true, false, None) => {
+                        " · TABLES MISSING: run with --install, or give the DBA what --sql prints".to_owned()
+                    }
                 };
                 whole &= !needs_tables || identity.has_marker;
                 let sees = if needs_tables && !identity.sees_sessions { " · cannot see other sessions" } else { "" };

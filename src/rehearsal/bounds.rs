@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::scenario::Scenario;
 use crate::failure::{Failure, Kind, Result};
 use crate::runbook::{Action, CheckKind, HttpRequest, Runbook, Target, TargetKind, Template};
-use crate::target::kafka::address::is_loopback;
+use crate::target::wire::is_loopback;
 
 /// # Errors
 /// Everything that the rehearsal could not play, each by the name of its step, check or target.

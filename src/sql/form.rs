@@ -73,11 +73,13 @@ pub enum On {
 }
 
 /// The cheapest way in which MySQL and MariaDB run an `ALTER TABLE`, and what it lets others do meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
     Instant,
     NoCopy,
     Inplace,
+    /// In place, and writes wait for the whole time.
+    Locking,
     /// The rows are copied: writes wait for the whole time.
     Copy,
 }
@@ -88,7 +90,7 @@ impl Algorithm {
         match self {
             Algorithm::Instant => "ALGORITHM=INSTANT",
             Algorithm::NoCopy => "ALGORITHM=NOCOPY",
-            Algorithm::Inplace => "ALGORITHM=INPLACE",
+            Algorithm::Inplace | Algorithm::Locking => "ALGORITHM=INPLACE",
             Algorithm::Copy => "ALGORITHM=COPY",
         }
     }
@@ -253,6 +255,6 @@ impl Statement {
             .into_iter()
             .map(|kind| rows(server.dialect(), Some(server), kind).next().and_then(|form| form.algorithm))
             .collect();
-        ways?.into_iter().max_by_key(|way| *way as u8)
+        ways?.into_iter().max()
     }
 }

@@ -3,12 +3,14 @@
 
 mod mariadb;
 mod mysql8;
+mod ways;
 
 use super::form::{Algorithm, Form, On};
 use super::statement::{Cost, Lock};
 
 pub(super) use mariadb::FORMS as MARIADB;
 pub(super) use mysql8::FORMS as MYSQL;
+pub use ways::{Way, Ways, ways};
 
 type Locks = &'static [(On, Lock)];
 

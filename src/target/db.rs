@@ -239,7 +239,7 @@ impl Handle {
         match self {
             Self::Postgres(c) => c.parse(sql).await,
             Self::Sqlite(c) => c.parse(sql).await,
-            Self::Mysql(c) => c.parse(sql).await,
+            Self::Mysql(c) => c.parse(&[sql]).await,
             Self::Kafka(_) => Err(not_sql()),
         }
     }

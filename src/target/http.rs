@@ -10,7 +10,7 @@ use reqwest::{Method, Url, redirect};
 use serde_json::Value;
 
 use super::Access;
-use super::kafka::address::is_loopback;
+use super::wire::is_loopback;
 use crate::failure::{Failure, Kind, Result};
 use crate::text::{Secret, Shown, multiline, scrub};
 

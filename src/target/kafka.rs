@@ -265,6 +265,7 @@ impl Connection {
             encrypted: Some(self.inner.address.encrypted),
             sees_sessions: true,
             has_marker: false,
+            lacks: None,
         })
     }
 

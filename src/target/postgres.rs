@@ -16,9 +16,9 @@ use crate::runbook::template::{RenderedSql, as_text};
 use crate::runbook::{Target, TargetKind};
 
 use super::db::{Row, SqlError, operator_sql};
+use super::wire::{asked_tls, is_loopback, opened, proves_nothing, within};
 use super::{Access, Identity};
 
-const CONNECT: Duration = Duration::from_secs(5);
 /// Of a check's statement.
 pub const CHECK_MS: u64 = 5_000;
 /// Beyond its statement's limit only a dead network keeps a check waiting.
@@ -47,16 +47,7 @@ impl Connection {
         let options = options(target, address.expose(), access.insecure_tls)?;
         let where_to = format!("{}:{}", options.get_host(), options.get_port());
         let options = options.application_name(app).statement_cache_capacity(0);
-        let connecting = PgConnection::connect_with(&options);
-        let conn = match tokio::time::timeout(CONNECT, connecting).await {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(error)) => return Err(refused(target, &where_to, &error.into())),
-            Err(_) => {
-                return Err(Failure::new(Kind::Target, format!("target {} does not answer", target.name))
-                    .cause(format!("no answer from {where_to} within {} s", CONNECT.as_secs()))
-                    .hint("look at the network, the port and the server's load"));
-            }
-        };
+        let conn = opened(target, &where_to, PgConnection::connect_with(&options), refused).await?;
         let mut this = Self {
             conn,
             target: target.name.clone(),
@@ -202,6 +193,7 @@ impl Connection {
             encrypted: row.get("ssl").and_then(Value::as_bool),
             sees_sessions: is("sees_all"),
             has_marker: is("has_marker"),
+            lacks: None,
         })
     }
 
@@ -258,19 +250,6 @@ pub async fn declare_rehearsal(connection: &mut Connection, nonce: &str) -> Resu
     Ok(())
 }
 
-/// One question to the server. A connection that is silent for longer than `limit` is lost.
-async fn within<T>(
-    limit: Option<Duration>,
-    asked: impl Future<Output = std::result::Result<T, sqlx::Error>>,
-) -> Result<T, SqlError> {
-    let Some(limit) = limit else { return asked.await.map_err(SqlError::from) };
-    let silent = |_| SqlError {
-        lost: true,
-        ..SqlError::new(format!("the connection is silent: no answer within {} s", limit.as_secs()))
-    };
-    tokio::time::timeout(limit, asked).await.map_err(silent)?.map_err(SqlError::from)
-}
-
 fn text_of(value: &Value) -> Option<String> {
     if value.is_null() { None } else { Some(as_text(value)) }
 }
@@ -290,29 +269,14 @@ fn options(target: &Target, address: &str, insecure_tls: bool) -> Result<PgConne
         return Err(broken());
     }
     let options = PgConnectOptions::from_str(address).map_err(|_| broken())?;
-    let asked = address
-        .split_once('?')
-        .into_iter()
-        .flat_map(|(_, query)| query.split('&'))
-        .find_map(|pair| pair.strip_prefix("sslmode=").or_else(|| pair.strip_prefix("ssl-mode=")));
     let host = options.get_host();
-    let local = options.get_socket().is_some()
-        || host.starts_with('/')
-        || host == "localhost"
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let local = options.get_socket().is_some() || host.starts_with('/') || is_loopback(host);
     if local || insecure_tls {
         return Ok(options);
     }
-    match asked {
+    match asked_tls(address) {
         None | Some("verify-full") => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
-        Some(mode) => Err(Failure::new(
-            Kind::Target,
-            format!(
-                "target {} is off this machine and asks for sslmode={mode}, which proves nothing about the server",
-                target.name
-            ),
-        )
-        .hint("use sslmode=verify-full (with sslrootcert=FILE), or say --insecure-tls, which is recorded")),
+        Some(mode) => Err(proves_nothing(target, "sslmode", mode, "use sslmode=verify-full (with sslrootcert=FILE)")),
     }
 }
 

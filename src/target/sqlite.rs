@@ -182,6 +182,7 @@ impl Connection {
             // There are no sessions of a server; who holds the file cannot be asked.
             sees_sessions: false,
             has_marker: markers.first().and_then(|row| row.get("n")).and_then(Value::as_i64) == Some(2),
+            lacks: None,
         })
     }
 }

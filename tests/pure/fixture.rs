@@ -164,6 +164,7 @@ fn identity(name: &str, kind: TargetKind, server: &str, words: &str) -> Identity
         encrypted: Some(true),
         sees_sessions: true,
         has_marker: true,
+        lacks: None,
     }
 }
 

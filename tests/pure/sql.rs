@@ -5,6 +5,7 @@ mod hostile;
 mod read_only;
 mod shim;
 mod statements;
+mod ways;
 
 use Dialect::{Mysql, Postgres, Sqlite};
 use backout::sql::{Dialect, Refused, Reverse, is_relative_update, parse_one, quote_ident, split, tables_and_columns};

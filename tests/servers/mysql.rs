@@ -10,6 +10,11 @@ use serde_json::Value;
 use crate::shop::Shop;
 use crate::support::{self, Database};
 
+mod rights;
+mod sessions;
+mod ways;
+mod whole;
+
 const RUNBOOK: &str = r#"
 backout: 1
 name: shop
@@ -40,6 +45,11 @@ steps:
     ddl: |
       ALTER TABLE orders RENAME COLUMN payment_reference_id TO payment_ref
     verify: [insert-works]
+  - id: slow
+    on: shop
+    title: A column that is computed for every row
+    ddl: |
+      ALTER TABLE orders ADD COLUMN digest varchar(128) AS (sha2(repeat(status, 1000000), 512)) STORED
   - id: confirm
     on: shop
     title: Confirm what was paid
@@ -90,6 +100,24 @@ async fn values_are_exact() {
     assert_eq!(text("d"), "12345678901234567890.0123456789");
     assert_eq!((&row["day"], &row["at"]), (&Value::from("2026-02-03"), &Value::from("2026-02-03 04:05:06.000007")));
     assert_eq!((&row["t"], &row["n"], &row["s"]), (&Value::from("-25:00:01"), &Value::Null, &Value::from("ä")));
+}
+
+#[tokio::test]
+async fn text_is_text_in_whatever_collation_and_bytes_are_bytes() {
+    let Some((_database, shop)) = shop("run-aaaaaaaj").await else { return };
+    shop.sql(
+        "CREATE TABLE strings (a varchar(9) COLLATE utf8mb4_bin, b text COLLATE utf8mb4_bin, c char(3) CHARACTER SET latin1
+            COLLATE latin1_bin, d varbinary(9), e blob, f binary(2), g longtext COLLATE utf8mb4_bin, h bit(9), i json,
+            j enum('ä', 'b') COLLATE utf8mb4_bin)",
+    )
+    .await;
+    shop.sql("INSERT INTO strings VALUES ('ä', 'ä', 'ä', 'ä', 'ä', 'a', 'ä', b'100000001', '{\"a\": 1}', 'ä')").await;
+    let mut handle = shop.context.targets.monitor("shop").await.unwrap();
+    let row = handle.read("SELECT * FROM strings", vec![]).await.unwrap().remove(0);
+    let of = |names: &str| names.chars().map(|name| row[&name.to_string()].to_string()).collect::<Vec<_>>();
+    assert_eq!(of("abcgj"), ["\"ä\""; 5]);
+    assert_eq!(of("defh"), [r#""\\xc3a4""#, r#""\\xc3a4""#, r#""\\x6100""#, r#""\\x0101""#]);
+    assert!(row["i"] == "{\"a\": 1}" || row["i"] == serde_json::json!({ "a": 1 }), "{row:?}");
 }
 
 #[tokio::test]
@@ -178,6 +206,9 @@ async fn another_run_that_took_over_stops_the_first() {
     let second = Shop::with(RUNBOOK, &database.url, "run-bbbbbbbb");
     let theirs = second.prepare("rename-back", 1, true).await.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(theirs.offer.epoch, Some(2));
+    let takes = theirs.evidence.facts.iter().find(|(label, _)| label == "takes over").unwrap();
+    assert!(takes.1.contains("run run-aaaaaaaa of ") || takes.1.contains("run run-aaaaaaah of "), "{takes:?}");
+    assert!(takes.1.ends_with("It did: rename-back"), "{takes:?}");
     second.perform(theirs.job, async |_, _| Go::Stop).await;
     let (outcome, reached, _) = shop.perform(first.job, async |_, _| Go::Go).await;
     assert!(reached.is_empty() && outcome.evidence.starts_with("claim lost"), "{outcome:?}");

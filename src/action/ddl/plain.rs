@@ -13,6 +13,9 @@ use crate::run::record::{Found, Offer, Outcome, OutcomeResult, Point, Position};
 use crate::sql::Dialect;
 use crate::target::db::{Handle, SqlError};
 
+/// MySQL and MariaDB: killed, or over the server's time limit.
+const INTERRUPTED: [&str; 3] = ["1317", "1969", "3024"];
+
 /// Where the statements stand on a target: what is half done is told statement by statement.
 pub async fn position(plan: &Plan, target: &str, ctx: &Context) -> Found {
     match ctx.targets.monitor(target).await {
@@ -62,6 +65,7 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
     }
     if let Handle::Mysql(connection) = &handle {
         data["pid"] = json!(connection.id);
+        data["backend_start"] = json!(connection.came);
     }
     if let Handle::Postgres(connection) = &handle {
         data["pid"] = json!(connection.pid);
@@ -83,17 +87,30 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
             Err(error) => return not_applied(format!("the marker cannot be written: {}", error.words())),
         }
     }
+    let mut taken = Vec::new();
     for (n, (sql, statement)) in plan.statements.iter().enumerate() {
         let ran = match limit(&mut handle, statement.transactional).await {
-            Ok(()) if matches!(handle, Handle::Mysql(_)) => committing::run(&mut handle, sql, ctx, port).await,
-            Ok(()) => handle.run(sql.as_str(), vec![]).await.map(|_| ()),
+            Ok(()) if matches!(handle, Handle::Mysql(_)) => {
+                committing::run(&mut handle, sql, &plan.ways(sql, statement), ctx, port).await
+            }
+            Ok(()) => handle.run(sql.as_str(), vec![]).await.map(|_| None),
             Err(error) => Err(error),
         };
-        if let Err(error) = ran {
-            return refused(plan, n, &error, &mut handle).await;
+        match ran {
+            Ok(way) => taken.extend(way),
+            Err(error) => return refused(plan, n, &error, &mut handle).await,
         }
     }
-    let found = position_on(plan, &mut handle).await;
+    let mut outcome = shown(plan, &mut handle).await;
+    for way in taken {
+        outcome.evidence.push_str(&format!("; {way}"));
+    }
+    outcome
+}
+
+/// What the catalog shows after the last statement.
+async fn shown(plan: &Plan, handle: &mut Handle) -> Outcome {
+    let found = position_on(plan, handle).await;
     match found.position {
         Position::Done => outcome(OutcomeResult::Applied, format!("the catalog shows it: {}", found.because)),
         _ if facts_of(plan).is_empty() => {
@@ -123,6 +140,10 @@ async fn refused(plan: &Plan, n: usize, error: &SqlError, handle: &mut Handle) -
     let found = position_on(plan, handle).await;
     match found.position {
         Position::NotDone => not_applied(words),
+        // Stopped in its course, it may have come to its end all the same.
+        Position::Done if INTERRUPTED.iter().any(|code| error.code.as_deref() == Some(*code)) => {
+            outcome(OutcomeResult::Unknown, format!("{words}; {}", found.because))
+        }
         Position::Done | Position::Unknown if n == 0 => not_applied(words),
         _ => outcome(OutcomeResult::Unknown, format!("{words}; {}", found.because)),
     }

@@ -26,12 +26,14 @@ pub async fn ddl(
     identity: Option<&Identity>,
     ctx: &Context,
 ) -> Result<Draft> {
+    let plan = plan.on(handle);
     let level = if plan.irreversible() { Level::Irreversible } else { Level::Object };
     let facts = facts::gather(&plan, handle, ctx, identity).await;
-    let (rendered, object, undo) = (plan.rendered(), plan.object(), plan.undoing());
+    let (rendered, object, undo, tries) = (plan.rendered(), plan.object(), plan.undoing(), plan.tries());
     let transactional = plan.transactional();
     let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };
     let mut draft = Draft::new(work, word, rendered, level);
+    draft.rendered.extend(tries);
     draft.object = object;
     draft.undo = undo;
     (draft.facts, draft.blockers) = (facts.lines, facts.blockers);
@@ -108,14 +110,21 @@ pub async fn fence(
         if data && identity.environment == Environment::Production {
             return Err(refused(
                 step,
-                format!("{} has no marker table: rows are not changed there without one", identity.seen.name),
+                match &identity.lacks {
+                    Some(lacks) => format!("the tables of backout in {} cannot be used: {lacks}", identity.seen.name),
+                    None => {
+                        format!("{} has no marker table: rows are not changed there without one", identity.seen.name)
+                    }
+                },
             )
             .hint("have the tables of backout created by the database's administrator"));
         }
-        draft.facts.push((
-            "marker".to_owned(),
-            "no marker table: after a crash only the catalog can tell what happened".into(),
-        ));
+        let why = match &identity.lacks {
+            Some(lacks) => format!("its table cannot be used ({lacks})"),
+            None => "no marker table".to_owned(),
+        };
+        let lost = "no claim keeps another run away, and after a crash only the catalog can tell what happened";
+        draft.facts.push(("marker".to_owned(), format!("{why}: {lost}")));
         return Ok(());
     }
     let claim = marker::claim(handle, &ctx.access.runbook)

@@ -101,7 +101,7 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str,
                 Some(Dialect::Mysql) if pid.is_empty() => {
                     return (Left::Nothing, "no connection of that attempt had begun".to_owned());
                 }
-                Some(Dialect::Mysql) => handle.read(CONNECTION, vec![text_bind(&pid)]).await,
+                Some(Dialect::Mysql) => handle.read(CONNECTION, vec![text_bind(&pid), text_bind(&start)]).await,
                 _ => return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned()),
             };
             match read {
@@ -119,8 +119,9 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str,
 }
 
 /// MySQL: the same user's own, who always sees them. A statement that its client left goes on to its end.
-const CONNECTION: &str = "select id as pid, command as state, left(coalesce(info, ''), 80) as query
-    from information_schema.processlist where id = $1 and id <> connection_id()";
+const CONNECTION: &str = "select id as pid, lower(command) as state, left(coalesce(info, ''), 80) as query
+    from information_schema.processlist where id = $1 and (concat(user, '@', host) = $2 or $2 = '')
+      and id <> connection_id()";
 
 async fn read_marker(offer: &Offer, target: &str, ctx: &Context) -> (Marker, String) {
     let read = async {

@@ -4,7 +4,7 @@ use super::super::form::{Algorithm, Form};
 use super::super::statement::Cost;
 use super::{METADATA, NONE, ROWS, alter, ddl, row};
 
-use Algorithm::{Copy, Inplace, Instant, NoCopy};
+use Algorithm::{Copy, Inplace, Instant, Locking, NoCopy};
 use Cost::{CatalogOnly, IndexBuild, Rewrite, Scan, Unknown};
 
 pub(in super::super) const FORMS: &[Form] = &[
@@ -14,7 +14,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … ADD COLUMN … NOT NULL", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD COLUMN … VIRTUAL", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD COLUMN … STORED", Copy, Rewrite),
-    alter("ALTER TABLE … ADD COLUMN … UNIQUE", NoCopy, IndexBuild),
+    alter("ALTER TABLE … ADD COLUMN … UNIQUE", Inplace, Rewrite),
     alter("ALTER TABLE … ADD COLUMN … CHECK", Copy, Rewrite),
     alter("ALTER TABLE … DROP COLUMN", Instant, CatalogOnly),
     alter("ALTER TABLE … RENAME COLUMN", Instant, CatalogOnly),
@@ -26,14 +26,14 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … ALTER COLUMN … SET DEFAULT", Instant, CatalogOnly),
     alter("ALTER TABLE … ALTER COLUMN … DROP DEFAULT", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD INDEX", NoCopy, IndexBuild),
-    alter("ALTER TABLE … ADD FULLTEXT INDEX", Inplace, Rewrite),
+    alter("ALTER TABLE … ADD FULLTEXT INDEX", Locking, Rewrite),
     alter("ALTER TABLE … ADD UNIQUE", NoCopy, IndexBuild),
     alter("ALTER TABLE … ADD PRIMARY KEY", Inplace, Rewrite),
     alter("ALTER TABLE … DROP PRIMARY KEY", Copy, Rewrite),
     alter("ALTER TABLE … DROP INDEX", NoCopy, CatalogOnly),
     // Without foreign_key_checks it would be NOCOPY, and the rows would not be looked at.
     alter("ALTER TABLE … ADD FOREIGN KEY", Copy, Rewrite),
-    alter("ALTER TABLE … DROP FOREIGN KEY", NoCopy, CatalogOnly),
+    alter("ALTER TABLE … DROP FOREIGN KEY", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD CHECK", Copy, Rewrite),
     alter("ALTER TABLE … DROP CONSTRAINT", Instant, CatalogOnly),
     alter("ALTER TABLE … AUTO_INCREMENT", Instant, CatalogOnly),
@@ -45,7 +45,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … FORCE", Inplace, Rewrite),
     ddl("ALTER TABLE … DROP PARTITION", METADATA, CatalogOnly).read_in("MariaDB Knowledge Base, ALTER TABLE"),
     ddl("ALTER TABLE … ORDER BY", METADATA, Rewrite).read_in("MariaDB Knowledge Base, ALTER TABLE"),
-    ddl("CREATE INDEX", METADATA, IndexBuild),
+    alter("CREATE INDEX", NoCopy, IndexBuild),
     ddl("DROP INDEX", METADATA, CatalogOnly),
     ddl("RENAME TABLE", METADATA, CatalogOnly),
     ddl("CREATE TABLE", NONE, CatalogOnly),

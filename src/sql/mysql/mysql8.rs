@@ -5,7 +5,7 @@ use super::super::form::{Algorithm, Form};
 use super::super::statement::Cost;
 use super::{METADATA, NONE, ROWS, alter, ddl, row};
 
-use Algorithm::{Copy, Inplace, Instant};
+use Algorithm::{Copy, Inplace, Instant, Locking};
 use Cost::{CatalogOnly, IndexBuild, Rewrite, Scan, Unknown};
 
 const ONLINE: &str = "manual of MySQL 8.0, Online DDL Operations";
@@ -39,7 +39,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     online("ALTER TABLE … ALTER COLUMN … SET DEFAULT", Instant, CatalogOnly),
     online("ALTER TABLE … ALTER COLUMN … DROP DEFAULT", Instant, CatalogOnly),
     online("ALTER TABLE … ADD INDEX", Inplace, IndexBuild),
-    online("ALTER TABLE … ADD FULLTEXT INDEX", Inplace, Rewrite),
+    online("ALTER TABLE … ADD FULLTEXT INDEX", Locking, Rewrite),
     online("ALTER TABLE … ADD UNIQUE", Inplace, IndexBuild),
     online("ALTER TABLE … ADD PRIMARY KEY", Inplace, Rewrite),
     online("ALTER TABLE … DROP PRIMARY KEY", Copy, Rewrite),
@@ -52,8 +52,8 @@ pub(in super::super) const FORMS: &[Form] = &[
     online("ALTER TABLE … ROW_FORMAT", Inplace, Rewrite),
     online("ALTER TABLE … ENGINE", Inplace, Rewrite),
     online("ALTER TABLE … FORCE", Inplace, Rewrite),
-    ddl("CREATE INDEX", METADATA, IndexBuild).read_in(ONLINE),
-    ddl("DROP INDEX", METADATA, CatalogOnly).read_in(ONLINE),
+    online("CREATE INDEX", Inplace, IndexBuild),
+    online("DROP INDEX", Inplace, CatalogOnly),
     ddl("RENAME TABLE", METADATA, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE TABLE", NONE, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE TABLE … LIKE", ROWS, CatalogOnly).read_in(IMPLICIT),

@@ -5,6 +5,7 @@
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use crate::failure::{Failure, Kind, Result};
+use crate::target::wire::is_loopback;
 use crate::text::{Secret, scrub};
 
 /// What an address may set. Verification of certificates and of host names is no setting: it is on.
@@ -128,12 +129,6 @@ impl Address {
             .collect();
         scrub(text, &secrets)
     }
-}
-
-/// `localhost`, 127.0.0.0/8, ::1.
-pub fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn decoded(text: &str) -> String {

@@ -7,6 +7,7 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{Column, MySql, Row as _, Type, TypeInfo, ValueRef};
 
 use crate::target::db::{Row, SqlError};
+use crate::text::hex;
 
 pub(super) fn row(row: &MySqlRow) -> Result<Row, SqlError> {
     row.columns().iter().map(|column| Ok((column.name().to_owned(), json(row, column.ordinal())?))).collect()
@@ -41,7 +42,7 @@ fn json(row: &MySqlRow, at: usize) -> Result<Value, SqlError> {
         _ if <str as Type<MySql>>::compatible(&raw.type_info()) => Value::from(row.try_get_unchecked::<String, _>(at)?),
         _ => {
             let bytes = row.try_get_unchecked::<Vec<u8>, _>(at)?;
-            Value::from(format!("\\x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+            Value::from(format!("\\x{}", hex(&bytes)))
         }
     })
 }

@@ -222,7 +222,7 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         }
         Purpose::Hold => ("hold".into(), "Nothing new begins; what runs is followed to its end.".into(), "why > "),
         Purpose::Cancel { target } => (format!("cancel what runs on {target}"), "The server is told to cancel the open statement. It may have been done already: the outcome says. Type cancel.".into(), "> "),
-        Purpose::EndSession { target } => (format!("end a session on {target}"), "Type its pid: the server rolls its transaction back. Or type cancel and its pid: only its statement is cancelled.".into(), "pid > "),
+        Purpose::EndSession { target } => (format!("end a session on {target}"), "Type its pid, on MySQL its id: the server rolls its transaction back. Or type cancel and that: only its statement is cancelled.".into(), "pid > "),
         Purpose::Trial { step, copy, reason } => {
             let title = match (copy, reason) {
                 (true, _) => format!("try {step} on an empty copy"),
