@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::transaction::{ATTEMPTS, Canceller, asked, pause, watched};
+use super::cancel::{Canceller, asked, watched};
+use super::transaction::{ATTEMPTS, pause};
 use super::{Port, Report, ddl};
 use crate::check::Context;
 use crate::runbook::template::as_text;

@@ -2,21 +2,19 @@
 //!
 //! Never ends a session that has changed since it was shown: process id and start must both still fit.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::transaction::{cancel_backend, not_applied, outcome};
+use super::cancel::{self, AGAIN, BACKEND, HEEDS, signal};
+use super::facts::lane::text;
+use super::transaction::{not_applied, outcome};
 use super::{Go, Port, trial};
 use crate::check::Context;
 use crate::check::sessions::{self, Session};
 use crate::failure::{Failure, Kind, Result};
-use crate::names;
 use crate::run::record::{Act, Outcome, OutcomeResult, Point, Tried};
 use crate::runbook::TargetKind;
-use crate::runbook::template::as_text;
-use crate::target::db::{Row, text_bind};
+use crate::target::db::{Handle, Row, text_bind};
 use crate::text::counted;
 
 /// The sessions that a step would end, on each target that has sessions.
@@ -81,13 +79,10 @@ impl From<(bool, String)> for Acted {
 /// Does an act. `cancel` turns true where a trial must come back at once.
 pub async fn act(act: &Act, ctx: &Context, cancel: watch::Receiver<bool>) -> Acted {
     let (target, pid, since, told_to) = match act {
-        // The worker has been told; the server hears it from the worker's own canceller, and here once more.
-        Act::Cancel { target } => {
-            return match cancel_ours(target, ctx).await {
-                Ok(n) => (true, format!("cancel sent to {n} backends of this run")),
-                Err(words) => (false, words),
-            }
-            .into();
+        // The worker was told when this act began, and goes to the server by itself: here is read what came of it.
+        Act::Cancel { target, pid, since } => {
+            let done = cancel::ours(target, pid.as_deref(), since.as_deref(), ctx).await;
+            return done.unwrap_or_else(|words| (false, format!("cannot see what came of it: {words}"))).into();
         }
         Act::Trial { step, copy, reason, .. } => {
             let Some(step) = ctx.runbook.steps.get(step) else {
@@ -114,15 +109,6 @@ enum Told {
 
 const GONE: &str = "there is no session";
 
-const BACKEND: &str = "select coalesce(nullif(application_name, ''), 'no name') as app, backend_start::text as since,
-      coalesce(state, '') as state, coalesce(query_start::text, '') as began,
-      (select count(*) from pg_locks l where l.pid = a.pid and l.locktype = 'relation') as locks
-    from pg_stat_activity a where pid = $1::text::int";
-
-/// How long a server process may take to do as it was told.
-const HEEDS: Duration = Duration::from_secs(3);
-const AGAIN: Duration = Duration::from_millis(100);
-
 /// Tells one backend, known by its process id and start, and reads again what became of it.
 async fn told(
     target: &str,
@@ -134,8 +120,9 @@ async fn told(
     if ctx.targets.target(target).map_err(|f| f.to_string())?.kind != TargetKind::Postgres {
         return Err("sessions can be ended on PostgreSQL only".to_owned());
     }
-    let number = pid.parse().map_err(|_| "its process id cannot be read".to_owned())?;
-    let Some(before) = backend(target, pid, ctx).await? else {
+    pid.parse::<i32>().map_err(|_| "its process id cannot be read".to_owned())?;
+    let mut beside = ctx.targets.beside(target, "act").await.map_err(|failure| failure.to_string())?;
+    let Some(before) = backend(&mut beside, pid).await? else {
         return Ok((false, format!("{GONE} {pid}: nothing was sent")));
     };
     let (app, now) = (text(&before, "app"), text(&before, "since"));
@@ -147,13 +134,16 @@ async fn told(
         return Ok((false, format!("{GONE} {pid} of {since} any more: {pid} is {app} of {now} now; nothing was sent")));
     }
     let with = if told == Told::End { "pg_terminate_backend" } else { "pg_cancel_backend" };
-    if !cancel_backend(ctx, target, number, since, with).await? {
+    // Its statement, and not one that it has begun since.
+    let began = text(&before, "began");
+    let began = (told == Told::Cancel).then_some(began.as_str());
+    if !signal(&mut beside, pid, since, began, with).await? {
         return Ok((false, format!("{GONE} {pid} any more, or {with} was refused")));
     }
     let same = |row: &Row| ["since", "state", "began"].iter().all(|name| row.get(*name) == before.get(*name));
     let sent = tokio::time::Instant::now();
     loop {
-        let after = backend(target, pid, ctx).await?.filter(|row| text(row, "since") == now);
+        let after = backend(&mut beside, pid).await?.filter(|row| text(row, "since") == now);
         match (&after, told) {
             (None, _) => return Ok((true, format!("session {pid} of {app} ended: read again, it is gone"))),
             (Some(row), Told::Cancel) if !same(row) => {
@@ -180,24 +170,7 @@ async fn told(
     }
 }
 
-async fn backend(target: &str, pid: &str, ctx: &Context) -> std::result::Result<Option<Row>, String> {
-    let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
-    let rows = handle.read(BACKEND, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
+async fn backend(beside: &mut Handle, pid: &str) -> std::result::Result<Option<Row>, String> {
+    let rows = beside.read(BACKEND, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
     Ok(rows.into_iter().next())
-}
-
-fn text(row: &Row, name: &str) -> String {
-    row.get(name).filter(|value| !value.is_null()).map(as_text).unwrap_or_default()
-}
-
-async fn cancel_ours(target: &str, ctx: &Context) -> std::result::Result<u64, String> {
-    let mut handle = ctx.targets.monitor(target).await.map_err(|f| f.to_string())?;
-    if handle.dialect() != Some(crate::sql::Dialect::Postgres) {
-        return Ok(0);
-    }
-    let ours = format!("{}/{}/%", names::SCHEMA, ctx.access.run8());
-    let sql = "select pg_cancel_backend(pid) as done from pg_stat_activity
-               where application_name like $1::text and state = 'active' and pid <> pg_backend_pid()";
-    let rows = handle.read(sql, vec![text_bind(ours)]).await.map_err(|e| e.words())?;
-    Ok(rows.len() as u64)
 }

@@ -54,10 +54,17 @@ pub async fn run(args: Args) -> Result<u8> {
                     Environment::Rehearsal => "declares itself a rehearsal",
                 };
                 let needs_tables = target.kind.dialect().is_some();
-                let tables = match (needs_tables, identity.has_marker) {
-                    (false, _) => "",
-                    (true, true) => " · tables there",
-                    (true, false) => " · TABLES MISSING: run with --install, or let the DBA run its SQL",
+                let lacks = match needs_tables && !identity.has_marker {
+                    true => targets.lacking(&target.name).await?,
+                    false => None,
+                };
+                let tables = match (needs_tables, identity.has_marker, lacks) {
+                    (false, ..) => String::new(),
+                    (true, true, _) => " · tables there".to_owned(),
+                    (true, false, Some(lacks)) => format!(" · RIGHTS MISSING: let the DBA grant {lacks}"),
+                    (true, false, None) => {
+                        " · TABLES MISSING: run with --install, or let the DBA run its SQL".to_owned()
+                    }
                 };
                 whole &= !needs_tables || identity.has_marker;
                 let sees = if needs_tables && !identity.sees_sessions { " · cannot see other sessions" } else { "" };

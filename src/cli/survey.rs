@@ -56,6 +56,7 @@ pub async fn run(args: Args) -> Result<u8> {
         decided: Default::default(),
         items: Default::default(),
         begun: Default::default(),
+        took: Default::default(),
         head: None,
     };
     if args.json {

@@ -122,6 +122,18 @@ pub struct StepState {
     pub forward: bool,
     /// The latest trial.
     pub tried: Option<Trial>,
+    /// Its latest effect: its own, that of its undo, or what other hands did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took: Option<Took>,
+}
+
+/// When a step took effect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Took {
+    /// When it was recorded.
+    pub at: Now,
+    /// The target, and when by the clock of its server.
+    pub committed: Option<(String, String)>,
 }
 
 /// How the latest trial of a step ended.
@@ -170,6 +182,7 @@ impl StepState {
             passed: BTreeSet::new(),
             forward: false,
             tried: None,
+            took: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::db::Handle;
 use crate::failure::Result;
+use crate::runbook::template::as_text;
 use crate::sql::Dialect;
 
 /// `{b}` becomes the place of our tables; casts are PostgreSQL's and go elsewhere.
@@ -19,6 +20,29 @@ pub fn portable(dialect: Dialect, sql: &str) -> String {
             text
         }
     }
+}
+
+/// Every right that a claim and a marker need, and whether the role has it. No row: the tables are not there.
+const RIGHTS: &str = "select coalesce(string_agg(w.what || ' on backout.' || w.tbl, ', ' order by w.tbl, w.what)
+        filter (where not has_table_privilege(c.oid, w.what)), '') as lacks,
+      bool_and(has_schema_privilege(n.oid, 'usage')) as usable
+    from (values ('marker', 'SELECT'), ('marker', 'INSERT'), ('claim', 'SELECT'), ('claim', 'INSERT'),
+      ('claim', 'UPDATE')) w(tbl, what)
+    join pg_namespace n on n.nspname = 'backout'
+    join pg_class c on c.relnamespace = n.oid and c.relname = w.tbl
+    having count(*) = 5";
+
+/// Which rights the role lacks where the tables are there; `None` where they are not, or where nobody tells.
+pub async fn lacking(handle: &mut Handle) -> Option<String> {
+    if handle.dialect() != Some(Dialect::Postgres) {
+        return None;
+    }
+    let row = handle.read(RIGHTS, vec![]).await.ok()?.into_iter().next()?;
+    let mut lacks: Vec<String> = row.get("lacks").map(as_text).filter(|lacks| !lacks.is_empty()).into_iter().collect();
+    if row.get("usable").is_some_and(|usable| usable == false) {
+        lacks.insert(0, "USAGE on schema backout".to_owned());
+    }
+    (!lacks.is_empty()).then(|| lacks.join(", "))
 }
 
 /// Creates the tables that are not there. For a database administrator, and for a sandbox.

@@ -79,6 +79,7 @@ async fn measured(url: &str) -> Figure {
         decided: BTreeMap::new(),
         items: BTreeMap::new(),
         begun: BTreeMap::new(),
+        took: BTreeMap::new(),
         head: None,
     };
     // Half of them in a transaction, with locks.

@@ -60,6 +60,7 @@ async fn measured(url: &str) -> Figure {
         decided: Default::default(),
         items: Default::default(),
         begun: Default::default(),
+        took: Default::default(),
         head: None,
     };
     let mut times = Vec::new();

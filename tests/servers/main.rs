@@ -20,6 +20,7 @@ mod half_done;
 mod kafka;
 mod kinds;
 mod knowledge;
+mod live;
 mod mysql;
 mod postgres;
 mod rehearsal;

@@ -107,6 +107,7 @@ impl Shop {
             decided: BTreeMap::new(),
             items: BTreeMap::new(),
             begun: BTreeMap::new(),
+            took: BTreeMap::new(),
             head: None,
         };
         Self { context, _dir: dir }

@@ -4,7 +4,8 @@
 
 use serde_json::json;
 
-use super::{LOCK_MS, Plan, facts_of};
+use super::{LOCK_MS, Plan, facts_of, stale};
+use crate::action::cancel::{Canceller, watched};
 use crate::action::transaction::{claimed, not_applied, outcome, tell_lost};
 use crate::action::{Go, Port, committing, marker};
 use crate::check::{Context, NoAnswer, schema};
@@ -80,24 +81,34 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
             Err(error) => return not_applied(format!("the marker cannot be written: {}", error.words())),
         }
     }
+    let canceller = Canceller::of(&handle, ctx);
     for (n, (sql, statement)) in plan.statements.iter().enumerate() {
+        if *port.cancel.borrow() {
+            return refused(plan, n, &SqlError::new("cancelled before it was sent"), &mut handle).await;
+        }
         let ran = match limit(&mut handle, statement.transactional).await {
             Ok(()) if matches!(handle, Handle::Mysql(_)) => committing::run(&mut handle, sql, ctx, port).await,
-            Ok(()) => handle.run(sql.as_str(), vec![]).await.map(|_| ()),
+            Ok(()) => watched(&port.cancel, &canceller, handle.run(sql.as_str(), vec![])).await.map(|_| ()),
             Err(error) => Err(error),
         };
         if let Err(error) = ran {
             return refused(plan, n, &error, &mut handle).await;
         }
     }
+    let committed = stale::now(&mut handle).await;
     let found = position_on(plan, &mut handle).await;
-    match found.position {
+    let mut outcome = match found.position {
         Position::Done => outcome(OutcomeResult::Applied, format!("the catalog shows it: {}", found.because)),
         _ if facts_of(plan).is_empty() => {
             outcome(OutcomeResult::Applied, "the server answered each statement; a catalog does not show them")
         }
         _ => outcome(OutcomeResult::Unknown, found.because),
+    };
+    if let Some(at) = &committed {
+        outcome.evidence.extend(stale::told(plan, offer, at, ctx).await.map(|note| format!("; {note}")));
     }
+    outcome.committed = committed;
+    outcome
 }
 
 /// A lock timeout fires on the harmless waits of a concurrent build and leaves an invalid index; a statement that could

@@ -10,6 +10,7 @@ use crate::runbook::Level;
 use crate::sql::{Dialect, is_relative_update};
 use crate::target::Identity;
 use crate::target::db::{Handle, text_bind};
+use crate::target::tables;
 use crate::text::{counted, sha256};
 
 pub async fn handle(on: Option<&str>, step: &str, ctx: &Context) -> Result<crate::target::Monitor> {
@@ -105,17 +106,20 @@ pub async fn fence(
 ) -> Result<()> {
     let Some(identity) = identity else { return Ok(()) };
     if !identity.has_marker {
+        let name = &identity.seen.name;
+        let (why, hint) = match tables::lacking(handle).await {
+            Some(lacks) => (format!("the role lacks {lacks}"), format!("have the administrator of {name} grant it")),
+            None => (
+                format!("{name} has no marker table"),
+                "have the tables of backout created by the database's administrator".to_owned(),
+            ),
+        };
         if data && identity.environment == Environment::Production {
-            return Err(refused(
-                step,
-                format!("{} has no marker table: rows are not changed there without one", identity.seen.name),
-            )
-            .hint("have the tables of backout created by the database's administrator"));
+            return Err(refused(step, format!("{why}: rows are not changed there without a marker")).hint(hint));
         }
-        draft.facts.push((
-            "marker".to_owned(),
-            "no marker table: after a crash only the catalog can tell what happened".into(),
-        ));
+        let lost =
+            "after a crash only the catalog can tell what happened, and nothing keeps a second run out of this target";
+        draft.facts.push(("marker".to_owned(), format!("! {why}: {lost}")));
         return Ok(());
     }
     let claim = marker::claim(handle, &ctx.access.runbook)

@@ -2,14 +2,14 @@
 //!
 //! Owns which of them follow which. Never looks at the runbook: what the log says is enough.
 
-use super::super::{Bound, OpenGate, OpenIntent, State, Status, StepState};
+use super::super::{Bound, OpenGate, OpenIntent, State, Status, StepState, Took};
 use super::{SECOND_PERSON, TRIAL, VERIFY};
 use crate::run::gate::{TOKEN_VALID, elapsed, offer_digest};
 use crate::run::record::{Event, GateAnswered, GateShown, HoldReason, Intent, Outcome, OutcomeResult, Settled};
 use crate::runbook::Level;
 
 impl State {
-    pub(super) fn enter(&mut self, done: &[String]) -> Result<(), String> {
+    pub(super) fn enter(&mut self, event: &Event, done: &[String]) -> Result<(), String> {
         if self.entered {
             return Err("the entry point was accepted already".into());
         }
@@ -22,6 +22,7 @@ impl State {
             {
                 step.status = Status::Elsewhere;
                 step.resting = Status::Elsewhere;
+                step.took = Some(Took { at: event.at.logged(), committed: None });
             }
         }
         self.entered = true;
@@ -207,6 +208,7 @@ impl State {
         let open = self.open_for(event)?;
         let undoes = open.intent.undoes.clone();
         let own_undo = undoes == event.step;
+        let on = open.intent.on.clone();
         if outcome.result == OutcomeResult::Unknown {
             open.unknown = true;
         } else {
@@ -219,6 +221,7 @@ impl State {
                 step.status = Status::Applied;
                 step.forward = false;
                 step.undoes = undoes;
+                step.took = Some(Took { at: event.at.logged(), committed: on.zip(outcome.committed.clone()) });
             }
             OutcomeResult::Unknown => step.status = Status::Unknown,
             // An undo without effect leaves standing what stood.
@@ -252,9 +255,12 @@ impl State {
         }
         step.rest(Status::Elsewhere, event);
         step.reason = Some(settled.reason.clone());
+        step.took = Some(Took { at: event.at.logged(), committed: None });
         if let Some(undone) = &settled.undoes {
             self.release_guards(event.step.as_deref(), Some(undone));
-            self.steps.get_mut(undone).ok_or("the runbook has no such step")?.rest(Status::Undone, event);
+            let other = self.steps.get_mut(undone).ok_or("the runbook has no such step")?;
+            other.rest(Status::Undone, event);
+            other.took = Some(Took { at: event.at.logged(), committed: None });
         }
         Ok(())
     }
@@ -268,12 +274,13 @@ impl State {
             step.rest(Status::Unverified, event);
             return Ok(());
         }
-        let undoes = step.undoes.take();
+        let (undoes, took) = (step.undoes.take(), step.took.clone());
         step.rest(Status::Done, event);
         if let Some(undone) = undoes
             && let Some(other) = self.steps.get_mut(&undone)
         {
             other.rest(Status::Undone, event);
+            other.took = took;
         }
         Ok(())
     }
