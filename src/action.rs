@@ -4,6 +4,7 @@
 //! `perform` (do it, stopping at every point of no return until the engine says go) and `settle` (after a crash: did it
 //! happen?), and its done-check. Never writes the log, never decides; the engine does both.
 
+mod cancel;
 pub mod change;
 pub mod command;
 mod committing;
@@ -13,6 +14,7 @@ pub mod facts;
 pub mod freeze;
 pub mod http;
 pub mod item;
+pub mod live;
 pub mod marker;
 pub mod position;
 pub mod prepare;
@@ -43,7 +45,7 @@ pub use reconcile::{AskedRow, ClassTotal, Classified, classify, sort};
 pub use session::{Acted, act};
 pub use sets::items;
 pub use settle::{Settlement, settle};
-pub use transaction::LOCK_MS;
+pub use transaction::{ATTEMPTS, LOCK_MS};
 
 /// Of a program or a request whose step names no limit.
 const LIMIT: Duration = Duration::from_secs(300);

@@ -57,8 +57,19 @@ pub struct Context {
     pub before: BTreeMap<String, (Kept, Now)>,
     /// Steps whose effect stands.
     pub standing: BTreeSet<String>,
+    /// When each finished step took effect; `None`: nothing was to be done.
+    pub took: BTreeMap<String, Option<Took>>,
     /// The newest record of the audit log that is on the disk: what a marker carries.
     pub head: Option<Anchor>,
+}
+
+/// When a step took effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Took {
+    /// The target, and when by the clock of its server, where that was read.
+    pub committed: Option<(String, String)>,
+    /// By our own clock.
+    pub ago: Duration,
 }
 
 /// How deep a probe goes.
@@ -103,6 +114,7 @@ impl Context {
             begun: BTreeMap::new(),
             before: BTreeMap::new(),
             standing: BTreeSet::new(),
+            took: BTreeMap::new(),
             head: None,
         }
     }
@@ -179,7 +191,12 @@ async fn ask_kind(check: &Check, ctx: &Context, depth: Depth) -> Answer {
             Err(none) => no_answer(none),
         },
         CheckKind::Probe { .. } => probe_apart(check, ctx, depth).await,
-        CheckKind::Sessions { matching } => judged(check, ctx, sessions::count_on(check, ctx, matching).await),
+        CheckKind::Sessions { matching, older_than: None } => {
+            judged(check, ctx, sessions::count_on(check, ctx, matching).await)
+        }
+        CheckKind::Sessions { matching, older_than: Some(step) } => {
+            judged(check, ctx, sessions::count_older(check, ctx, matching, step).await)
+        }
         CheckKind::ServiceGone { service } => service::gone(service, ctx).await,
         CheckKind::Group(_) => kafka::group(check, ctx).await,
         CheckKind::Shapes { .. } => kafka::shapes(check, ctx).await,

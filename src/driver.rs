@@ -14,7 +14,7 @@ use crate::engine::{Ask, Handle, Link, Snapshot};
 use crate::failure::Kind;
 use crate::run::left;
 use crate::run::next::{Blocked, next_step};
-use crate::run::record::{End, Event, HoldReason};
+use crate::run::record::{End, Event, HoldReason, Now};
 use crate::run::state::Status;
 use crate::runbook::{Action, CheckRef, Level, Step};
 
@@ -22,8 +22,10 @@ pub mod answers;
 pub mod json;
 pub mod line;
 pub mod plain;
+pub mod watching;
 
 pub use answers::Answers;
+use watching::Watching;
 
 /// What does not change for so long is not going to change by itself.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -32,6 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub trait Printer: Send {
     fn event(&mut self, out: &mut dyn Write, event: &Event) -> io::Result<()>;
     fn message(&mut self, out: &mut dyn Write, what: &str) -> io::Result<()>;
+
+    /// News of a statement under way: for people, since nothing of it is in the log.
+    fn live(&mut self, _out: &mut dyn Write, _at: &Now, _step: &str, _words: &str) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Drives the run to an end and gives the exit code.
@@ -52,12 +59,16 @@ async fn print(
     mut printer: Box<dyn Printer>,
 ) {
     let mut said = None;
+    let mut watching = Watching::default();
     for event in snapshots.borrow().log.iter() {
         let _ = printer.event(&mut io::stdout().lock(), event);
     }
     loop {
         let event = tokio::time::timeout(Duration::from_millis(250), events.recv()).await;
-        let message = snapshots.borrow().message.clone();
+        let (message, news, now) = {
+            let snapshot = snapshots.borrow();
+            (snapshot.message.clone(), watching.news(&snapshot), snapshot.now.clone())
+        };
         let mut out = io::stdout().lock();
         if message != said {
             said.clone_from(&message);
@@ -66,6 +77,9 @@ async fn print(
                 let words = parts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
                 let _ = printer.message(&mut out, &words);
             }
+        }
+        for (step, words) in news {
+            let _ = printer.live(&mut out, &now, &step, &words);
         }
         match event {
             Ok(Ok(event)) => {

@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::action::ATTEMPTS;
+use crate::action::live::{Line, Sight};
+use crate::run::gate::elapsed;
 use crate::run::record::{Act, Checked, End, Event, Now, OpenItem, OutcomeResult};
 use crate::run::state::State;
 use crate::runbook::{CheckRef, Runbook};
@@ -146,6 +149,8 @@ pub struct Snapshot {
     pub log: VecDeque<Arc<Event>>,
     /// The last thing that was turned down or failed, with when and what to do; stays until the next accepted ask.
     pub message: Option<Message>,
+    /// What is seen of the open intent's statement on its server.
+    pub watched: Option<Watched>,
     /// Done and how many of the open action's items or rows.
     pub progress: Option<(u64, Option<u64>)>,
     pub run_dir: std::path::PathBuf,
@@ -155,6 +160,19 @@ pub struct Snapshot {
     pub log_wait: Option<LogWait>,
     /// The loop has ended; the code that the process should exit with.
     pub exit: Option<u8>,
+}
+
+/// The statement of the open intent, as it is seen beside its worker. Latest wins; none of it is in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watched {
+    pub step: String,
+    pub att: u32,
+    /// None: not looked yet.
+    pub sight: Option<Sight>,
+    /// Tries that found no lock.
+    pub failed: u32,
+    /// When the next one begins, while none is under way.
+    pub again: Option<Now>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -199,6 +217,45 @@ pub struct Handle {
     pub asks: mpsc::Sender<Ask>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub events: broadcast::Sender<Arc<Event>>,
+}
+
+impl Watched {
+    /// How often it was tried, then what was seen last.
+    pub fn lines(&self, now: &Now) -> Vec<Line> {
+        let tries = self.tries(now).map(|words| {
+            let key = format!("tries {}", self.failed);
+            Line { label: "tries", words, warns: false, key }
+        });
+        tries.into_iter().chain(self.sight.iter().flat_map(Sight::lines)).collect()
+    }
+
+    /// Which try is under way, or begins in how many seconds; none while it is the first or after the last.
+    pub fn tries(&self, now: &Now) -> Option<String> {
+        if self.failed == 0 || self.failed >= ATTEMPTS {
+            return None;
+        }
+        let left = self.again.as_ref().map(|at| format!(" in {} s", elapsed(now, at).as_secs_f64().round()));
+        Some(format!("try {} of {ATTEMPTS}{}", self.failed + 1, left.unwrap_or_default()))
+    }
+
+    /// Who is in the way first, and how many more.
+    pub fn behind(&self) -> Option<String> {
+        let blockers = &self.sight.as_ref()?.blockers;
+        let first = blockers.iter().find(|blocker| !blocker.pid.is_empty())?;
+        let more = match blockers.len() - 1 {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        Some(format!("{}, pid {}{more}", first.app, first.pid))
+    }
+
+    pub fn new(step: &str, att: u32) -> Self {
+        Self { step: step.to_owned(), att, sight: None, failed: 0, again: None }
+    }
+
+    pub fn is_of(&self, step: &str, att: u32) -> bool {
+        self.step == step && self.att == att
+    }
 }
 
 impl Snapshot {

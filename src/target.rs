@@ -91,7 +91,7 @@ pub struct Identity {
     pub encrypted: Option<bool>,
     /// Whether the role may see other sessions; without it, blockers are *cannot see*, never *none*.
     pub sees_sessions: bool,
-    /// Whether claim and marker tables are there and writable.
+    /// Whether claim and marker tables are there, and the role may do with them what a step does.
     pub has_marker: bool,
     /// Why they cannot be used though they are there, in the server's words; not told on every server.
     pub lacks: Option<String>,
@@ -103,6 +103,32 @@ const DOWN: Duration = Duration::from_secs(1);
 
 /// The read connection of one target, held by one asker at a time.
 pub type Monitor = OwnedMappedMutexGuard<Slot, Handle>;
+
+/// A connection for what may not wait for a check's answer.
+pub enum Beside {
+    Own(Box<Handle>),
+    Shared(Monitor),
+}
+
+impl std::ops::Deref for Beside {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        match self {
+            Self::Own(handle) => handle,
+            Self::Shared(handle) => handle,
+        }
+    }
+}
+
+impl std::ops::DerefMut for Beside {
+    fn deref_mut(&mut self) -> &mut Handle {
+        match self {
+            Self::Own(handle) => handle,
+            Self::Shared(handle) => handle,
+        }
+    }
+}
 
 /// Where the read connection of one target stands.
 #[derive(Default)]
@@ -178,6 +204,17 @@ impl Targets {
     pub async fn reader(&self, name: &str, what: &str) -> Result<Handle> {
         let app = names::application_name(self.access.run8(), what, 0);
         self.open(self.target(name)?, &app, true).await
+    }
+
+    /// As [`Targets::reader`]; where the server has no room for one more connection, that of the checks.
+    ///
+    /// # Errors
+    /// As [`Targets::monitor`].
+    pub async fn beside(&self, name: &str, what: &str) -> Result<Beside> {
+        match self.reader(name, what).await {
+            Ok(own) => Ok(Beside::Own(Box::new(own))),
+            Err(_) => self.monitor(name).await.map(Beside::Shared),
+        }
     }
 
     /// Creates the tables of backout that are not there.

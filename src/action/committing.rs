@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::transaction::{ATTEMPTS, Canceller, asked, pause, watched};
+use super::cancel::{Canceller, asked, watched};
+use super::transaction::{ATTEMPTS, pause};
 use super::{Port, Report};
 use crate::check::Context;
 use crate::sql::{Server, Ways};

@@ -12,6 +12,7 @@ use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Server, Statement, W
 use crate::target::db::Handle;
 
 mod plain;
+pub(super) mod stale;
 
 pub use plain::{perform_plain, position};
 
@@ -121,15 +122,6 @@ impl Plan {
         Undoing::By { rendered, derived: true, limits: (!limits.is_empty()).then(|| limits.join("; ")) }
     }
 
-    /// What pooled connections remember of the columns is wrong afterwards.
-    fn stale(&self, dialect: Option<Dialect>) -> Option<&'static str> {
-        let mut objects = self.statements.iter().flat_map(|(_, statement)| &statement.objects);
-        let columns = objects.any(|object| object.kind == ObjectKind::Column);
-        (columns && dialect == Some(Dialect::Postgres)).then_some(
-            "statements that applications prepared before may fail now (0A000, cached plan): recycle their pools",
-        )
-    }
-
     /// What the statements stand on, each once.
     pub fn tables(&self) -> Vec<String> {
         let mut tables = Vec::new();
@@ -151,8 +143,7 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan) -> Result<Effect, Back
     for (sql, _) in &plan.statements {
         handle.run(sql.as_str(), vec![]).await?;
     }
-    let note = plan.stale(handle.dialect()).map(str::to_owned);
-    Ok(Effect { note, ..Effect::default() })
+    Ok(Effect::default())
 }
 
 /// All facts that hold once every statement is applied, and not before.

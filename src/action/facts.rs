@@ -6,7 +6,7 @@
 
 mod blockers;
 mod dependents;
-mod lane;
+pub(super) mod lane;
 mod mysql;
 mod postgres;
 mod server;

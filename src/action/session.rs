@@ -5,21 +5,18 @@
 
 mod mysql;
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::transaction::{cancel_backend, not_applied, outcome};
+use super::cancel::{self, AGAIN, BACKEND, HEEDS, signal};
+use super::facts::lane::text;
+use super::transaction::{not_applied, outcome};
 use super::{Go, Port, trial};
 use crate::check::Context;
 use crate::check::sessions::{self, Session};
 use crate::failure::{Failure, Kind, Result};
-use crate::names;
 use crate::run::record::{Act, Outcome, OutcomeResult, Point, Tried};
-use crate::runbook::TargetKind;
-use crate::runbook::template::as_text;
-use crate::target::db::{Handle, Row, text_bind};
+use crate::target::db::{Handle, text_bind};
 use crate::text::counted;
 
 /// The sessions that a step would end, on each target that has sessions.
@@ -84,13 +81,10 @@ impl From<(bool, String)> for Acted {
 /// Does an act. `cancel` turns true where a trial must come back at once.
 pub async fn act(act: &Act, ctx: &Context, cancel: watch::Receiver<bool>) -> Acted {
     let (target, pid, since, told_to) = match act {
-        // The worker has been told; the server hears it from the worker's own canceller, and here once more.
-        Act::Cancel { target } => {
-            return match cancel_ours(target, ctx).await {
-                Ok(words) => (true, words),
-                Err(words) => (false, words),
-            }
-            .into();
+        // The worker was told when this act began, and goes to the server by itself: here is read what came of it.
+        Act::Cancel { target, pid, since } => {
+            let done = cancel::ours(target, pid.as_deref(), since.as_deref(), ctx).await;
+            return done.unwrap_or_else(|words| (false, format!("cannot see what came of it: {words}"))).into();
         }
         Act::Trial { step, copy, reason, .. } => {
             let Some(step) = ctx.runbook.steps.get(step) else {
@@ -132,14 +126,13 @@ struct Peer {
 }
 
 impl Peer {
-    async fn of(target: &str, pid: &str, ctx: &Context) -> std::result::Result<Option<Self>, String> {
-        let mut handle = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
-        let sql = match &*handle {
+    async fn of(beside: &mut Handle, pid: &str) -> std::result::Result<Option<Self>, String> {
+        let sql = match &*beside {
             Handle::Postgres(_) => BACKEND.to_owned(),
             Handle::Mysql(connection) => mysql::session(connection.server),
             _ => return Err("sessions can be ended on PostgreSQL, MySQL and MariaDB only".to_owned()),
         };
-        let rows = handle.read(sql, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
+        let rows = beside.read(sql, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
         Ok(rows.first().map(|row| Self {
             app: text(row, "app"),
             since: text(row, "since"),
@@ -151,16 +144,6 @@ impl Peer {
     }
 }
 
-const BACKEND: &str = "select coalesce(nullif(application_name, ''), 'no name') as app, backend_start::text as since,
-      coalesce(state, '') as state, coalesce(query_start::text, '') as began,
-      case when state = 'active' then 'yes' else 'no' end as works,
-      (select count(*) from pg_locks l where l.pid = a.pid and l.locktype = 'relation') || ' table locks' as holds
-    from pg_stat_activity a where pid = $1::text::int";
-
-/// How long a session may take to do as it was told.
-const HEEDS: Duration = Duration::from_secs(3);
-const AGAIN: Duration = Duration::from_millis(100);
-
 /// Tells one session, known by its number and by what makes it this one, and reads again what became of it.
 async fn told(
     target: &str,
@@ -170,7 +153,8 @@ async fn told(
     ctx: &Context,
 ) -> std::result::Result<(bool, String), String> {
     let number: u64 = pid.parse().map_err(|_| "its number cannot be read".to_owned())?;
-    let Some(before) = Peer::of(target, pid, ctx).await? else {
+    let mut beside = ctx.targets.beside(target, "act").await.map_err(|failure| failure.to_string())?;
+    let Some(before) = Peer::of(&mut beside, pid).await? else {
         return Ok((false, format!("{GONE} {pid}: nothing was sent")));
     };
     let (app, now) = (&before.app, &before.since);
@@ -181,12 +165,13 @@ async fn told(
     if since != now {
         return Ok((false, format!("{GONE} {pid} of {since} any more: {pid} is {app} of {now} now; nothing was sent")));
     }
-    let (with, took) = match ctx.targets.target(target).map_err(|f| f.to_string())?.kind {
-        TargetKind::Mysql => mysql::kill(ctx, target, number, since, told == Told::End).await?,
+    let (with, took) = match &*beside {
+        Handle::Mysql(_) => mysql::kill(&mut beside, number, since, told == Told::End).await?,
         _ => {
             let with = if told == Told::End { "pg_terminate_backend" } else { "pg_cancel_backend" };
-            let number = i32::try_from(number).map_err(|_| "its process id cannot be read".to_owned())?;
-            (with, cancel_backend(ctx, target, number, since, with).await?)
+            // Its statement, and not one that it has begun since.
+            let began = (told == Told::Cancel).then_some(before.began.as_str());
+            (with, signal(&mut beside, pid, since, began, with).await?)
         }
     };
     if !took {
@@ -194,7 +179,7 @@ async fn told(
     }
     let sent = tokio::time::Instant::now();
     loop {
-        let after = Peer::of(target, pid, ctx).await?.filter(|peer| peer.since == *now);
+        let after = Peer::of(&mut beside, pid).await?.filter(|peer| peer.since == *now);
         match (&after, told) {
             (None, _) => return Ok((true, format!("session {pid} of {app} ended: read again, it is gone"))),
             (Some(peer), Told::Cancel)
@@ -225,20 +210,4 @@ async fn told(
         }
         tokio::time::sleep(AGAIN).await;
     }
-}
-
-fn text(row: &Row, name: &str) -> String {
-    row.get(name).filter(|value| !value.is_null()).map(as_text).unwrap_or_default()
-}
-
-async fn cancel_ours(target: &str, ctx: &Context) -> std::result::Result<String, String> {
-    let mut handle = ctx.targets.monitor(target).await.map_err(|f| f.to_string())?;
-    if handle.dialect() != Some(crate::sql::Dialect::Postgres) {
-        return Ok("the worker was told, which cancels its statement on the server".to_owned());
-    }
-    let ours = format!("{}/{}/%", names::SCHEMA, ctx.access.run8());
-    let sql = "select pg_cancel_backend(pid) as done from pg_stat_activity
-               where application_name like $1::text and state = 'active' and pid <> pg_backend_pid()";
-    let rows = handle.read(sql, vec![text_bind(ours)]).await.map_err(|e| e.words())?;
-    Ok(format!("cancel sent to {} backends of this run", rows.len()))
 }

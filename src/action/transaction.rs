@@ -1,27 +1,25 @@
 //! One step as one transaction: claim, marker, the work, the checks in it, commit, the marker read back.
 //!
-//! Owns the order, the points where the engine is asked, the retries that a lock allows and the way a cancel reaches
-//! the server. Never commits without `ready`, and never says *applied* on the word of COMMIT alone.
+//! Owns the order, the points where the engine is asked and the retries that a lock allows. Never commits without `ready`, and never says *applied* on the word of COMMIT alone.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::sync::watch;
+use serde_json::json;
 
-use super::{Go, Port, Report, change, committing, ddl, marker, restored};
+use super::cancel::{Canceller, asked, watched};
+use super::ddl::stale;
+use super::{Go, Port, Report, change, ddl, marker, restored};
 use crate::check::{self, Context, Depth, Where};
 use crate::names;
 use crate::run::gate::offer_digest;
 use crate::run::record::{Offer, Outcome, OutcomeResult, Point};
 use crate::runbook::{CheckRef, Step};
 use crate::sql::Dialect;
-use crate::target::db::{Handle, SqlError, text_bind};
+use crate::target::db::{Handle, SqlError};
 
 /// Between attempts after a lock timeout, doubling; half of each is chance.
 const BACKOFF: Duration = Duration::from_millis(250);
-pub(super) const ATTEMPTS: u32 = 6;
+pub const ATTEMPTS: u32 = 6;
 /// The longest stall that a waiting statement imposes on everybody behind it. Beyond PostgreSQL's own deadlock_timeout of
 /// a second, at which an autovacuum gives way to who waits for it: given up before, it would never give way.
 pub const LOCK_MS: u64 = 1_250;
@@ -82,6 +80,9 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
     for attempt in 1..=ATTEMPTS {
         match once(&mut handle, body, step, offer, ctx, port).await {
             Ok(outcome) => return outcome,
+            Err(Back::Because(why)) if *port.cancel.borrow() && !why.starts_with("cancelled") => {
+                return not_applied(format!("cancelled, rolled back: {why}"));
+            }
             Err(Back::Because(why)) => return not_applied(why),
             Err(Back::Lock(error)) => {
                 let again = (attempt < ATTEMPTS).then(|| pause(attempt));
@@ -154,6 +155,7 @@ async fn once(
         }
     };
     let committed = handle.run("commit", vec![]).await;
+    let at = stale::now(handle).await;
     let mut outcome = match committed {
         Err(error) if error.is_lock() => {
             let _ = handle.run("rollback", vec![]).await;
@@ -170,6 +172,10 @@ async fn once(
         outcome.changed_since = effect.changed_since;
         outcome.before_image = effect.before_image;
         outcome.evidence.extend(effect.note.map(|note| format!("; {note}")));
+        if let (Body::Ddl(plan), Some(at)) = (body, &at) {
+            outcome.evidence.extend(stale::told(plan, offer, at, ctx).await.map(|note| format!("; {note}")));
+        }
+        outcome.committed = at;
     }
     Ok(outcome)
 }
@@ -237,6 +243,9 @@ async fn work(
     {
         return Err(Back::Because("stopped before COMMIT, rolled back".to_owned()));
     }
+    if *port.cancel.borrow() {
+        return Err(Back::Because("cancelled before COMMIT, rolled back".to_owned()));
+    }
     Ok(effect)
 }
 
@@ -272,8 +281,8 @@ async fn proved(offer: &Offer, ctx: &Context, committed: Result<u64, SqlError>) 
     let said = committed.as_ref().err().map(|error| format!(" (COMMIT: {})", error.words())).unwrap_or_default();
     if offer.epoch.is_none() {
         return match committed {
-            Ok(_) => outcome(OutcomeResult::Applied, "COMMIT answered; there is no marker table"),
-            Err(_) => outcome(OutcomeResult::Unknown, format!("no answer to COMMIT and no marker table{said}")),
+            Ok(_) => outcome(OutcomeResult::Applied, "COMMIT answered; no marker was written"),
+            Err(_) => outcome(OutcomeResult::Unknown, format!("no answer to COMMIT, and no marker was written{said}")),
         };
     }
     let read = async {
@@ -289,96 +298,5 @@ async fn proved(offer: &Offer, ctx: &Context, committed: Result<u64, SqlError>) 
         // The server may still be at it: settling looks for the backend first.
         (Ok(None), Err(_)) => outcome(OutcomeResult::Unknown, format!("the marker is not there yet{said}")),
         (Err(words), _) => outcome(OutcomeResult::Unknown, format!("the marker cannot be read: {words}{said}")),
-    }
-}
-
-/// How a statement under way is cancelled on the server: dropping it here would cancel nothing there.
-pub(super) enum Canceller {
-    Postgres { ctx: Box<Context>, target: String, pid: i32, backend_start: String },
-    Sqlite(Arc<AtomicBool>),
-    Mysql { ctx: Box<Context>, target: String, id: u64, sql: String },
-    None,
-}
-
-impl Canceller {
-    pub(super) fn of(handle: &Handle, ctx: &Context) -> Self {
-        match handle {
-            Handle::Postgres(c) => Self::Postgres {
-                ctx: Box::new(ctx.clone()),
-                target: c.target.clone(),
-                pid: c.pid,
-                backend_start: c.backend_start.clone(),
-            },
-            Handle::Sqlite(c) => Self::Sqlite(Arc::clone(&c.interrupt)),
-            Handle::Mysql(_) | Handle::Kafka(_) => Self::None,
-        }
-    }
-
-    async fn cancel(&self) {
-        match self {
-            Self::Postgres { ctx, target, pid, backend_start } => {
-                let _ = cancel_backend(ctx, target, *pid, backend_start, "pg_cancel_backend").await;
-            }
-            Self::Sqlite(interrupt) => interrupt.store(true, Ordering::Relaxed),
-            Self::Mysql { ctx, target, id, sql } => {
-                let _ = committing::kill_query(ctx, target, *id, sql).await;
-            }
-            Self::None => {}
-        }
-    }
-
-    fn done(&self) {
-        if let Self::Sqlite(interrupt) = self {
-            interrupt.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// From a second connection, and only while pid and start name the same backend.
-pub async fn cancel_backend(
-    ctx: &Context,
-    target: &str,
-    pid: i32,
-    backend_start: &str,
-    with: &'static str,
-) -> Result<bool, String> {
-    let mut monitor = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
-    let sql = format!(
-        "select {with}(pid) as done from pg_stat_activity where pid = $1::bigint and backend_start = $2::timestamptz"
-    );
-    let found = monitor.one(sql, vec![text_bind(pid.to_string()), text_bind(backend_start)]).await;
-    found.map(|found| found.is_some_and(|value| value == Value::Bool(true))).map_err(|error| error.words())
-}
-
-/// Waits until a cancel is asked for. False: nobody can ask any more. The guard that `wait_for` gives stays in here: it
-/// must not live across an await.
-pub(super) async fn asked(cancel: &mut tokio::sync::watch::Receiver<bool>) -> bool {
-    cancel.wait_for(|cancel| *cancel).await.is_ok()
-}
-
-/// Follows work to its end; a cancel goes to the server, again and again until the server gives in.
-pub(super) async fn watched<T>(
-    cancel: &watch::Receiver<bool>,
-    canceller: &Canceller,
-    work: impl Future<Output = T>,
-) -> T {
-    let mut cancel = cancel.clone();
-    tokio::pin!(work);
-    tokio::select! {
-        out = &mut work => return out,
-        cancelled = asked(&mut cancel) => {
-            if !cancelled {
-                return work.await;
-            }
-        }
-    }
-    loop {
-        tokio::select! {
-            out = &mut work => {
-                canceller.done();
-                return out;
-            }
-            () = async { canceller.cancel().await; tokio::time::sleep(Duration::from_millis(300)).await } => {}
-        }
     }
 }

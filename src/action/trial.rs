@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::cancel::{Canceller, asked, watched};
 use super::ddl::Plan;
 use super::prepare::prepare;
-use super::transaction::{Body, Canceller, asked, watched};
+use super::transaction::Body;
 use super::{Work, copied};
 use crate::check::touched::{self, Objects, Scope};
 use crate::check::{self, Context, Depth, Where};

@@ -2,12 +2,14 @@
 //!
 //! Never ends a session, and never says *none* where it cannot see.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::runbook::template::as_text;
 use crate::runbook::{Check, Scoped, Service};
 use crate::sql::Dialect;
-use crate::target::db::{Handle, Row};
+use crate::target::db::{Handle, Row, text_bind};
 
 use super::Context;
 use super::sql::{Asked, NoAnswer};
@@ -79,10 +81,7 @@ pub async fn all(handle: &mut Handle) -> Asked<Vec<Session>> {
                 .await?
         }
         Some(Dialect::Sqlite) => {
-            let there = format!("select count(*) as n from sqlite_master where name = '{REGISTERED}'");
-            if handle.one(there, vec![]).await?.and_then(|n| n.as_i64()) != Some(1) {
-                return Err(NoAnswer::Unknown("SQLite has no sessions that could be asked for".to_owned()));
-            }
+            registered(handle).await?;
             let sql = format!("select application_name, pid, since, '' as state from {REGISTERED} order by since");
             handle.read(sql, vec![]).await?
         }
@@ -90,6 +89,14 @@ pub async fn all(handle: &mut Handle) -> Asked<Vec<Session>> {
         _ => return Err(NoAnswer::Unknown("sessions of this target cannot be asked for".to_owned())),
     };
     Ok(rows.iter().map(session).collect())
+}
+
+async fn registered(handle: &mut Handle) -> Asked<()> {
+    let there = format!("select count(*) as n from sqlite_master where name = '{REGISTERED}'");
+    match handle.one(there, vec![]).await?.and_then(|n| n.as_i64()) {
+        Some(1) => Ok(()),
+        _ => Err(NoAnswer::Unknown("SQLite has no sessions that could be asked for".to_owned())),
+    }
 }
 
 /// A connection names no program here: its user stands for it. When it came is not told, but from where.
@@ -113,6 +120,77 @@ pub async fn matching(target: &str, glob: &str, ctx: &Context) -> Asked<Vec<Sess
     let mut handle = ctx.targets.monitor(target).await?;
     let sessions = all(&mut handle).await?;
     Ok(sessions.into_iter().filter(|s| fits(glob, &s.application_name)).collect())
+}
+
+/// Up to when a session must have begun to count as older.
+pub enum Bound {
+    /// By the server's own clock.
+    At(String),
+    /// So long ago.
+    Ago(Duration),
+}
+
+/// The sessions of other clients that began before then and whose application name fits.
+///
+/// # Errors
+/// Unknown where the server does not tell since when a session is there.
+pub async fn older(handle: &mut Handle, bound: &Bound, fits: impl Fn(&str) -> bool) -> Asked<Vec<Session>> {
+    let (at, ago) = match bound {
+        Bound::At(at) => (at.clone(), 0.0),
+        Bound::Ago(ago) => (String::new(), ago.as_secs_f64()),
+    };
+    let binds = vec![text_bind(at), text_bind(ago.to_string())];
+    let rows = match handle.dialect() {
+        Some(Dialect::Postgres) => handle.read(OLDER, binds).await?,
+        Some(Dialect::Sqlite) => {
+            let sql = format!(
+                "select application_name, pid, since, '' as state from {REGISTERED}
+                 where julianday(since) < coalesce(julianday(nullif($1, '')), julianday('now') - $2 / 86400.0)"
+            );
+            registered(handle).await?;
+            handle.read(sql, binds).await?
+        }
+        _ => return Err(NoAnswer::Unknown("this server does not tell since when a session is there".to_owned())),
+    };
+    let sessions: Vec<_> = rows.iter().map(session).filter(|session| fits(&session.application_name)).collect();
+    match sessions.iter().filter(|session| session.since.is_empty()).count() {
+        0 => Ok(sessions),
+        n => Err(NoAnswer::Unknown(format!(
+            "cannot see since when {} there: the role lacks pg_read_all_stats",
+            if n == 1 { "1 session is".to_owned() } else { format!("{n} sessions are") }
+        ))),
+    }
+}
+
+/// Whose start is not told is listed too, and has none.
+const OLDER: &str = "select coalesce(application_name, '') as application_name, pid::text as pid,
+      coalesce(backend_start::text, '') as since, coalesce(state, '') as state
+    from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+      and coalesce(backend_type, 'client backend') = 'client backend'
+      and coalesce(application_name, '') not like 'backout/%'
+      and (backend_start is null or backend_start < coalesce(nullif($1::text, '')::timestamptz,
+        clock_timestamp() - make_interval(secs => $2::text::float8)))
+    order by backend_start";
+
+/// How many sessions that fit began before a step took effect.
+pub async fn count_older(check: &Check, ctx: &Context, glob: &str, step: &str) -> Asked<Value> {
+    let took = match ctx.took.get(step) {
+        Some(Some(took)) => took,
+        // Nothing was changed: no session is older than that.
+        Some(None) => return Ok(Value::from(0)),
+        None => return Err(NoAnswer::Unknown(format!("{step} is not done yet"))),
+    };
+    let mut n = 0;
+    for target in targets(ctx, check.on.as_deref()) {
+        // Another server has another clock.
+        let bound = match &took.committed {
+            Some((on, at)) if *on == target => Bound::At(at.clone()),
+            _ => Bound::Ago(took.ago),
+        };
+        let mut handle = ctx.targets.monitor(&target).await?;
+        n += older(&mut handle, &bound, |app| fits(glob, app)).await?.len();
+    }
+    Ok(Value::from(n))
 }
 
 /// How many sessions fit, on the check's target, or on every SQL target where it names none.

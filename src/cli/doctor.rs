@@ -64,7 +64,7 @@ pub async fn run(args: Args) -> Result<u8> {
                 let tables = match (needs_tables, identity.has_marker, &identity.lacks) {
                     (false, ..) => String::new(),
                     (true, true, _) => " · tables there".to_owned(),
-                    (true, false, Some(lacks)) => format!(" · TABLES CANNOT BE USED: {lacks}"),
+                    (true, false, Some(lacks)) => format!(" · RIGHTS MISSING: {lacks}"),
                     (true, false, None) => {
                         " · TABLES MISSING: run with --install, or give the DBA what --sql prints".to_owned()
                     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Printer;
-use crate::run::record::{Event, Record};
+use crate::run::record::{Event, Now, Record};
 use crate::run::words;
 use crate::runbook::expect::Verdict;
 use crate::text::Shown;
@@ -22,6 +22,10 @@ impl Printer for Line {
             writeln!(out, "{time}  {step:<18} {}", Shown::capped(&words, 400))?;
         }
         Ok(())
+    }
+
+    fn live(&mut self, out: &mut dyn Write, at: &Now, step: &str, words: &str) -> io::Result<()> {
+        writeln!(out, "{}  {step:<18} {}", at.wall.strftime("%H:%M:%SZ"), Shown::capped(words, 400))
     }
 
     fn message(&mut self, out: &mut dyn Write, what: &str) -> io::Result<()> {

@@ -9,6 +9,7 @@ mod intake;
 mod readings;
 mod record;
 mod reports;
+mod watched;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -84,6 +85,7 @@ pub fn start(setup: Setup) -> Result<(Handle, tokio::task::JoinHandle<Result<u8>
         classified: None,
         log: log.into_iter().skip(tail).collect(),
         message: None,
+        watched: None,
         progress: None,
         run_dir: setup.run_dir,
         taken: 0,

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 
 use super::{Link, clock};
+use crate::action::live::{Sight, Watch};
 use crate::action::{self, Acted, Classified, Job, Port, Prepared, Report};
 use crate::check::{self, Answer, Context, Depth};
 use crate::failure::Result;
@@ -31,6 +32,7 @@ pub enum Done {
     Settled { evidence: Vec<(String, String)>, result: OutcomeResult, reason: String, outcome: Outcome },
     Acted { act: Act, acted: Acted },
     Link { target: String, link: Link },
+    Sighted { step: String, att: u32, sight: Sight },
     Panicked { step: String, att: u32, words: String },
 }
 
@@ -39,13 +41,15 @@ pub struct Work {
     done: mpsc::UnboundedSender<Done>,
     cancel: watch::Sender<bool>,
     worker: Option<tokio::task::JoinHandle<()>>,
+    /// Looks at what the worker's statement does.
+    watcher: Option<tokio::task::AbortHandle>,
     /// Turns true where the act under way must come back at once.
     trial: Option<watch::Sender<bool>>,
 }
 
 impl Work {
     pub fn new(reports: mpsc::Sender<(String, u32, Report)>, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self { reports, done, cancel: watch::Sender::new(false), worker: None, trial: None }
+        Self { reports, done, cancel: watch::Sender::new(false), worker: None, watcher: None, trial: None }
     }
 
     /// A worker is under way.
@@ -81,6 +85,23 @@ impl Work {
                 }
             }
         }));
+    }
+
+    /// Looks at the worker's session until it is told to stop. It only reads: it may be dropped half way.
+    pub fn watch(&mut self, step: String, att: u32, target: String, watch: Watch, context: Context) {
+        self.unwatch();
+        let done = self.done.clone();
+        let watcher = tokio::spawn(async move {
+            let seen = |sight| done.send(Done::Sighted { step: step.clone(), att, sight }).is_ok();
+            watch.follow(target, context, seen).await;
+        });
+        self.watcher = Some(watcher.abort_handle());
+    }
+
+    pub fn unwatch(&mut self) {
+        if let Some(watcher) = self.watcher.take() {
+            watcher.abort();
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = Done> + Send + 'static) {

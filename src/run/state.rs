@@ -147,6 +147,18 @@ pub struct StepState {
     pub undo_failed: Option<String>,
     /// What its latest undo brought back.
     pub restored: Option<Restored>,
+    /// Its latest effect: its own, that of its undo, or what other hands did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took: Option<Took>,
+}
+
+/// When a step took effect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Took {
+    /// When it was recorded.
+    pub at: Now,
+    /// The target, and when by the clock of its server.
+    pub committed: Option<(String, String)>,
 }
 
 /// How the latest trial of a step ended.
@@ -213,6 +225,7 @@ impl StepState {
             before: None,
             undo_failed: None,
             restored: None,
+            took: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure. Never cuts and never escapes: whoever shows it knows how much room there is.
 
-use super::record::{OpenItem, OutcomeResult, Record};
+use super::record::{Act, OpenItem, OutcomeResult, Record};
 use crate::text::counted;
 
 /// What happened. Who, when and for which step stand beside it.
@@ -86,7 +86,23 @@ pub fn words(record: &Record) -> String {
             let of = |word: &str| checks.iter().filter(|checked| checked.verdict.word() == word).count();
             format!("checks: {} pass, {} fail, {} unknown", of("pass"), of("fail"), of("unknown"))
         }
+        Record::ActShown { act, token } => format!("{} asks for {token}", act_words(act)),
+        Record::ActAnswered { typed, .. } => format!("answered: {typed}"),
+        Record::ActIntent { act } => format!("begins: {}", act_words(act)),
+        Record::ActOutcome { applied, detail, .. } => {
+            format!("{}: {detail}", if *applied { "it took" } else { "it did NOT take" })
+        }
         Record::AuditDegraded { why } => format!("the log was degraded: {why}"),
         other => other.kind().replace('_', " "),
+    }
+}
+
+fn act_words(act: &Act) -> String {
+    match act {
+        Act::Cancel { target, pid: Some(pid), .. } => format!("cancel of our own statement on {target}, pid {pid}"),
+        Act::Cancel { target, .. } => format!("cancel of our own statement on {target}"),
+        Act::EndSession { target, pid, .. } => format!("ending session {pid} on {target}"),
+        Act::CancelSession { target, pid, .. } => format!("cancel of the statement of session {pid} on {target}"),
+        Act::Trial { target, step, .. } => format!("trial of {step} on {target}"),
     }
 }

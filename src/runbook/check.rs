@@ -63,9 +63,10 @@ pub enum CheckKind {
         query: PerDialect<SqlText>,
         uses: String,
     },
-    /// Live sessions whose application name matches the glob.
+    /// Live sessions whose application name matches the glob; of these the ones that began before a step took effect.
     Sessions {
         matching: String,
+        older_than: Option<String>,
     },
     Group(GroupCheck),
     /// What the group has committed on the topic.

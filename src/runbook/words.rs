@@ -121,7 +121,8 @@ pub fn asked(kind: &CheckKind) -> String {
         }
         CheckKind::Explain { uses, .. } => format!("the plan uses {uses}"),
         CheckKind::Registry(check) => format!("{} {}", check.subject, check.question),
-        CheckKind::Sessions { matching } => format!("sessions of {matching}"),
+        CheckKind::Sessions { matching, older_than: None } => format!("sessions of {matching}"),
+        CheckKind::Sessions { matching, older_than: Some(step) } => format!("sessions of {matching} older than {step}"),
         CheckKind::Group(group) => match (&group.lag, &group.state) {
             (Some(topic), _) => format!("lag of {} on {topic}", group.group),
             (None, Some(state)) => format!("{} is {state}", group.group),

@@ -173,6 +173,7 @@ impl Connection {
             true => None,
             false => self.own(TIMELINE).await.ok().and_then(|row| row.get("timeline")?.as_u64()?.try_into().ok()),
         };
+        let lacks = if is("has_marker") { None } else { self.lacks().await };
         let declared = if system.is_some() && is("has_environment") { self.declared(&identity).await } else { None };
         Ok(Identity {
             seen: TargetSeen {
@@ -193,8 +194,18 @@ impl Connection {
             encrypted: row.get("ssl").and_then(Value::as_bool),
             sees_sessions: is("sees_all"),
             has_marker: is("has_marker"),
-            lacks: None,
+            lacks,
         })
+    }
+
+    /// Which rights the role lacks where the tables are there; `None` where they are not, or where nobody tells.
+    async fn lacks(&mut self) -> Option<String> {
+        let row = self.own(RIGHTS).await.ok()?;
+        let mut lacks: Vec<_> = row.get("lacks").map(as_text).filter(|lacks| !lacks.is_empty()).into_iter().collect();
+        if row.get("usable").is_some_and(|usable| usable == false) {
+            lacks.insert(0, "USAGE on schema backout".to_owned());
+        }
+        (!lacks.is_empty()).then(|| format!("the role lacks {}", lacks.join(", ")))
     }
 
     /// The nonce of the declaration that names this very database; none for anything else, an error included.
@@ -223,8 +234,20 @@ const IDENTITY: &str =
     (select ssl from pg_stat_ssl where pid = pg_backend_pid()) as ssl,
     pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees_all,
     exists (select from own where relname = 'environment') as has_environment,
-    exists (select from own where relname = 'marker' and has_table_privilege(oid, 'insert'))
-      and exists (select from own where relname = 'claim' and has_table_privilege(oid, 'update')) as has_marker";
+    (select count(*) from own where relname = 'marker'
+        and has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+      or relname = 'claim' and has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+        and has_table_privilege(oid, 'update')) = 2 as has_marker";
+
+/// Every right that a claim and a marker need, and whether the role has it. No row: the tables are not there.
+const RIGHTS: &str = "select coalesce(string_agg(w.what || ' on backout.' || w.tbl, ', ' order by w.tbl, w.what)
+        filter (where not has_table_privilege(c.oid, w.what)), '') as lacks,
+      bool_and(has_schema_privilege(n.oid, 'usage')) as usable
+    from (values ('marker', 'SELECT'), ('marker', 'INSERT'), ('claim', 'SELECT'), ('claim', 'INSERT'),
+      ('claim', 'UPDATE')) w(tbl, what)
+    join pg_namespace n on n.nspname = 'backout'
+    join pg_class c on c.relnamespace = n.oid and c.relname = w.tbl
+    having count(*) = 5";
 
 const TIMELINE: &str = "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint as timeline";
 

@@ -5,6 +5,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::{Dialog, Model, View};
+use crate::action::live::Sight;
 use crate::engine::Snapshot;
 use crate::run::next::{Blocked, has_statements, next_step, target_of};
 use crate::run::state::Status;
@@ -150,11 +151,11 @@ pub const BINDINGS: &[Binding] = &[
     bind!("p", [ch('p')], Hold, "hold", "hold", "Hold the run: nothing new begins, what runs is followed to its end"),
     bind!(
         "E",
-        [ch('E')],
+        [ch('E'), ctrl('k')],
         EndSession,
         "end a session",
         "end session",
-        "End another session that is in the way; asks for its pid"
+        "End another session that is in the way, or cancel its statement; asks for its pid. At a gate: ^K"
     ),
     bind!("c", [ch('c')], Checks, "checks", "checks", "The live checks"),
     bind!("l", [ch('l')], Log, "log", "log", "The log of this run"),
@@ -386,13 +387,20 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
     }
     let mut keys = Vec::new();
     for binding in BINDINGS {
-        let routine = !matches!(binding.command, Command::EndSession | Command::Hold);
+        let in_the_way = binding.command == Command::EndSession && is_blocked(snapshot);
+        let routine = !matches!(binding.command, Command::EndSession | Command::Hold) || in_the_way;
         if !binding.label.is_empty() && routine && works(binding.command, model, snapshot) {
             let label = if binding.command == Command::Open { open_label(model, snapshot) } else { binding.label };
             keys.push((binding.key, label));
         }
     }
     keys
+}
+
+/// Sessions that keep the open statement waiting, and that could be ended.
+pub fn is_blocked(snapshot: &Snapshot) -> bool {
+    let sight = snapshot.watched.as_ref().and_then(|watched| watched.sight.as_ref());
+    sight.is_some_and(Sight::is_blocked)
 }
 
 /// What Enter leads to.

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backout::action;
-use backout::engine::{Link, Live, Message, Snapshot};
+use backout::action::live::{Blocker, Queued, Sight};
+use backout::engine::{Link, Live, Message, Snapshot, Watched};
 use backout::run::record::*;
 use backout::run::state::State;
 use backout::runbook::expect::Verdict;
@@ -339,15 +340,7 @@ pub fn contained() -> Vec<Event> {
             on: on.map(str::to_owned),
         })
     };
-    let outcome = |evidence: &str| {
-        Record::Outcome(Outcome {
-            result: OutcomeResult::Applied,
-            evidence: evidence.into(),
-            changed: None,
-            changed_since: vec![],
-            before_image: None,
-        })
-    };
+    let outcome = |evidence: &str| Record::Outcome(Outcome::new(OutcomeResult::Applied, evidence));
     let mut pause = offer("pause-loyalty", Level::Step, "pause-loyalty@production");
     pause.action = "command".into();
     let pause = shown(pause);
@@ -396,8 +389,8 @@ pub fn gate(level: Level, token: &str) -> Vec<Event> {
     events
 }
 
-/// The connection was lost after COMMIT was sent.
-pub fn unknown() -> Vec<Event> {
+/// The gate was answered and the worker is under way.
+fn running() -> Vec<Event> {
     let mut events = gate(Level::Object, "orders@shop");
     let digest = shown(offer("rename-back", Level::Object, "orders@shop")).offer_digest;
     let answer = GateAnswered {
@@ -415,17 +408,54 @@ pub fn unknown() -> Vec<Event> {
         transactional: true,
         on: Some("shop".into()),
     };
-    let lost = Outcome {
-        result: OutcomeResult::Unknown,
-        evidence: "connection lost after COMMIT was sent".into(),
-        changed: None,
-        changed_since: vec![],
-        before_image: None,
-    };
     events.push(event(1400, Some("rename-back"), Some(1), Record::GateAnswered(answer)));
     events.push(event(1400, Some("rename-back"), Some(1), Record::Intent(intent)));
+    events
+}
+
+/// The connection was lost after COMMIT was sent.
+pub fn unknown() -> Vec<Event> {
+    let mut events = running();
+    let lost = Outcome::new(OutcomeResult::Unknown, "connection lost after COMMIT was sent");
     events.push(event(1401, Some("rename-back"), Some(1), Record::Outcome(lost)));
     events
+}
+
+/// Its second try waits behind a report that nobody has ended, and the shop waits behind it.
+pub fn waiting() -> Snapshot {
+    let mut events = running();
+    let reached = |data| Record::Reached { point: Point::TxOpen, data };
+    let missed = Record::AttemptFailed {
+        code: "55P03".into(),
+        message: "canceling statement due to lock timeout".into(),
+        again_in_ms: Some(300),
+    };
+    let session = json!({ "pid": 7731, "backend_start": "2026-11-24 02:41:20.1+00" });
+    events.push(event(1400, Some("rename-back"), Some(1), reached(session.clone())));
+    events.push(event(1401, Some("rename-back"), Some(1), missed));
+    events.push(event(1401, Some("rename-back"), Some(1), reached(session)));
+    let blocker = Blocker {
+        pid: "4121".into(),
+        since: "2026-11-24 01:59:02.5+00".into(),
+        app: "bi-extract".into(),
+        user: "etl".into(),
+        state: "idle in transaction".into(),
+        age: Some(2473),
+        query: "SELECT * FROM orders WHERE created_at > '2026-11-01'".into(),
+        ..Blocker::default()
+    };
+    let queued = |pid: &str, app: &str, stalled| Queued { pid: pid.into(), app: app.into(), stalled: Some(stalled) };
+    let sight = Sight {
+        state: "active".into(),
+        runs: Some(1),
+        waits_for: Some("Lock relation".into()),
+        blockers: vec![blocker],
+        queue: vec![queued("81", "checkout-v1", 1), queued("82", "checkout-v1", 1), queued("90", "api", 0)],
+        ..Sight::default()
+    };
+    let mut now = snapshot(events, 1402);
+    now.watched = Some(Watched { sight: Some(sight), failed: 1, ..Watched::new("rename-back", 1) });
+    now
 }
 
 pub fn held() -> Vec<Event> {
@@ -496,6 +526,7 @@ pub fn snapshot(events: Vec<Event>, seconds: u64) -> Snapshot {
         classified: None,
         log: events.into_iter().map(Arc::new).collect(),
         message: None,
+        watched: None,
         progress: None,
         taken: 0,
         run_dir: "/var/lib/backout/runs/20261124T021800Z-7f3a".into(),

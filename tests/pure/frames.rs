@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backout::engine::{Ask, Snapshot};
+use backout::run::record::Act;
 use backout::runbook::Level;
 use backout::tui::input::Input;
 use backout::tui::model::{Model, Pane};
@@ -74,6 +75,7 @@ fn scenes() -> Vec<(&'static str, Model, Snapshot)> {
     add("unknown", fixture::snapshot(fixture::unknown(), 1420));
     add("undo-failed", fixture::snapshot(fixture::undo_failed(), 1530));
     add("not-exact", fixture::snapshot(fixture::not_exact(), 1530));
+    add("waiting", fixture::waiting());
     let mut refused = fixture::snapshot(fixture::contained(), 1387);
     refused.message = Some(fixture::message());
     add("refused", refused);
@@ -121,6 +123,10 @@ fn as_drawn() {
             let plain = frame(&model, &snapshot, ascii, (80, 24));
             assert!(plain.is_ascii(), "{name}: {plain}");
             insta::assert_snapshot!(format!("{name}-ascii-80x24"), plain);
+        }
+        if name == "waiting" {
+            insta::assert_snapshot!(format!("{name}-60x18"), frame(&model, &snapshot, COLOR, (60, 18)));
+            insta::assert_snapshot!(format!("{name}-120x40"), frame(&model, &snapshot, COLOR, (120, 40)));
         }
         let small = frame(&model, &snapshot, COLOR, (50, 12));
         if matches!(name, "unknown" | "gate" | "run") {
@@ -294,6 +300,25 @@ fn a_row_takes_a_class_and_a_reason() {
         reason: "v2 added shipping".into(),
     };
     assert_eq!(asked, [Effect::Ask(wanted)]);
+}
+
+#[test]
+fn who_is_in_the_way_is_ended_and_our_own_statement_cancelled_while_it_waits() {
+    let snapshot = fixture::waiting();
+    let end = [vec![ctrl('k')], typed("4121"), vec![key(KeyCode::Enter)]].concat();
+    let (_, asked) = press(model(&snapshot), &snapshot, &end, Duration::ZERO);
+    let since = Some("2026-11-24 01:59:02.5+00".to_owned());
+    let act = Act::EndSession { target: "shop".into(), pid: "4121".into(), since };
+    assert_eq!(asked, [Effect::Ask(Ask::Act { act, typed: "4121".into() })], "with the start that was shown");
+
+    let wrong = [typed("x"), typed("cancle"), vec![key(KeyCode::Enter)]].concat();
+    let (wrong, asked) = press(model(&snapshot), &snapshot, &wrong, Duration::ZERO);
+    assert_eq!(asked, []);
+    let shown = frame(&wrong, &snapshot, COLOR, (80, 24));
+    assert!(shown.contains("\"cancle\" is not it, and nothing was sent. Type cancel to do it"), "{shown}");
+    let right = [vec![ctrl('u')], typed("cancel"), vec![key(KeyCode::Enter)]].concat();
+    let (_, asked) = press(wrong, &snapshot, &right, Duration::ZERO);
+    assert!(matches!(asked.as_slice(), [Effect::Ask(Ask::Act { act: Act::Cancel { .. }, .. })]), "{asked:?}");
 }
 
 #[test]

@@ -18,3 +18,4 @@ mod runbook;
 mod shapes;
 mod sql;
 mod text;
+mod watching;

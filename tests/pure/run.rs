@@ -133,8 +133,7 @@ impl Hands {
             OutcomeResult::NotApplied,
             OutcomeResult::Unknown,
         ]);
-        let outcome =
-            Outcome { result, evidence: "e".into(), changed: Some(1), changed_since: vec![], before_image: None };
+        let outcome = Outcome { changed: Some(1), ..Outcome::new(result, "e") };
         match self.random.random_range(0..36) {
             0..4 => Input::Show { offer: self.offer(runbook, state, &step), step, evidence: Evidence::default() },
             4..9 => Input::Answer {

@@ -22,6 +22,7 @@ mod half_done;
 mod kafka;
 mod kinds;
 mod knowledge;
+mod live;
 mod mysql;
 mod postgres;
 mod rehearsal;

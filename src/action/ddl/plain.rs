@@ -4,7 +4,8 @@
 
 use serde_json::json;
 
-use super::{LOCK_MS, Plan, facts_of};
+use super::{LOCK_MS, Plan, facts_of, stale};
+use crate::action::cancel::{Canceller, watched};
 use crate::action::transaction::{claimed, not_applied, outcome, tell_lost};
 use crate::action::{Go, Port, committing, marker, restored};
 use crate::check::{Context, NoAnswer, schema};
@@ -88,12 +89,16 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
         }
     }
     let mut taken = Vec::new();
+    let canceller = Canceller::of(&handle, ctx);
     for (n, (sql, statement)) in plan.statements.iter().enumerate() {
+        if *port.cancel.borrow() {
+            return refused(plan, n, &SqlError::new("cancelled before it was sent"), &mut handle).await;
+        }
         let ran = match limit(&mut handle, statement.transactional).await {
             Ok(()) if matches!(handle, Handle::Mysql(_)) => {
                 committing::run(&mut handle, sql, &plan.ways(sql, statement), ctx, port).await
             }
-            Ok(()) => handle.run(sql.as_str(), vec![]).await.map(|_| None),
+            Ok(()) => watched(&port.cancel, &canceller, handle.run(sql.as_str(), vec![])).await.map(|_| None),
             Err(error) => Err(error),
         };
         match ran {
@@ -101,10 +106,15 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
             Err(error) => return refused(plan, n, &error, &mut handle).await,
         }
     }
+    let committed = stale::now(&mut handle).await;
     let mut outcome = shown(plan, &mut handle).await;
     for way in taken {
         outcome.evidence.push_str(&format!("; {way}"));
     }
+    if let Some(at) = &committed {
+        outcome.evidence.extend(stale::told(plan, offer, at, ctx).await.map(|note| format!("; {note}")));
+    }
+    outcome.committed = committed;
     outcome
 }
 

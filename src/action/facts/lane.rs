@@ -1,4 +1,5 @@
-//! A connection of its own for some of a gate's questions, so that a slow one keeps no other waiting.
+//! A connection of its own for some of a gate's questions, or for those beside a statement under way, so that a slow
+//! one keeps no other waiting.
 //!
 //! Never writes, and never waits longer than a gate may.
 
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use crate::check::Context;
 use crate::runbook::template::as_text;
+use crate::sql::Dialect;
 use crate::target::db::{Handle, Row, text_bind};
 use crate::text::in_one_line;
 
@@ -21,15 +23,18 @@ const SILENCE: Duration = Duration::from_secs(3);
 pub struct Lane(Result<Handle, String>);
 
 impl Lane {
-    pub async fn open(target: &str, ctx: &Context) -> Self {
+    /// `what`: what the server lists it as.
+    pub async fn open(target: &str, what: &str, ctx: &Context) -> Self {
         let opened = async {
-            let mut handle = ctx.targets.reader(target, "gate").await.map_err(|failure| {
+            let mut handle = ctx.targets.reader(target, what).await.map_err(|failure| {
                 let mut words = vec![failure.message];
                 words.extend(failure.causes);
                 words.join(": ")
             })?;
-            for sql in [format!("set statement_timeout = {ANSWER_MS}"), format!("set lock_timeout = {LOCK_MS}")] {
-                handle.run(sql, vec![]).await.map_err(|error| error.words())?;
+            if handle.dialect() == Some(Dialect::Postgres) {
+                for sql in [format!("set statement_timeout = {ANSWER_MS}"), format!("set lock_timeout = {LOCK_MS}")] {
+                    handle.run(sql, vec![]).await.map_err(|error| error.words())?;
+                }
             }
             Ok(handle)
         };

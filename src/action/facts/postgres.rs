@@ -38,7 +38,7 @@ const NAMED: &str = "select n.name, c.oid::bigint as oid, c.oid::regclass::text 
 
 pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool) -> Facts {
     let target = handle.target().to_owned();
-    let open = || Lane::open(&target, ctx);
+    let open = || Lane::open(&target, "gate", ctx);
     let (touched, mut first, mut second, mut third) = tokio::join!(touched(plan, handle), open(), open(), open());
     let mut lines = Vec::new();
     let touched = touched.unwrap_or_else(|words| {

@@ -107,24 +107,20 @@ pub async fn fence(
 ) -> Result<()> {
     let Some(identity) = identity else { return Ok(()) };
     if !identity.has_marker {
-        if data && identity.environment == Environment::Production {
-            return Err(refused(
-                step,
-                match &identity.lacks {
-                    Some(lacks) => format!("the tables of backout in {} cannot be used: {lacks}", identity.seen.name),
-                    None => {
-                        format!("{} has no marker table: rows are not changed there without one", identity.seen.name)
-                    }
-                },
-            )
-            .hint("have the tables of backout created by the database's administrator"));
-        }
-        let why = match &identity.lacks {
-            Some(lacks) => format!("its table cannot be used ({lacks})"),
-            None => "no marker table".to_owned(),
+        let name = &identity.seen.name;
+        let (why, hint) = match &identity.lacks {
+            Some(lacks) => (format!("{lacks}"), format!("have the administrator of {name} grant it")),
+            None => (
+                format!("{name} has no marker table"),
+                "have the tables of backout created by the database's administrator".to_owned(),
+            ),
         };
-        let lost = "no claim keeps another run away, and after a crash only the catalog can tell what happened";
-        draft.facts.push(("marker".to_owned(), format!("{why}: {lost}")));
+        if data && identity.environment == Environment::Production {
+            return Err(refused(step, format!("{why}: rows are not changed there without a marker")).hint(hint));
+        }
+        let lost =
+            "after a crash only the catalog can tell what happened, and nothing keeps a second run out of this target";
+        draft.facts.push(("marker".to_owned(), format!("! {why}: {lost}")));
         return Ok(());
     }
     let claim = marker::claim(handle, &ctx.access.runbook)

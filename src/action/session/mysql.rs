@@ -3,9 +3,8 @@
 //! Never kills by the number alone: the user and the place that it came from must still be the same. A server gives no
 //! number twice while it runs.
 
-use crate::check::Context;
 use crate::sql::Server;
-use crate::target::db::text_bind;
+use crate::target::db::{Handle, text_bind};
 
 /// MariaDB numbers statements; elsewhere the text must tell one from the next.
 pub(super) fn session(server: Server) -> String {
@@ -25,22 +24,15 @@ pub(super) fn session(server: Server) -> String {
 }
 
 /// From another connection. False: there is no such session.
-pub(super) async fn kill(
-    ctx: &Context,
-    target: &str,
-    id: u64,
-    came: &str,
-    ends: bool,
-) -> Result<(&'static str, bool), String> {
+pub(super) async fn kill(beside: &mut Handle, id: u64, came: &str, ends: bool) -> Result<(&'static str, bool), String> {
     let with = if ends { "KILL CONNECTION" } else { "KILL QUERY" };
-    let mut monitor = ctx.targets.monitor(target).await.map_err(|failure| failure.to_string())?;
     let same =
         "select count(*) as n from information_schema.processlist where id = $1 and concat(user, '@', host) = $2";
-    let found = monitor.one(same, vec![text_bind(id.to_string()), text_bind(came)]).await;
+    let found = beside.one(same, vec![text_bind(id.to_string()), text_bind(came)]).await;
     if found.map_err(|error| error.words())?.and_then(|n| n.as_u64()) != Some(1) {
         return Ok((with, false));
     }
-    match monitor.run(format!("{} {id}", with.to_lowercase()), vec![]).await {
+    match beside.run(format!("{} {id}", with.to_lowercase()), vec![]).await {
         Ok(_) => Ok((with, true)),
         // "Unknown thread id"
         Err(error) if error.code.as_deref() == Some("1094") => Ok((with, false)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::driver::Printer;
 use crate::driver::line::Line;
+use crate::driver::watching::Watching;
 use crate::engine::Snapshot;
 use crate::run::record::{Event, Record};
 use crate::tui::keymap::BINDINGS;
@@ -21,6 +22,7 @@ pub struct Told {
     /// Who joined with this process: what is older than that was told to somebody else.
     actor: String,
     line: Line,
+    watching: Watching,
     last: Option<Arc<Event>>,
     /// What is wrong, as it was told last.
     wrong: Vec<String>,
@@ -44,6 +46,7 @@ impl Told {
             ascii,
             actor,
             line: Line::default(),
+            watching: Watching::default(),
             last: None,
             wrong: Vec::new(),
             answers: Vec::new(),
@@ -106,6 +109,11 @@ impl Told {
             )?;
         }
         self.events(snapshot, out)?;
+        for (step, words) in self.watching.news(snapshot) {
+            let mut line = Vec::new();
+            self.line.live(&mut line, &snapshot.now, &step, &words)?;
+            self.put(out, String::from_utf8_lossy(&line).trim_end())?;
+        }
         self.banner(model, snapshot, out)?;
         if snapshot.survey.is_some() && !snapshot.surveying && !std::mem::replace(&mut self.surveyed, true) {
             self.page(Page::Heading, model, snapshot, out)?;

@@ -8,7 +8,8 @@ use crate::engine::{Ask, clock};
 use crate::run::decide::Input;
 use crate::run::effect::Effect;
 use crate::run::gate;
-use crate::run::record::{CloseReason, HoldReason};
+use crate::run::record::{Act, CloseReason, HoldReason};
+use crate::runbook::template::as_text;
 use crate::runbook::{Action, SetSource};
 
 impl Engine {
@@ -57,6 +58,7 @@ impl Engine {
             }
             Ask::Lift => drop(self.take(Input::Lift, &by).await),
             Ask::Act { act, typed } => {
+                let act = self.ours(act);
                 let token = gate::act_token(&act);
                 self.take(Input::Act { act, token, typed }, &by).await;
             }
@@ -67,6 +69,18 @@ impl Engine {
             Ask::Leave { why } => self.leave(Leaving::Leave, HoldReason::Terminal, &why).await,
             Ask::Terminate => self.leave(Leaving::Terminate, HoldReason::Signal, "SIGTERM").await,
         }
+    }
+
+    /// A cancel is of the session that the open intent's worker named last, and of no later one.
+    fn ours(&self, act: Act) -> Act {
+        let Act::Cancel { target, .. } = act else { return act };
+        let reached = self
+            .state
+            .open
+            .as_ref()
+            .and_then(|open| open.reached.iter().rev().find(|(_, data)| data.get("pid").is_some()));
+        let part = |name: &str| reached.and_then(|(_, data)| data.get(name)).map(as_text);
+        Act::Cancel { target, pid: part("pid"), since: part("backend_start") }
     }
 
     pub(super) async fn set_var(&mut self, name: String, text: &str) {

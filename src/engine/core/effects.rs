@@ -3,13 +3,17 @@
 //! Owns the hand-over to workers and when one must turn back. Never decides.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{ENGINE, Engine, Leaving};
 use crate::action::{Go, to_verify};
-use crate::check::Context;
+use crate::check::{Context, Took};
+use crate::engine::clock;
 use crate::run::decide::Input;
 use crate::run::effect::Effect;
+use crate::run::gate::elapsed;
 use crate::run::record::{HoldReason, Outcome, OutcomeResult};
+use crate::run::state::{State, Status, StepState};
 use crate::runbook::{Action, Reads};
 
 impl Engine {
@@ -114,7 +118,23 @@ impl Engine {
             before: state.steps.iter().filter_map(|(id, step)| Some((id.clone(), step.before.clone()?))).collect(),
             standing: state.steps.keys().filter(|id| stands(id)).cloned().collect(),
             begun: state.steps.iter().filter_map(|(id, step)| Some((id.clone(), step.begun.clone()?))).collect(),
+            took: took(state),
             head: self.head.clone(),
         }
     }
+}
+
+fn took(state: &State) -> BTreeMap<String, Option<Took>> {
+    let now = clock::now();
+    let of = |(id, step): (&String, &StepState)| {
+        let Some(took) = &step.took else {
+            return (step.status == Status::NotNeeded).then(|| (id.clone(), None));
+        };
+        let ago = match took.at.boot == now.boot {
+            true => elapsed(&took.at, &now),
+            false => Duration::from_secs(now.seconds_since(&took.at)),
+        };
+        Some((id.clone(), Some(Took { committed: took.committed.clone(), ago })))
+    };
+    state.steps.iter().filter_map(of).collect()
 }

@@ -114,6 +114,7 @@ impl Engine {
             log_wait: Some(wait),
             now: clock::now(),
             checks: self.probes.live(),
+            watched: self.snapshot.watched.clone(),
             ..Snapshot::clone(&self.publish.borrow())
         };
         self.publish.send_replace(Arc::new(shown));
@@ -128,6 +129,8 @@ impl Engine {
                 self.refresh(&checked);
                 self.inbox.push_back(Came::Seen(checked));
             }
+            // Only the latest is of use: it is not kept for later.
+            Came::Done(Done::Sighted { step, att, sight }) => self.sighted(&step, att, sight),
             came if came.stops() => {
                 if matches!(came, Came::Ask(Ask::Terminate)) {
                     self.leaving = Some(Leaving::Terminate);

@@ -20,6 +20,7 @@ impl Engine {
         match report {
             Report::Reached { point, data, reply } => self.reached(step, att, point, data, reply).await,
             Report::AttemptFailed { code, message, again_in_ms } => {
+                self.missed(&step, att, again_in_ms);
                 self.take(Input::AttemptFailed { step, att, code, message, again_in_ms }, ENGINE).await;
             }
             Report::Progressed { done, of } => {
@@ -48,6 +49,7 @@ impl Engine {
         {
             self.take(Input::Claimed { target, epoch }, ENGINE).await;
         }
+        self.watch(&step, att, &data);
         self.waiting = Some(Waiting { step: step.clone(), att, reply });
         let taken = self.take(Input::Reached { step: step.clone(), att, point, data }, ENGINE).await;
         fault::at(&step, point);
@@ -66,6 +68,7 @@ impl Engine {
     pub(super) async fn finished(&mut self, step: String, att: u32, outcome: Outcome) {
         fault::named(&step, "finished");
         self.snapshot.progress = None;
+        self.unwatch();
         let undo = self.state.open.as_ref().is_some_and(|open| open.intent.undoes.is_some());
         // An undo that failed is a state, and says so by itself.
         if outcome.result == OutcomeResult::NotApplied && !undo {
@@ -129,7 +132,9 @@ impl Engine {
                 self.take(Input::ActDone { act, applied, detail, tried }, ENGINE).await;
             }
             Done::Link { target, link } => self.linked(target, link).await,
+            Done::Sighted { step, att, sight } => self.sighted(&step, att, sight),
             Done::Panicked { step, att, words } => {
+                self.unwatch();
                 let outcome = Outcome::new(OutcomeResult::Unknown, format!("the worker died: {words}"));
                 self.take(Input::Finished { step, att, outcome }, ENGINE).await;
             }

@@ -249,7 +249,7 @@ pub(super) fn act_input(runbook: &Runbook, state: &State, act: &Act, token: &str
         return Err(no(format!("what must be typed for it is {wanted}")));
     }
     if typed.trim() != token {
-        return Err(no(format!("that is not {token}")));
+        return Err(but(format!("that is not {token}: nothing was sent"), format!("type {token} to do it")));
     }
     let mut drafts = trial_allowed(runbook, state, act)?;
     let (act, token, typed) = (act.clone(), token.to_owned(), typed.to_owned());

@@ -57,12 +57,16 @@ pub struct Outcome {
     /// Where the rows as they were before lie, for `changed by` and the undo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_image: Option<String>,
+    /// When it was committed, by the clock of its target's server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<String>,
 }
 
 impl Outcome {
     /// With no rows to tell of.
     pub fn new(result: OutcomeResult, evidence: impl Into<String>) -> Self {
-        Self { result, evidence: evidence.into(), changed: None, changed_since: Vec::new(), before_image: None }
+        let (changed_since, before_image) = (Vec::new(), None);
+        Self { result, evidence: evidence.into(), changed: None, changed_since, before_image, committed: None }
     }
 }
 
@@ -90,8 +94,13 @@ pub struct Settled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
+    /// `pid` and `since` are of the worker's own session, as its last point named it: the engine fills them in.
     Cancel {
         target: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
     },
     /// `since` is when its server process began, as it was shown: no later one of the same number is meant.
     EndSession {

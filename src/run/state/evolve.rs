@@ -81,7 +81,7 @@ impl State {
                 self.open_for(event)?;
                 self.frozen.insert(frozen.item.to_string(), frozen.clone());
             }
-            Record::Entered { done } => self.enter(done)?,
+            Record::Entered { done } => self.enter(event, done)?,
             Record::Decided { option, reason, row } => {
                 if row.is_none() && self.open.is_some() {
                     return Err("an intent is open".into());

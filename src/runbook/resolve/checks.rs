@@ -51,6 +51,7 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
     let fresh = f.get("fresh").and_then(|n| r.duration(n));
     let head = f.head();
     let role = f.get("as");
+    let older = f.get("older_than");
     let across = f.get("across").and_then(|n| {
         let words = [("all", Across::All), ("sum", Across::Sum), ("max", Across::Max)];
         let fleet = on_node.and_then(|on| cx.names.members.get(plain(on)?));
@@ -77,8 +78,13 @@ fn check(cx: &Cx, name: &str, node: &Node, reading: bool) -> Option<Check> {
     {
         r.error(&role.span, "only a `probe` runs `as` another role");
     }
+    if let Some(older) = older
+        && *word != "sessions"
+    {
+        r.error(&older.span, "only `sessions` are `older_than` a step");
+    }
     let on = on(cx, word, on_node, &head);
-    let kind = kind(cx, word, body, role)?;
+    let kind = kind(cx, word, body, role, older)?;
     let needs_expect = matches!(*word, "query" | "count" | "reading" | "sessions" | "shapes")
         || matches!(&kind, CheckKind::Group(g) if g.state.is_none())
         || matches!(&kind, CheckKind::GroupOffsets { .. });
@@ -143,7 +149,7 @@ fn on(cx: &Cx, word: &str, on: Option<&Node>, head: &std::ops::Range<usize>) -> 
     }
 }
 
-fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKind> {
+fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>, older: Option<&Node>) -> Option<CheckKind> {
     let r = &cx.r;
     Some(match word {
         "query" => CheckKind::Query(per_dialect(cx, body, &|cx, n| cx.sql(n, Allow::default()))?),
@@ -168,7 +174,14 @@ fn kind(cx: &Cx, word: &str, body: &Node, role: Option<&Node>) -> Option<CheckKi
         }
         "schema" => facts(cx, body)?,
         "registry" => CheckKind::Registry(registry_check(cx, body)?),
-        "sessions" => CheckKind::Sessions { matching: r.text(body)? },
+        "sessions" => {
+            let older_than = older.map(|n| cx.known(n, "step", &cx.names.steps));
+            let matching = r.text(body);
+            CheckKind::Sessions {
+                matching: matching?,
+                older_than: older_than.map_or(Some(None), |step| step.map(Some))?,
+            }
+        }
         "group" => group(cx, body)?,
         "shapes" => {
             let f = r.fields(body)?;

@@ -74,6 +74,12 @@ fn check() -> Value {
         ("as", text_field("`probe` only: the role that it runs as.")),
         ("schema", schema),
         ("sessions", text_field("How many live sessions have an application name that this glob matches.")),
+        (
+            "older_than",
+            named(
+                "`sessions` only: a step. Counted are those that began before it took effect: what they prepared may be stale.",
+            ),
+        ),
         ("group", group),
         ("shapes", shapes),
         ("http", described("http", "A GET or HEAD.")),

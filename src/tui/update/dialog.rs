@@ -200,7 +200,10 @@ fn open_items(lines: &[String]) -> Result<Vec<OpenItem>, String> {
 
 fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Field) -> Result<Option<Effect>, String> {
     if let Some(word) = token(purpose).filter(|word| *word != field.text) {
-        return Err(format!("Type {word} to do it; Esc: nothing happens."));
+        let typed = field.text.trim();
+        let not =
+            if typed.is_empty() { String::new() } else { format!("\"{typed}\" is not it, and nothing was sent. ") };
+        return Err(format!("{not}Type {word} to do it; Esc: nothing happens."));
     }
     let why = || reason(field);
     let ask = match purpose.clone() {
@@ -212,7 +215,9 @@ fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Fie
         Purpose::Elsewhere { step } => Ask::Elsewhere { step, evidence: why()? },
         Purpose::Settle { step, result } => Ask::Settle { step, result, reason: why()? },
         Purpose::Hold => Ask::Hold { why: why()? },
-        Purpose::Cancel { target } => Ask::Act { act: Act::Cancel { target }, typed: field.text.clone() },
+        Purpose::Cancel { target } => {
+            Ask::Act { act: Act::Cancel { target, pid: None, since: None }, typed: field.text.clone() }
+        }
         Purpose::EndSession { target } => {
             let typed = field.text.trim().to_owned();
             let cancel = typed.strip_prefix("cancel ");
@@ -222,7 +227,8 @@ fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Fie
             }
             let gate = snapshot.state.gate.as_ref();
             let shown = gate.and_then(|open| open.shown.evidence.blockers.iter().find(|(shown, _)| *shown == pid));
-            let since = shown.map(|(_, since)| since.clone());
+            let live = snapshot.watched.as_ref().and_then(|watched| watched.sight.as_ref()?.since_of(&pid));
+            let since = shown.map(|(_, since)| since.clone()).or_else(|| live.map(str::to_owned));
             let act = match cancel {
                 Some(_) => Act::CancelSession { target, pid, since },
                 None => Act::EndSession { target, pid, since },

@@ -5,13 +5,14 @@ use ratatui::text::Line;
 use super::Scene;
 use super::checks;
 use super::line::{labelled, wrap};
+use crate::action::live::Sight;
 use crate::run::next::{self, level_of};
 use crate::run::record::{Position, Undoing};
 use crate::run::state::{Status, StepState};
 use crate::runbook::template::as_text;
 use crate::runbook::undo::{self, Undo};
 use crate::runbook::{Action, CheckRef, PerDialect, SqlText, Step};
-use crate::tui::keymap::{Command, key_of};
+use crate::tui::keymap::{Command, is_blocked, key_of};
 use crate::tui::theme::{self, Role};
 
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
@@ -33,6 +34,13 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         status.word()
     );
     out.push(super::line::Row::new().put(head, theme.style(Role::Title)).fit(columns));
+    let runs = snapshot.state.open.as_ref().is_some_and(|open| open.step == step.id);
+    if runs {
+        // What goes on stands above what was known before.
+        running(scene, step, &mut |label: &str, words: &str, role: Role| {
+            out.extend(labelled(label, words, columns, muted, theme.style(role)));
+        });
+    }
     for text in step.why.iter().flat_map(|why| wrap(why, columns.saturating_sub(2))) {
         out.push(Line::styled(format!(" {text}"), plain));
     }
@@ -50,7 +58,9 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         });
         add("on", &format!("{on} · {}", seen.unwrap_or_default()), Role::Plain);
     }
-    now(scene, step, &mut add);
+    if !runs {
+        found(scene, step, &mut add);
+    }
     if let Some(outcome) = state.and_then(|s| s.outcome.as_ref()) {
         let changed = outcome.changed.map(|n| format!(" · {n} changed")).unwrap_or_default();
         add("outcome", &format!("{}{changed}", outcome.evidence), Role::Plain);
@@ -134,20 +144,37 @@ pub fn red_choices(status: Status) -> String {
     format!("{verify} {again}{undo} · {forward} forward, with a reason · {} leave it held", key_of(Command::Leave))
 }
 
-/// Where the step stands: running, or as the world shows it, or what stands in its way.
-fn now(scene: &Scene<'_>, step: &Step, add: &mut dyn FnMut(&str, &str, Role)) {
+/// How far the open step is, what its statement does on the server, and what can be done about it.
+fn running(scene: &Scene<'_>, step: &Step, add: &mut dyn FnMut(&str, &str, Role)) {
     let snapshot = scene.snapshot;
-    if let Some(open) = snapshot.state.open.as_ref().filter(|open| open.step == step.id) {
-        let elapsed = super::line::clock(scene.now.seconds_since(&open.at));
-        let progress = match snapshot.progress {
-            Some((done, Some(of))) => format!(" · {done} of {of}"),
-            Some((done, None)) => format!(" · {done} done"),
-            None => String::new(),
-        };
-        let point = open.reached.last().map_or("begun".to_owned(), |(point, _)| format!("{point:?}").to_lowercase());
-        add("now", &format!("attempt {}, {elapsed}, {point}{progress}", open.att), Role::Running);
-        return;
+    let Some(open) = &snapshot.state.open else { return };
+    let elapsed = super::line::clock(scene.now.seconds_since(&open.at));
+    let progress = match snapshot.progress {
+        Some((done, Some(of))) => format!(" · {done} of {of}"),
+        Some((done, None)) => format!(" · {done} done"),
+        None => String::new(),
+    };
+    let point = open.reached.last().map_or("begun", |(point, _)| point.word());
+    let watched = snapshot.watched.as_ref().filter(|watched| watched.is_of(&step.id, open.att));
+    let tries = watched.and_then(|watched| watched.tries(&scene.now)).map(|tries| format!(" · {tries}"));
+    let tries = tries.unwrap_or_default();
+    add("now", &format!("attempt {}, {elapsed}, {point}{progress}{tries}", open.att), Role::Running);
+    let Some(watched) = watched else { return };
+    for line in watched.sight.iter().flat_map(Sight::lines) {
+        add(line.label, &line.words, if line.warns { Role::Warn } else { Role::Plain });
     }
+    let cancel = key_of(Command::Cancel);
+    let end = if is_blocked(snapshot) {
+        format!(" · {} end who is in the way", key_of(Command::EndSession))
+    } else {
+        String::new()
+    };
+    add("can", &format!("wait · {cancel} cancel it{end}"), Role::Plain);
+}
+
+/// Where the step stands as the world shows it, or what stands in its way.
+fn found(scene: &Scene<'_>, step: &Step, add: &mut dyn FnMut(&str, &str, Role)) {
+    let snapshot = scene.snapshot;
     let found = snapshot.survey.as_ref().and_then(|survey| survey.steps.iter().find(|(id, _)| *id == step.id));
     if let Some((_, found)) = found.filter(|_| snapshot.state.status(&step.id).open_to_attempt()) {
         let (word, role) = match found.position {

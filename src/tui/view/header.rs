@@ -48,8 +48,14 @@ pub fn sentence(scene: &Scene<'_>) -> String {
             Some(open) => format!("Wait: {} is followed to its end, then you leave", open.step),
             None => "Wait: leaving".into(),
         },
-        None => enter_hint(scene),
+        None => behind(scene).unwrap_or_else(|| enter_hint(scene)),
     }
+}
+
+/// What the open statement waits for, where that is somebody.
+fn behind(scene: &Scene<'_>) -> Option<String> {
+    let watched = scene.snapshot.watched.as_ref().filter(|_| scene.model.gate.is_none())?;
+    Some(format!("Wait: {} is behind {}", watched.step, watched.behind()?))
 }
 
 fn enter_hint(scene: &Scene<'_>) -> String {

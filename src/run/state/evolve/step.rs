@@ -2,14 +2,14 @@
 //!
 //! Owns which of them follow which. Never looks at the runbook: what the log says is enough.
 
-use super::super::{Bound, OpenGate, OpenIntent, State, Status, StepState};
+use super::super::{Bound, OpenGate, OpenIntent, State, Status, StepState, Took};
 use super::{SECOND_PERSON, TRIAL, UNDO, VERIFY};
 use crate::run::gate::{TOKEN_VALID, elapsed, offer_digest};
 use crate::run::record::{Event, GateAnswered, GateShown, HoldReason, Intent, Kept, Outcome, OutcomeResult, Settled};
 use crate::runbook::Level;
 
 impl State {
-    pub(super) fn enter(&mut self, done: &[String]) -> Result<(), String> {
+    pub(super) fn enter(&mut self, event: &Event, done: &[String]) -> Result<(), String> {
         if self.entered {
             return Err("the entry point was accepted already".into());
         }
@@ -22,6 +22,7 @@ impl State {
             {
                 step.status = Status::Elsewhere;
                 step.resting = Status::Elsewhere;
+                step.took = Some(Took { at: event.at.logged(), committed: None });
             }
         }
         self.entered = true;
@@ -223,6 +224,7 @@ impl State {
         let kept = open.reached.iter().rev().find_map(|(_, data)| data.get("catalog"));
         let kept = kept.and_then(|kept| serde_json::from_value::<Kept>(kept.clone()).ok());
         let before = kept.map(|kept| (kept, open.at.clone()));
+        let on = open.intent.on.clone();
         if outcome.result == OutcomeResult::Unknown {
             open.unknown = true;
         } else {
@@ -239,6 +241,7 @@ impl State {
                     step.before = before;
                 }
                 step.undoes = undoes;
+                step.took = Some(Took { at: event.at.logged(), committed: on.zip(outcome.committed.clone()) });
             }
             OutcomeResult::Unknown => step.status = Status::Unknown,
             OutcomeResult::NotApplied => {
@@ -277,6 +280,7 @@ impl State {
             // Whether everything is back is judged as after an undo of one's own.
             step.status = Status::Applied;
             step.since = Some(event.at.logged());
+            step.took = Some(Took { at: event.at.logged(), committed: None });
             self.release_guards(event.step.as_deref(), settled.undoes.as_deref());
             return Ok(());
         }
@@ -285,9 +289,11 @@ impl State {
         }
         step.rest(Status::Elsewhere, event);
         step.reason = Some(settled.reason.clone());
+        step.took = Some(Took { at: event.at.logged(), committed: None });
         if let Some(undone) = &settled.undoes {
             self.release_guards(event.step.as_deref(), Some(undone));
-            self.steps.get_mut(undone).ok_or("the runbook has no such step")?.undone(event);
+            let other = self.steps.get_mut(undone).ok_or("the runbook has no such step")?;
+            other.undone(event, Some(Took { at: event.at.logged(), committed: None }));
         }
         Ok(())
     }
@@ -301,14 +307,15 @@ impl State {
         let undoes = if verified { step.undoes.take() } else { step.undoes.clone() };
         let own_undo = undoes.is_some() && undoes == event.step;
         match (verified, own_undo) {
-            (true, true) => step.undone(event),
+            (true, true) => step.undone(event, step.took.clone()),
             (true, false) => step.rest(Status::Done, event),
             (false, true) => step.rest(Status::NotExact, event),
             (false, false) => step.rest(Status::Unverified, event),
         }
+        let took = step.took.clone();
         // Red is what must hold after the undo: undone it is, once.
         if let Some(other) = undoes.filter(|_| first && !own_undo).and_then(|undone| self.steps.get_mut(&undone)) {
-            other.undone(event);
+            other.undone(event, took);
         }
         Ok(())
     }
@@ -321,8 +328,9 @@ impl StepState {
         self.since = Some(event.at.logged());
     }
 
-    fn undone(&mut self, event: &Event) {
+    fn undone(&mut self, event: &Event, took: Option<Took>) {
         self.undo_failed = None;
+        self.took = took;
         self.rest(Status::Undone, event);
     }
 }
