@@ -10,7 +10,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::parse::near::locate;
 use super::resolve::Places;
 use super::template::{SqlText, braces};
-use super::{Action, CheckKind, FreezeItem, PerDialect, Phase, Runbook, Scoped, SetSource, Step};
+use super::{Action, CheckKind, CheckRef, FreezeItem, PerDialect, Phase, Runbook, Scoped, SetSource, Step};
 use crate::sql::{self, Dialect, Refused, Statement, Zone, shim};
 use crate::text;
 
@@ -246,6 +246,11 @@ impl Lint<'_> {
             let Some(used) = used.find(|used| sql::leaves(together(), used) == Some(false)) else { continue };
             let by = statements.iter().find(|(statement, _)| sql::leaves([statement], used) == Some(false));
             let Some((_, sql)) = by else { continue };
+            // Who waits for its end knows, unless there is a way for both.
+            let gone = CheckRef::ServiceGone(service.name.clone());
+            if instead.is_none() && step.needs.iter().any(|need| need.check == gone && need.written) {
+                continue;
+            }
             let message = format!("this breaks `{}`, which uses {used}", service.name);
             let help = instead.clone().unwrap_or_else(|| "contain it first, or keep both names for a while".to_owned());
             self.warn(Some(self.first_line(sql)), message, &help);

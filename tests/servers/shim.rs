@@ -10,6 +10,7 @@ use backout::run::record::{OutcomeResult, Position};
 use backout::runbook::resolve;
 use backout::sql::shim::Form;
 use backout::target::{Handle, postgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::shop::Shop;
 use crate::support::{self, Database};
@@ -114,13 +115,16 @@ async fn session(shop: &Shop, app: &str) -> Handle {
     shop.context.targets.dedicated("shop", app).await.unwrap()
 }
 
-/// What a server answers to one statement, as text; or its words.
-async fn asked(handle: &mut Handle, sql: &str) -> std::result::Result<String, String> {
-    match handle.one(sql, vec![]).await {
-        Ok(found) => {
-            Ok(found.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default())
-        }
-        Err(error) => Err(error.words()),
+/// A program's own connection.
+async fn program(database: &Database) -> PgConnection {
+    PgConnection::connect(&database.url).await.unwrap()
+}
+
+/// What a server answers to one statement: the first value as text, or its words.
+async fn asked(program: &mut PgConnection, sql: &str) -> std::result::Result<String, String> {
+    match sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(program).await {
+        Ok(row) => Ok(row.map(|row| row.try_get_raw(0).unwrap().as_str().unwrap().to_owned()).unwrap_or_default()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn needs(
             let because = Some(format!("{} uses {broken}, which this takes away{instead}", service.name));
             match step.needs.iter_mut().find(|need| need.check == check) {
                 Some(need) => (need.hard, need.because) = (true, because),
-                None => step.needs.push(Need { check, hard: true, because }),
+                None => step.needs.push(Need { check, hard: true, written: false, because }),
             }
         }
     }

@@ -123,8 +123,11 @@ fn part(one: &Use, key: &str, label: &str, to: &str) -> Part {
         table: table.clone(),
         column: column.clone(),
         key: key.to_owned(),
-        // As text: a kept table of the type itself would stand in the way of its end.
-        rows: format!("SELECT {id}, {col}::text AS {col} FROM {on} WHERE {col}::text = {old}"),
+        // As text, under a name of its own: a kept table of the type itself would stand in the way of its end.
+        rows: format!(
+            "SELECT {id}, {col}::text AS {} FROM {on} WHERE {col}::text = {old}",
+            quoted_ident(&fit(format!("{column}_as_text")))
+        ),
         change: format!(
             "UPDATE {on} AS o SET {col} = {new} FROM {{{{ set }}}} AS s\nWHERE o.{id} = s.{id} AND o.{col} = {old}"
         ),

@@ -289,7 +289,7 @@ fn a_value_of_an_enum_is_moved_stopped_and_only_then_left_out() {
     let part = &made.parts[0];
     assert_eq!(
         part.rows,
-        r#"SELECT "id", "status"::text AS "status" FROM "public"."orders" WHERE "status"::text = 'awaiting'"#
+        r#"SELECT "id", "status"::text AS "status_as_text" FROM "public"."orders" WHERE "status"::text = 'awaiting'"#
     );
     let stop = parse_one(Dialect::Postgres, &part.stop).unwrap();
     assert!(stop.reverse.sql() == Some(part.go_on.as_str()), "{:?}", stop.reverse);

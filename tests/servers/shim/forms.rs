@@ -15,8 +15,7 @@ const STATEMENTS: [&str; 7] = [
 
 const ANSWERS: [&str; 7] = ["{k}", "twice", "{k}x", "{k}", "none", "{k}", "{k}"];
 
-async fn program(shop: Shop, column: &'static str, rounds: u32) {
-    let mut handle = session(&shop, column).await;
+async fn writes(mut handle: PgConnection, column: &'static str, rounds: u32) {
     for n in 0..rounds {
         let key = format!("{column}-{n}");
         for (sql, answer) in STATEMENTS.iter().zip(ANSWERS) {
@@ -55,12 +54,12 @@ async fn both_names(form: Form) {
     stands(&shop, "rename-back-one-name", Position::NotDone).await;
     let with = catalog(&shop).await;
 
-    // Three of each, at the same time.
-    let one = |column| {
-        let shop = Shop::with(&text, &database.url, "run-shim-app");
-        tokio::spawn(program(shop, column, 12))
-    };
-    for program in [one("payment_ref"), one("payment_reference_id")] {
+    // Both at the same time.
+    let mut programs = Vec::new();
+    for column in ["payment_ref", "payment_reference_id"] {
+        programs.push(tokio::spawn(writes(program(&database).await, column, 12)));
+    }
+    for program in programs {
         program.await.unwrap();
     }
     let drift = shop.check("rename-back-both-names", backout::check::Depth::Try).await;
@@ -69,20 +68,20 @@ async fn both_names(form: Form) {
     assert_eq!(shop.one(kept).await, 24);
 
     // Two values for one is never chosen between.
-    let mut handle = session(&shop, "test").await;
+    let mut handle = program(&database).await;
     let refused = [
         "INSERT INTO orders (payment_ref, payment_reference_id) VALUES ('one', 'two')",
         "UPDATE orders SET payment_ref = 'one', payment_reference_id = 'two' WHERE id = 1",
     ];
     for sql in refused {
-        let words = handle.run(sql, vec![]).await.unwrap_err().words();
-        assert!(words.contains("(23000)") || words.contains("multiple assignments"), "{words}");
+        let words = asked(&mut handle, sql).await.unwrap_err();
+        assert!(words.contains("two names of one value") || words.contains("multiple assignments"), "{words}");
     }
     // A key that points there follows whoever writes.
-    handle.run("INSERT INTO payments VALUES ('ref-1')", vec![]).await.unwrap();
-    handle.run("UPDATE orders SET payment_ref = 'moved' WHERE payment_reference_id = 'ref-1'", vec![]).await.unwrap();
+    asked(&mut handle, "INSERT INTO payments VALUES ('ref-1')").await.unwrap();
+    asked(&mut handle, "UPDATE orders SET payment_ref = 'moved' WHERE payment_reference_id = 'ref-1'").await.unwrap();
     assert_eq!(asked(&mut handle, "SELECT ref FROM payments").await.unwrap(), "moved");
-    handle.run("DELETE FROM payments", vec![]).await.unwrap();
+    asked(&mut handle, "DELETE FROM payments").await.unwrap();
 
     let rows = shop.one("SELECT count(*) FROM orders").await;
     applied(&shop, "rename-back", 2, true).await;
@@ -135,7 +134,7 @@ async fn a_table_keeps_its_new_name_beside_the_old_one() {
     stands(&shop, "rename-back", Position::NotDone).await;
     applied(&shop, "rename-back", 1, false).await;
     stands(&shop, "rename-back", Position::Done).await;
-    let mut handle = session(&shop, "test").await;
+    let mut handle = program(&database).await;
     for name in ["orders", "orders_v2"] {
         let insert = format!(
             "INSERT INTO {name} (payment_reference_id) VALUES ('k') ON CONFLICT (payment_reference_id) DO UPDATE SET note = '{name}' RETURNING amount"

@@ -128,7 +128,7 @@ async fn whatever_is_made_of_the_type_is_named() {
         shop.sql(undo).await;
     }
     yaml(&shop, &wish(true)).await.unwrap();
-    shop.sql("CREATE TABLE lists (id int PRIMARY KEY, all_of order_status[])").await;
+    shop.sql("CREATE TABLE public.lists (id int PRIMARY KEY, all_of order_status[])").await;
     assert!(yaml(&shop, &wish(false)).await.unwrap_err().to_string().contains("holds lists of it"));
     let other = Wish { type_name: "nothing".into(), ..wish(false) };
     assert!(yaml(&shop, &other).await.unwrap_err().to_string().contains("there is no enum nothing"));
