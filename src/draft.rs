@@ -144,7 +144,7 @@ fn written(
     leaves(&mut out, &format!("{what}, as {}", shim.form.words()), owner.as_deref(), owned.remove_by.as_deref(), &end);
     if let Some((batch, why)) = &shim.batches {
         let what = format!("In psql, until it says UPDATE 0: {}", line(batch));
-        let _ = write!(out, "  # By hand, batch by batch: {}.\n", line(why));
+        let _ = writeln!(out, "  # By hand, batch by batch: {}.", line(why));
         let _ = writeln!(
             out,
             "  - id: {}\n    layer: data\n    title: Fill the second column in batches",
