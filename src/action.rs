@@ -18,6 +18,7 @@ pub mod position;
 pub mod prepare;
 pub mod publish;
 pub mod reconcile;
+pub mod restored;
 pub mod rows;
 pub mod session;
 pub mod sets;
@@ -42,6 +43,7 @@ pub use reconcile::{AskedRow, ClassTotal, Classified, classify, sort};
 pub use session::{Acted, act};
 pub use sets::items;
 pub use settle::{Settlement, settle};
+pub use transaction::LOCK_MS;
 
 /// Of a program or a request whose step names no limit.
 const LIMIT: Duration = Duration::from_secs(300);

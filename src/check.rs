@@ -3,7 +3,7 @@
 //! Owns how each kind of check and reading is asked. Never changes a target (a probe is rolled back, always), and never
 //! turns a missing answer into a pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::audit::Anchor;
-use crate::run::record::{FrozenContent, ItemDone};
+use crate::run::record::{FrozenContent, ItemDone, Kept, Now};
 use crate::runbook::expect::Verdict;
 use crate::runbook::template::Scope;
 use crate::runbook::{Check, CheckKind, Expect, Reads, Runbook, SetSource, VarKind};
@@ -53,6 +53,10 @@ pub struct Context {
     pub items: BTreeMap<String, BTreeMap<String, ItemDone>>,
     /// Data of each step's last `begun` or `sent` point: what may have been under way when a process died.
     pub begun: BTreeMap<String, Value>,
+    /// What schema steps touched as it was before them, and when that was kept: by step.
+    pub before: BTreeMap<String, (Kept, Now)>,
+    /// Steps whose effect stands.
+    pub standing: BTreeSet<String>,
     /// The newest record of the audit log that is on the disk: what a marker carries.
     pub head: Option<Anchor>,
 }
@@ -84,6 +88,25 @@ impl Answer {
 }
 
 impl Context {
+    /// Of a run that has done nothing yet, with connections of its own.
+    pub fn new(runbook: Arc<Runbook>, access: Arc<Access>) -> Self {
+        Self {
+            targets: Arc::new(Targets::new(runbook.clone(), access.clone())),
+            runbook,
+            access,
+            vars: BTreeMap::new(),
+            frozen: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            items: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            before: BTreeMap::new(),
+            standing: BTreeSet::new(),
+            head: None,
+        }
+    }
+
     /// What stands for a name in `same_as`: a value, or the number of a set's rows. Frozen as unknown is NULL.
     pub fn frozen_value(&self, name: &str) -> Option<Value> {
         Some(match self.frozen.get(name)? {

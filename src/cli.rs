@@ -12,6 +12,7 @@ use crate::failure::{Failure, Kind, Result};
 
 pub mod audit;
 pub mod doctor;
+pub mod draft;
 pub mod lint;
 pub mod plan;
 pub mod rehearse;
@@ -47,6 +48,8 @@ enum Verb {
     Lint(lint::Args),
     /// A runbook as it would run, in Markdown
     Plan(plan::Args),
+    /// Steps to put into a runbook, filled in from the live catalog: a rename that keeps both names, an enum without a value
+    Draft(draft::Args),
     /// Look into and verify audit logs
     Audit(audit::Args),
     /// What a target has for backout: identity, environment, tables; --install creates them
@@ -93,6 +96,7 @@ fn dispatch(verb: Verb) -> Result<u8> {
         Verb::Rehearse(args) => block_on(rehearse::run(args)),
         Verb::Lint(args) => lint::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Draft(args) => block_on(draft::run(args)),
         Verb::Audit(args) => block_on(audit::run(args)),
         Verb::Doctor(args) => block_on(doctor::run(args)),
         Verb::Schema(args) => schema::run(&args),

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::engine::{Ask, Handle, Link, Snapshot};
+use crate::failure::Kind;
+use crate::run::left;
 use crate::run::next::{Blocked, next_step};
-use crate::run::record::{End, Event, HoldReason, OpenItem};
+use crate::run::record::{End, Event, HoldReason};
 use crate::run::state::Status;
 use crate::runbook::{Action, CheckRef, Level, Step};
 
@@ -176,9 +178,21 @@ impl Drive {
         if snapshot.preparing.is_some() {
             return Move::Wait("preparing".into());
         }
-        if let Some((step, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Unverified) {
-            self.saw = format!("{step} is not verified");
+        if let Some((step, s)) = state.steps.iter().find(|(_, s)| s.status.is_red()) {
+            self.saw = format!("{step} is {}", s.status.word());
             return Move::End(1);
+        }
+        if let Some(failed) = state.undo_failed() {
+            // What an earlier process saw fail is tried again once, at the same gate.
+            let again = |step: &&Step| state.status(failed) == Status::NotUndone && !self.tried.contains(&step.id);
+            return match snapshot.runbook.steps.get(failed).filter(again) {
+                Some(step) => self.open(step, snapshot),
+                None => {
+                    let words = state.steps.get(failed).and_then(|step| step.undo_failed.as_deref());
+                    self.saw = format!("the undo failed at {failed}: {}", words.unwrap_or_default());
+                    Move::End(Kind::UndoFailed.exit_code())
+                }
+            };
         }
         if state.steps.values().any(|step| step.status == Status::Applied) {
             return Move::Wait("verifying".into());
@@ -339,12 +353,7 @@ impl Drive {
         if !red.is_empty() {
             return Move::Wait(format!("not green yet: {}", red.join(", ")));
         }
-        let stand = runbook.steps.values().filter(|step| snapshot.state.status(&step.id).stands());
-        let open = stand.flat_map(|step| &step.leaves).map(|left| OpenItem {
-            what: left.what.clone(),
-            owner: left.owner.clone().unwrap_or_default(),
-            by: left.remove_by.clone().unwrap_or_default(),
-        });
+        let open = left::temporary(runbook, &snapshot.state).into_iter().map(|(_, left)| left::open_item(left));
         if self.saw == "closing" {
             return Move::End(1);
         }

@@ -16,13 +16,14 @@
 //! ```
 //!
 //! Dependencies point one way:
-//! cli → {tui, driver, rehearsal} → engine → {action, survey} → check → shapes → {target, audit} → run → runbook → sql
+//! cli → {tui, driver, rehearsal, draft} → engine → {action, survey} → check → shapes → {target, audit} → run → runbook → sql
 //! → {failure, telemetry, names} → text. A test reads the `use crate::` lines and fails on an upward edge.
 
 pub mod action;
 pub mod audit;
 pub mod check;
 pub mod cli;
+pub mod draft;
 pub mod driver;
 pub mod engine;
 pub mod failure;

@@ -48,12 +48,15 @@ impl Place {
 
 /// The table of a frozen set, `frozen_<set>`: short enough for every dialect with the prefix in front, unquoted.
 pub fn frozen(set: &str) -> String {
-    let room = PG_NAME_BYTES - SCHEMA.len() - "_frozen_".len();
-    if set.len() <= room {
-        return format!("frozen_{set}");
+    format!("frozen_{}", fit(set, PG_NAME_BYTES - SCHEMA.len() - "_frozen_".len()))
+}
+
+/// A name of at most `room` bytes: a longer one ends in a digest of the whole, so that no two become one.
+pub fn fit(name: &str, room: usize) -> String {
+    if name.len() <= room {
+        return name.to_owned();
     }
-    let digest = &sha256(set.as_bytes())[..8];
-    format!("frozen_{}_{digest}", cut(set, room - 9))
+    format!("{}_{}", cut(name, room - 9), &sha256(name.as_bytes())[..8])
 }
 
 /// `backout/<run8>/<step>/<n>` in at most 63 bytes of printable ASCII; a step id that does not fit ends in `~`.

@@ -6,6 +6,7 @@
 pub mod decide;
 pub mod effect;
 pub mod gate;
+pub mod left;
 pub mod legal;
 pub mod next;
 pub mod record;

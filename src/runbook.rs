@@ -25,6 +25,7 @@ pub mod schema;
 pub mod set;
 pub mod step;
 pub mod template;
+pub mod undo;
 pub mod vars;
 pub mod words;
 

@@ -24,6 +24,7 @@ mod postgres;
 mod readonly;
 mod refused;
 mod relation;
+pub mod shim;
 mod sqlite;
 mod statement;
 mod typename;
@@ -32,7 +33,7 @@ mod words;
 
 use std::fmt;
 
-pub use fact::{Fact, leaves};
+pub use fact::{Fact, leaves, together};
 pub use form::{Algorithm, Form, On, Server};
 pub use lex::{Zone, split, zones};
 pub use mysql::{Way, Ways, ways};

@@ -155,9 +155,7 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan) -> Result<Effect, Back
     Ok(Effect { note, ..Effect::default() })
 }
 
-/// All facts that hold once every statement is applied: not those that a later one turns round.
+/// All facts that hold once every statement is applied, and not before.
 pub fn facts_of(plan: &Plan) -> Vec<sql::Fact> {
-    let facts: Vec<&sql::Fact> = plan.statements.iter().flat_map(|(_, statement)| &statement.done).collect();
-    let turned = |at: usize, fact: &sql::Fact| facts[at + 1..].iter().any(|later| **later == fact.not_done());
-    facts.iter().enumerate().filter(|(at, fact)| !turned(*at, fact)).map(|(_, fact)| (*fact).clone()).collect()
+    sql::together(plan.statements.iter().map(|(_, statement)| statement))
 }

@@ -14,7 +14,6 @@ use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
 use crate::run::next::level_of;
 use crate::run::record::{Environment, Evidence, Offer, Undoing};
-use crate::runbook::words::said;
 use crate::runbook::{Action, Level, Step, TargetKind};
 use crate::sql::Dialect;
 use crate::target::Identity;
@@ -91,6 +90,9 @@ pub async fn prepare(
         Some(undone) => undo::draft(step, undone, on, identity.as_ref(), ctx).await?,
         None => action(&step.action, step, on, identity.as_ref(), ctx).await?,
     };
+    if undone.is_none() {
+        undo::announce(&mut draft, step, on, ctx);
+    }
     never::refuse(&draft, step, ctx)?;
     if let Some(identity) = identity.as_ref().filter(|identity| identity.standby) {
         let is = match identity.kind {
@@ -173,15 +175,8 @@ async fn action(
     let id = &step.id;
     let names = Names::new(ctx);
     let word = action.word();
-    let declared = match &step.undo {
-        Some(undo) => Undoing::By { rendered: vec![said(undo)], derived: false, limits: None },
-        None => Undoing::None { because: "the runbook declares no undo".to_owned() },
-    };
-    let by_program = |draft: Draft| Draft {
-        level: if step.undo.is_some() { Level::Step } else { Level::Irreversible },
-        undo: declared.clone(),
-        ..draft
-    };
+    let by_program =
+        |draft: Draft| Draft { level: if step.undo.is_some() { Level::Step } else { Level::Irreversible }, ..draft };
     Ok(match action {
         Action::Freeze(wanted) => {
             let rendered = wanted.iter().map(ToString::to_string).collect();
@@ -234,7 +229,6 @@ async fn action(
             );
             draft.number = Some(events.len() as u64);
             draft.sample = sample;
-            draft.undo = Undoing::None { because: "an event that somebody has read cannot be unread".to_owned() };
             if all != events.len() {
                 draft.facts.push(("there already".to_owned(), format!("{} of {all}", all - events.len())));
             }
@@ -250,8 +244,6 @@ async fn action(
             let mut draft = Draft::new(Work::Sessions(found), word, rendered, Level::Step);
             draft.number = Some(pids.len() as u64);
             draft.object = Some(pids.join(" "));
-            draft.undo =
-                Undoing::None { because: "an ended session does not come back; its client may connect again".into() };
             draft
         }
         Action::Command { argv } => match &step.each {
@@ -290,9 +282,7 @@ async fn action(
         }
         Action::Manual(manual) => {
             let what = manual.what.render_text(&names).map_err(|missing| refused(id, missing.to_string()))?;
-            let mut draft = Draft::new(Work::Person, word, vec![what], Level::Seen);
-            draft.undo = declared;
-            draft
+            Draft::new(Work::Person, word, vec![what], Level::Seen)
         }
         Action::Decide(decide) => {
             let mut rendered = vec![decide.ask.clone()];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Go, Port, Report, change, committing, ddl, marker};
+use super::{Go, Port, Report, change, committing, ddl, marker, restored};
 use crate::check::{self, Context, Depth, Where};
 use crate::names;
 use crate::run::gate::offer_digest;
@@ -22,8 +22,9 @@ use crate::target::db::{Handle, SqlError, text_bind};
 /// Between attempts after a lock timeout, doubling; half of each is chance.
 const BACKOFF: Duration = Duration::from_millis(250);
 pub(super) const ATTEMPTS: u32 = 6;
-/// The longest stall that a waiting statement imposes on everybody behind it.
-pub(super) const LOCK_MS: u64 = 1_000;
+/// The longest stall that a waiting statement imposes on everybody behind it. Beyond PostgreSQL's own deadlock_timeout of
+/// a second, at which an autovacuum gives way to who waits for it: given up before, it would never give way.
+pub const LOCK_MS: u64 = 1_250;
 const STATEMENT: Duration = Duration::from_secs(60);
 
 /// What stands between BEGIN and COMMIT.
@@ -182,6 +183,11 @@ async fn work(
     port: &Port,
 ) -> Result<Effect, Back> {
     let postgres = handle.dialect() == Some(Dialect::Postgres);
+    // Before every attempt, and before its lock: others may have changed it since the last.
+    let catalog = match body {
+        Body::Ddl(plan) => restored::keep(plan, handle, offer, ctx).await,
+        Body::Change(_) | Body::Undo(_) => None,
+    };
     handle.run(if postgres { "begin" } else { "begin immediate" }, vec![]).await?;
     let mut data = json!({});
     if postgres {
@@ -203,6 +209,9 @@ async fn work(
     }
     if let Some(epoch) = offer.epoch {
         data["claim"] = json!({ "target": handle.target(), "epoch": epoch });
+    }
+    if let Some(catalog) = catalog {
+        data["catalog"] = catalog;
     }
     if port.reached(Point::TxOpen, data).await == Go::Stop {
         return Err(Back::Because("stopped before the first statement".to_owned()));

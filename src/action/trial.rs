@@ -229,10 +229,10 @@ impl Trial<'_> {
     async fn run(&self, handle: &mut Handle, mut cancel: watch::Receiver<bool>) -> Result<Tried, String> {
         let (stop, stopped) = watch::channel(false);
         let canceller = Canceller::of(handle, self.ctx);
-        let outside = match self.copy {
-            true => Some(touched::read(&self.scope, handle).await.map_err(|none| none.words())?),
-            false => None,
-        };
+        // A server plans a connection's first readings slowly: they are not to be made under the lock.
+        let outside = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
+        touched::files(&self.scope, handle).await.map_err(|none| none.words())?;
+        locks(handle).await.map_err(|error| error.words())?;
         let began = Instant::now();
         let worked = {
             let work = watched(&stopped, &canceller, self.inside(handle));
@@ -264,7 +264,8 @@ impl Trial<'_> {
             (Ok(found), Ok(_)) => found,
         };
         let after = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
-        let outside = touched::differences(outside.as_ref().unwrap_or(&before), &after);
+        // Of a copy, what stood outside counts; else what stood under the lock: nobody changed it since.
+        let outside = touched::differences(if self.copy { &outside } else { &before }, &after);
         Ok(Tried { held_us, outside, ..tried })
     }
 

@@ -17,7 +17,11 @@ pub async fn gone(service: &str, ctx: &Context) -> Answer {
     let mut left = Vec::new();
     let mut unseen = Vec::new();
     if service.sessions.is_empty() && service.group.is_none() {
-        unseen.push(format!("{} has neither sessions nor a group to be seen by", service.name));
+        let name = &service.name;
+        unseen.push(format!(
+            "{name} is declared with neither `sessions` nor `group`, so nobody can prove it gone and only break-glass goes \
+             past it: say under `services` how it is seen, as in `{name}: {{ sessions: \"{name}*\" }}`"
+        ));
     }
     match sessions::of_service(&service.sessions, ctx).await {
         Ok(found) => left.extend(

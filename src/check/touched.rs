@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::schema::{self, quoted};
 use super::sql::{Asked, NoAnswer};
 use crate::runbook::template::as_text;
@@ -12,7 +14,7 @@ use crate::sql::{Dialect, ObjectKind, Statement};
 use crate::target::db::{Handle, text_bind};
 
 /// What statements name: where to look, before and after.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// Tables, views, sequences and indexes.
     pub relations: Vec<String>,
@@ -50,20 +52,27 @@ impl Scope {
 pub async fn read(scope: &Scope, handle: &mut Handle) -> Asked<Objects> {
     match handle.dialect() {
         Some(Dialect::Postgres) => {
-            let list = |names: &[String], quote: bool| {
-                let names: Vec<String> =
-                    names.iter().map(|name| if quote { quoted(name) } else { bare(name) }).collect();
-                text_bind(serde_json::json!(names).to_string())
-            };
-            let binds = vec![list(&scope.relations, true), list(&scope.types, true), list(&scope.functions, false)];
-            let rows = handle.read(format!("{TABLES}{OBJECTS}"), binds).await?;
+            let list = |names: Vec<String>| text_bind(serde_json::json!(names).to_string());
+            let types = list(scope.types.iter().map(|name| quoted(name)).collect());
+            let functions = list(scope.functions.iter().map(|name| bare(name)).collect());
+            let tables = text_bind(tables(scope, handle).await?);
+            let rows = handle.read(OBJECTS, vec![tables, types, functions]).await?;
             let text = |value: Option<&serde_json::Value>| value.map(as_text).unwrap_or_default();
             Ok(rows.iter().map(|row| (text(row.get("object")), text(row.get("is")))).collect())
         }
-        // A file's whole catalog is small, and does not tell which view depends on what.
-        Some(Dialect::Sqlite) => {
+        Some(dialect @ (Dialect::Sqlite | Dialect::Mysql)) => {
+            let own = match dialect {
+                Dialect::Mysql => handle.one("select database() as own", vec![]).await?.map(|name| as_text(&name)),
+                _ => Some("main".to_owned()),
+            };
+            let elsewhere =
+                |name: &&String| name.split_once('.').is_some_and(|(schema, _)| Some(schema) != own.as_deref());
+            if let Some(name) = scope.relations.iter().find(elsewhere) {
+                return Err(NoAnswer::Unknown(format!("{name} is in another database, whose catalog is not read")));
+            }
             let split = |line: String| line.split_once(": ").map(|(object, is)| (object.to_owned(), is.to_owned()));
-            Ok(schema::catalog(handle).await?.into_iter().filter_map(split).collect())
+            let all = schema::catalog(handle).await?.into_iter().filter_map(split);
+            Ok(all.filter(|(object, _)| belongs(object, scope)).collect())
         }
         _ => Err(NoAnswer::Unknown("the catalog of this target cannot be read".to_owned())),
     }
@@ -77,15 +86,21 @@ pub async fn files(scope: &Scope, handle: &mut Handle) -> Asked<BTreeMap<String,
     if handle.dialect() != Some(Dialect::Postgres) {
         return Ok(BTreeMap::new());
     }
-    let names: Vec<String> = scope.relations.iter().map(|name| quoted(name)).collect();
-    let sql = format!(
-        "{TABLES}select c.oid::text as oid, c.oid::regclass::text as name,
-         coalesce(pg_relation_filenode(c.oid)::text, '') as file from tables join pg_class c using (oid)
-         where c.relkind in ('r', 'm')"
-    );
-    let rows = handle.read(sql, vec![text_bind(serde_json::json!(names).to_string())]).await?;
+    let sql = "select c.oid::text as oid, c.oid::regclass::text as name,
+         coalesce(pg_relation_filenode(c.oid)::text, '') as file from pg_class c
+         where c.oid = any($1::text::oid[]) and c.relkind in ('r', 'm')";
+    let tables = text_bind(tables(scope, handle).await?);
+    let rows = handle.read(sql, vec![tables]).await?;
     let text = |row: &crate::target::db::Row, name: &str| row.get(name).map(as_text).unwrap_or_default();
     Ok(rows.iter().map(|row| (text(row, "oid"), (text(row, "name"), text(row, "file")))).collect())
+}
+
+/// The object ids of the relations in scope and of what hangs on them, as an array of PostgreSQL. Asked by itself:
+/// joined to a recursion, whose size no planner can guess, the whole catalog would be read, and that under a lock.
+async fn tables(scope: &Scope, handle: &mut Handle) -> Asked<String> {
+    let names: Vec<String> = scope.relations.iter().map(|name| quoted(name)).collect();
+    let found = handle.one(TABLES, vec![text_bind(serde_json::json!(names).to_string())]).await?;
+    Ok(found.as_ref().map(as_text).unwrap_or_default())
 }
 
 /// What is other now than it was, an object a line; empty: exactly the same.
@@ -103,7 +118,15 @@ pub fn differences(was: &Objects, now: &Objects) -> Vec<String> {
     told
 }
 
-/// A function's name without its schema and arguments.
+/// Of tables what belongs to those in scope; of views and triggers all, for these catalogs do not tell what they depend
+/// on.
+fn belongs(object: &str, scope: &Scope) -> bool {
+    let Some((kind, name)) = object.split_once(' ') else { return true };
+    let named = |part: &str| scope.relations.iter().any(|relation| bare(relation).eq_ignore_ascii_case(part));
+    matches!(kind, "view" | "trigger") || name.split(['.', ' ']).any(named)
+}
+
+/// A name without its schema and, of a function, its arguments.
 fn bare(name: &str) -> String {
     let name = name.split('(').next().unwrap_or(name);
     name.rsplit('.').next().unwrap_or(name).trim().to_owned()
@@ -120,7 +143,7 @@ const TABLES: &str = "with recursive named as (
       select r.ev_class as oid from pg_depend d join pg_rewrite r on r.oid = d.objid
         where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = t.oid
       union all select inhrelid from pg_inherits where inhparent = t.oid) more
-  ) ";
+  ) select coalesce(array_agg(oid), '{}')::text as oids from tables";
 
 const OBJECTS: &str = "select object, string_agg(line, '; ' order by line collate \"C\") as is from (
   select case c.relkind when 'v' then 'view ' when 'm' then 'materialized view ' when 'S' then 'sequence ' else 'table ' end
@@ -128,32 +151,33 @@ const OBJECTS: &str = "select object, string_agg(line, '; ' order by line collat
     || coalesce(', grants ' || c.relacl::text, '') || coalesce(', settings ' || c.reloptions::text, '')
     || case c.relpersistence when 'u' then ', unlogged' else '' end || case when c.relrowsecurity then ', row security' else '' end
     || case when c.relkind in ('v', 'm') then ', as ' || pg_get_viewdef(c.oid) else '' end as line
-  from tables join pg_class c using (oid)
+  from pg_class c where c.oid = any($1::text::oid[])
   union all
   select 'column ' || c.oid::regclass || '.' || a.attname, format_type(a.atttypid, a.atttypmod)
     || case when a.attnotnull then ' not null' else '' end
     || case a.attidentity when '' then '' else ' identity' end || case a.attgenerated when '' then '' else ' generated' end
     || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '') || coalesce(' grants ' || a.attacl::text, '')
-  from tables join pg_class c using (oid) join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-  left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum where c.relkind in ('r', 'p', 'v', 'm', 'f')
+  from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum where c.oid = any($1::text::oid[]) and c.relkind in ('r', 'p', 'v', 'm', 'f')
   union all
   select 'index ' || i.indexrelid::regclass, pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ' (invalid)' end
-  from tables t join pg_index i on i.indrelid = t.oid
+  from pg_index i where i.indrelid = any($1::text::oid[])
   union all
   select 'constraint ' || conname || ' on ' || conrelid::regclass, pg_get_constraintdef(c.oid)
-  from pg_constraint c where conrelid in (select oid from tables) or confrelid in (select oid from tables)
+  from pg_constraint c where c.oid in (select objid from pg_depend where classid = 'pg_constraint'::regclass
+    and refclassid = 'pg_class'::regclass and refobjid = any($1::text::oid[]))
   union all
   select 'trigger ' || tgname || ' on ' || tgrelid::regclass, pg_get_triggerdef(g.oid)
     || case tgenabled when 'O' then '' else ' (' || tgenabled::text || ')' end
-  from tables t join pg_trigger g on g.tgrelid = t.oid where not tgisinternal
+  from pg_trigger g where g.tgrelid = any($1::text::oid[]) and not tgisinternal
   union all
   select 'policy ' || polname || ' on ' || polrelid::regclass, polcmd::text || coalesce(' using ' || pg_get_expr(polqual, polrelid), '')
     || coalesce(' check ' || pg_get_expr(polwithcheck, polrelid), '')
-  from tables t join pg_policy p on p.polrelid = t.oid
+  from pg_policy p where p.polrelid = any($1::text::oid[])
   union all
   select 'enum ' || e.enumtypid::regtype, string_agg(quote_literal(enumlabel), ', ' order by enumsortorder)
   from pg_enum e where e.enumtypid in (
-    select a.atttypid from tables t join pg_attribute a on a.attrelid = t.oid
+    select a.atttypid from pg_attribute a where a.attrelid = any($1::text::oid[])
     union select to_regtype(name)::oid from jsonb_array_elements_text($2::text::jsonb) as n(name))
   group by e.enumtypid
   union all

@@ -1,5 +1,5 @@
-//! `doctor`: what a target has for backout, `--install` to create what is missing, and `--fingerprint` to print its
-//! catalog for a `like` check.
+//! `doctor`: what a target has for backout, `--install` to create what is missing, `--sql` for whoever does that by hand,
+//! and `--fingerprint` to print its catalog for a `like` check.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use futures_util::future::join_all;
 
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Environment;
+use crate::runbook::Runbook;
 use crate::survey::has_identity;
-use crate::target::Targets;
+use crate::target::{Targets, tables};
 use crate::text::Shown;
 
 use super::session::{Open, Session};
@@ -21,6 +22,9 @@ pub struct Args {
     /// Create the tables for claims, markers and before-images
     #[arg(long)]
     install: bool,
+    /// Print what --install would run on this target, for its administrator; connects to nothing
+    #[arg(long, value_name = "TARGET", conflicts_with_all = ["install", "fingerprint"])]
+    sql: Option<String>,
     /// Print the catalog of this target, one object a line: what a `like` check compares with
     #[arg(long, value_name = "TARGET", conflicts_with = "install")]
     fingerprint: Option<String>,
@@ -29,6 +33,9 @@ pub struct Args {
 /// Exit 0 when every target answers and has its tables, 8 otherwise.
 pub async fn run(args: Args) -> Result<u8> {
     let session = Session::open(&args.open)?;
+    if let Some(target) = &args.sql {
+        return sql(target, &session.runbook);
+    }
     let access = Arc::new(session.access("doctor", std::path::Path::new("")));
     let runbook = Arc::new(session.runbook);
     let targets = Targets::new(runbook.clone(), access);
@@ -59,7 +66,7 @@ pub async fn run(args: Args) -> Result<u8> {
                     (true, true, _) => " · tables there".to_owned(),
                     (true, false, Some(lacks)) => format!(" · TABLES CANNOT BE USED: {lacks}"),
                     (true, false, None) => {
-                        " · TABLES MISSING: run with --install, or let the DBA run its SQL".to_owned()
+                        " · TABLES MISSING: run with --install, or give the DBA what --sql prints".to_owned()
                     }
                 };
                 whole &= !needs_tables || identity.has_marker;
@@ -80,6 +87,27 @@ pub async fn run(args: Args) -> Result<u8> {
     let mut out = io::stdout().lock();
     let written = lines.iter().try_for_each(|line| writeln!(out, "{}", Shown::new(line)));
     super::lint::quiet(written.map(|()| if whole { 0 } else { 8 }))
+}
+
+fn sql(target: &str, runbook: &Runbook) -> Result<u8> {
+    let Some(found) = runbook.targets.get(target) else {
+        let named: Vec<&str> = runbook.targets.keys().map(String::as_str).collect();
+        return Err(Failure::new(Kind::Usage, format!("the runbook has no target {target}"))
+            .hint(format!("its targets are {}", named.join(", "))));
+    };
+    let Some(dialect) = found.kind.dialect() else {
+        return Err(Failure::new(Kind::Usage, format!("{target} is no database: backout keeps no tables there")));
+    };
+    let mut out = io::stdout().lock();
+    let mut print = || {
+        tables::statements(dialect).iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
+        let rights = tables::rights(dialect);
+        if !rights.is_empty() {
+            writeln!(out, "-- For the role that runs backout, unless it owns them:")?;
+        }
+        rights.iter().try_for_each(|right| writeln!(out, "-- {};", right.replace("{role}", "ROLE")))
+    };
+    super::lint::quiet(print().map(|()| 0))
 }
 
 async fn fingerprint(target: &str, targets: &Targets) -> Result<u8> {

@@ -9,7 +9,7 @@ use crate::cli::lint::quiet;
 use crate::failure::{Kind, Result};
 use crate::runbook::expect::duration_text;
 use crate::runbook::{
-    self, Action, CheckRef, Conduct, Partition, PerDialect, Phase, Runbook, SqlText, Step, level, words,
+    self, Action, CheckRef, Conduct, Partition, PerDialect, Phase, Runbook, SqlText, Step, level, undo, words,
 };
 use crate::sql::{self, Dialect};
 use crate::text::Shown;
@@ -103,7 +103,7 @@ fn step(out: &mut String, runbook: &Runbook, step: &Step) -> std::fmt::Result {
     }
     refs(out, "- verified by", &step.verify)?;
     refs(out, "- done when", &step.done_when)?;
-    writeln!(out, "- undo: {}", shown(&undo(runbook, step, dialect)))?;
+    writeln!(out, "- undo: {}", shown(&undo(runbook, step)))?;
     if let Some(within) = step.within {
         writeln!(out, "- within: {}", duration_text(within))?;
     }
@@ -215,40 +215,10 @@ fn facts(out: &mut String, action: &Action, dialect: Option<Dialect>) -> std::fm
     Ok(())
 }
 
-fn undo(runbook: &Runbook, step: &Step, dialect: Option<Dialect>) -> String {
-    if let Some(undo) = &step.undo {
-        let place = runbook.steps.values().find(|s| matches!(&s.action, Action::UndoOf { step: of } if *of == step.id));
-        let at = place.map(|s| format!(", at `{}`", s.id)).unwrap_or_default();
-        return format!("{} {}{at}", undo.word(), words::said(undo));
-    }
-    match &step.action {
-        Action::Ddl(forms) => {
-            let statements = dialect.and_then(|d| Some((d, forms.get(d)?)));
-            let Some((d, statements)) = statements else {
-                return "not known".to_owned();
-            };
-            let back: Vec<_> = statements.iter().rev().map(|s| sql::judge(d, &s.parseable(d)).reverse).collect();
-            if statements.iter().any(|s| !s.names().is_empty()) {
-                return "derived when the names in it are known".to_owned();
-            }
-            let none = back.iter().find_map(|r| match r {
-                sql::Reverse::None { because } => Some(because.clone()),
-                _ => None,
-            });
-            none.map_or_else(
-                || back.iter().filter_map(|r| r.sql()).collect::<Vec<_>>().join("; "),
-                |because| format!("none: {because}"),
-            )
-        }
-        Action::Change(change) if change.unsaved_because.is_some() => "none: its rows are not saved".to_owned(),
-        Action::Change(_) | Action::Restore(_) => "from the before-image of each row".to_owned(),
-        Action::Offsets(_) => "to the offsets it had".to_owned(),
-        Action::Topic(_) => "to the settings it had".to_owned(),
-        Action::Registry(_) => "to what stood there".to_owned(),
-        Action::Freeze(_) | Action::Reconcile { .. } | Action::Decide(_) => "nothing to undo".to_owned(),
-        Action::UndoOf { step } => format!("do `{step}` again"),
-        _ => "none".to_owned(),
-    }
+fn undo(runbook: &Runbook, step: &Step) -> String {
+    let place = runbook.steps.values().find(|s| matches!(&s.action, Action::UndoOf { step: of } if *of == step.id));
+    let at = place.map(|s| format!(", at `{}`", s.id)).unwrap_or_default();
+    format!("{}{at}", undo::of(runbook, step))
 }
 
 fn body(out: &mut String, action: &Action) -> std::fmt::Result {

@@ -15,7 +15,6 @@ use crate::run::record::{Checked, Position};
 use crate::runbook::Runbook;
 use crate::runbook::expect::Verdict;
 use crate::survey::{self, Red, Seen, ServiceSeen, StatementSeen, Survey};
-use crate::target::Targets;
 use crate::text::{Shown, in_one_line, multiline};
 
 use super::session::{Open, Session};
@@ -45,19 +44,7 @@ pub async fn run(args: Args) -> Result<u8> {
     }
     let access = Arc::new(session.access("survey", std::path::Path::new("")));
     let runbook = Arc::new(session.runbook);
-    let context = Context {
-        targets: Arc::new(Targets::new(runbook.clone(), access.clone())),
-        runbook,
-        access,
-        vars,
-        frozen: Default::default(),
-        changed: Default::default(),
-        reads: Default::default(),
-        decided: Default::default(),
-        items: Default::default(),
-        begun: Default::default(),
-        head: None,
-    };
+    let context = Context { vars, ..Context::new(runbook, access) };
     if args.json {
         let survey = survey::take(&context, engine::now, |_, _| {}).await;
         let text = serde_json::to_string_pretty(&survey).map_err(io::Error::from);

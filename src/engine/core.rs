@@ -271,15 +271,16 @@ impl Engine {
         if running {
             return None;
         }
+        let held = if self.state.undo_failed().is_some() { Kind::UndoFailed.exit_code() } else { 5 };
         let left = match self.leaving {
             Some(Leaving::Terminate) => Some(143),
             Some(Leaving::Leave) if unknown => Some(7),
-            Some(Leaving::Leave) => Some(5),
+            Some(Leaving::Leave) => Some(held),
             None => None,
         };
         match &self.state.ended {
             Some((End::Recovered, _)) => Some(0),
-            Some((End::Degraded | End::Stopped, _)) => Some(5),
+            Some((End::Degraded | End::Stopped, _)) => Some(held),
             None => left,
         }
     }

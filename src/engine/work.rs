@@ -11,7 +11,7 @@ use super::{Link, clock};
 use crate::action::{self, Acted, Classified, Job, Port, Prepared, Report};
 use crate::check::{self, Answer, Context, Depth};
 use crate::failure::Result;
-use crate::run::record::{Act, Checked, Environment, Offer, Outcome, OutcomeResult, Point};
+use crate::run::record::{Act, Checked, Environment, Offer, Outcome, OutcomeResult, Point, Restored};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{CheckKind, CheckRef, Step};
 use crate::survey::{self, Seen, Survey, stamp};
@@ -25,7 +25,7 @@ const VERIFY_AGAIN: Duration = Duration::from_millis(500);
 pub enum Done {
     Prepared { step: String, prepared: Result<Box<Prepared>>, readings: Vec<Checked> },
     Answered(Checked),
-    Verified { step: String, checks: Vec<Checked> },
+    Verified { step: String, checks: Vec<Checked>, restored: Option<Restored> },
     Surveyed(Box<Survey>),
     Classified(Result<Box<Classified>>),
     Settled { evidence: Vec<(String, String)>, result: OutcomeResult, reason: String, outcome: Outcome },
@@ -148,11 +148,26 @@ impl Work {
         self.spawn(async move { Done::Classified(action::classify(&set, &context).await.map(Box::new)) });
     }
 
-    /// Asks until all pass, one that cannot change has failed, or patience is over.
-    pub fn verify(&self, step: String, checks: Vec<CheckRef>, environment: Environment, context: Context) {
+    /// Asks until all pass, one that cannot change has failed, or patience is over. Where the step undid another, or
+    /// itself, the catalog is compared as well.
+    pub fn verify(
+        &self,
+        step: String,
+        checks: Vec<CheckRef>,
+        undone: Option<String>,
+        environment: Environment,
+        context: Context,
+    ) {
         self.spawn(async move {
-            let checks = join_all(checks.into_iter().map(|check| verify_one(check, environment, &context))).await;
-            Done::Verified { step, checks }
+            let restored = async {
+                match undone {
+                    Some(undone) => action::restored::compare(&undone, &context).await,
+                    None => None,
+                }
+            };
+            let checks = join_all(checks.into_iter().map(|check| verify_one(check, environment, &context)));
+            let (checks, restored) = tokio::join!(checks, restored);
+            Done::Verified { step, checks, restored }
         });
     }
 

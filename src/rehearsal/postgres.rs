@@ -199,14 +199,15 @@ fn start_server(bin: &Path, cluster: &Path, log: &Path, port: u16, user: Option<
 
 /// A sandbox that is killed takes its server with it.
 #[allow(unsafe_code)]
-fn die_with_parent(command: &mut Command) {
+pub fn die_with_parent(command: &mut Command) {
     // SAFETY: the closure runs between fork and exec and makes one system call; it allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(|| rustix::process::set_parent_process_death_signal(Some(Signal::QUIT)).map_err(Into::into));
     }
 }
 
-fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
+/// `None`: as ourselves.
+pub fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
     if let Some((uid, gid)) = user {
         command.uid(uid).gid(gid);
     }
@@ -214,7 +215,7 @@ fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
 }
 
 /// Whom the server runs as where this is root: `postgres` if there is such a user, else `nobody`.
-fn user_for_server() -> Option<(u32, u32)> {
+pub fn user_for_server() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

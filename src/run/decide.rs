@@ -164,10 +164,12 @@ fn propose(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>) -
         }
         Input::Finished { step, att, outcome } => {
             let mut drafts = vec![at(step, *att, Record::Outcome(outcome.clone()))];
-            drafts.extend(holds::bind_again(runbook, state, outcome.result));
+            drafts.extend(holds::not_undone(runbook, state, outcome.result, &outcome.evidence));
             Ok(drafts)
         }
-        Input::Verified { step, checks } => Ok(steps::verified(runbook, state, find(step)?, checks)),
+        Input::Verified { step, checks, restored } => {
+            Ok(steps::verified(runbook, state, find(step)?, checks, restored.as_ref()))
+        }
         Input::Decide { step, option, reason } => {
             steps::take_option(runbook, state, find(step)?, option, reason, facts)
         }
@@ -212,7 +214,7 @@ fn propose(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>) -
             }
             let result = settled.result;
             drafts.push(at(&open.step, open.att, Record::Settled(settled)));
-            drafts.extend(holds::bind_again(runbook, state, result));
+            drafts.extend(holds::not_undone(runbook, state, result, reason));
             Ok(drafts)
         }
         Input::GuardChecked { check, verdict, value } => Ok(holds::guard(state, check, verdict, value.as_ref())),

@@ -18,7 +18,7 @@ pub enum Blocked {
     After { step: String, hard: bool },
     Phase { step: String },
     When { step: String, wanted: String, taken: Option<String> },
-    Need { check: CheckRef, verdict: Option<Verdict>, hard: bool },
+    Need { check: CheckRef, verdict: Option<Verdict>, hard: bool, because: Option<String> },
     Held(HoldReason),
     Open { step: String },
     Gate { step: String },
@@ -35,12 +35,15 @@ impl std::fmt::Display for Blocked {
             Self::Phase { step } => write!(f, "{step} of the phase before it is not finished"),
             Self::When { step, wanted, taken: Some(taken) } => write!(f, "{step} was decided as {taken}, not {wanted}"),
             Self::When { step, wanted, taken: None } => write!(f, "{step} has not been decided ({wanted} leads here)"),
-            Self::Need { check, verdict, .. } => match verdict {
-                Some(Verdict::Unknown { because }) => write!(f, "{check} is unknown: {because}"),
-                Some(Verdict::Fail) => write!(f, "{check} is red"),
-                Some(Verdict::Pass) => write!(f, "{check} is green"),
-                None => write!(f, "{check} has not been asked yet"),
-            },
+            Self::Need { check, verdict, because, .. } => {
+                match verdict {
+                    Some(Verdict::Unknown { because }) => write!(f, "{check} is unknown: {because}"),
+                    Some(Verdict::Fail) => write!(f, "{check} is red"),
+                    Some(Verdict::Pass) => write!(f, "{check} is green"),
+                    None => write!(f, "{check} has not been asked yet"),
+                }?;
+                because.iter().try_for_each(|because| write!(f, ": {because}"))
+            }
             Self::Held(reason) => write!(f, "the run is held: {}", hold_words(reason)),
             Self::Open { step } => write!(f, "{step} is running"),
             Self::Gate { step } => write!(f, "the gate of {step} is open"),
@@ -48,6 +51,16 @@ impl std::fmt::Display for Blocked {
             Self::Ended => f.write_str("the run has ended"),
             Self::Status(status) => write!(f, "the step is {}", status.word()),
             Self::Decision { rows } => write!(f, "{} undecided", counted(*rows, "row")),
+        }
+    }
+}
+
+impl Blocked {
+    /// Without the reason of a need and its way out, which stand where there is room for them.
+    fn brief(&self) -> String {
+        match self.clone() {
+            Self::Need { check, verdict, hard, .. } => Self::Need { check, verdict, hard, because: None }.to_string(),
+            other => other.to_string(),
         }
     }
 }
@@ -101,7 +114,10 @@ pub fn blocked(runbook: &Runbook, state: &State, step: &Step, undoing: bool, rea
     let needs = step.needs.iter().filter(|need| !passed(state, step, &need.check, need.hard));
     why.extend(needs.filter_map(|need| {
         let verdict = readings.get(&need.check).map(|checked| checked.verdict.clone());
-        (verdict != Some(Verdict::Pass)).then(|| Blocked::Need { check: need.check.clone(), verdict, hard: need.hard })
+        (verdict != Some(Verdict::Pass)).then(|| {
+            let (check, because) = (need.check.clone(), need.because.clone());
+            Blocked::Need { check, verdict, hard: need.hard, because }
+        })
     }));
     why
 }
@@ -223,6 +239,18 @@ pub fn target_of<'a>(runbook: &'a Runbook, step: &'a Step) -> Option<&'a str> {
     step.on.as_deref().or(undone)
 }
 
+/// What stands and was built on a step, directly or over others, in the order of the runbook.
+pub fn built_on<'a>(runbook: &'a Runbook, state: &State, step: &Step) -> Vec<&'a str> {
+    let stands = |other: &&Step| state.status(&other.id).stands() && !reads_only(&other.action);
+    let steps = runbook.steps.values().filter(stands).filter(|other| builds_on(runbook, other, &step.id));
+    steps.map(|other| other.id.as_str()).collect()
+}
+
+fn builds_on(runbook: &Runbook, step: &Step, on: &str) -> bool {
+    let over = |id: &str| runbook.steps.get(id).is_some_and(|step| builds_on(runbook, step, on));
+    step.after.iter().any(|after| after.step == on || over(&after.step))
+}
+
 /// The step whose turn it is in the order of the runbook and that has not been told so.
 pub fn turn<'a>(runbook: &'a Runbook, state: &State) -> Option<&'a Step> {
     let open = |step: &&Step| {
@@ -292,7 +320,11 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     }
     if let Some(open) = &state.open {
         return if open.unknown {
-            say(format!("Settle {}: it may have happened, and nobody knows yet", open.step), Some(&open.step), false)
+            let what = match &open.intent.undoes {
+                Some(undone) => format!("the undo of {undone}"),
+                None => open.step.clone(),
+            };
+            say(format!("Settle {what}: it may have happened, and nobody knows yet"), Some(&open.step), false)
         } else {
             say(format!("Wait: {} is running", open.step), Some(&open.step), false)
         };
@@ -300,8 +332,19 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
     if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Applied) {
         return say(format!("Wait: what must hold after {id} is being judged"), Some(id), false);
     }
-    if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Unverified && !s.forward) {
-        return say(format!("Decide about {id}: it was applied, but what must hold after it does not"), Some(id), true);
+    if let Some(id) = state.undo_failed() {
+        let what = match runbook.steps.get(id).map(|step| &step.action) {
+            Some(Action::UndoOf { step: undone }) => format!("it failed, and {undone} still stands"),
+            _ => "its undo failed, it still stands".to_owned(),
+        };
+        return say(format!("Decide about {id}: {what}"), Some(id), true);
+    }
+    if let Some((id, s)) = state.steps.iter().find(|(_, s)| s.status.is_red() && !s.forward) {
+        let what = match s.status {
+            Status::NotExact => "undone, but not all is as before",
+            _ => "it was applied, but what must hold after it does not",
+        };
+        return say(format!("Decide about {id}: {what}"), Some(id), true);
     }
     if let Some(hold) = state.holds.iter().find(|hold| !matches!(hold, HoldReason::Guard { .. })) {
         return say(format!("Held: {}. Lift the hold when it is safe", hold_words(hold)), None, false);
@@ -321,7 +364,7 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
             say("Look at the map, then accept where to enter".into(), None, true)
         }
         Some((step, why)) => {
-            let first = why.first().map(ToString::to_string).unwrap_or_default();
+            let first = why.first().map(Blocked::brief).unwrap_or_default();
             let mend = why.first().and_then(|why| mender(runbook, state, why)).unwrap_or_default();
             say(format!("{} waits: {first}{mend}", step.id), Some(&step.id), false)
         }

@@ -12,6 +12,7 @@ use crate::runbook::expect::Verdict;
 mod gate;
 mod now;
 mod parts;
+mod restored;
 mod run;
 mod tried;
 mod work;
@@ -20,6 +21,7 @@ mod world;
 pub use gate::{CloseReason, Evidence, GateAnswered, GateShown, Offer, TargetSeen, Undoing};
 pub use now::Now;
 pub use parts::exact;
+pub use restored::{Kept, Restored};
 pub use run::{Actor, End, HoldReason, OpenItem, RunStarted};
 pub use tried::{Tone, Tried, TriedCheck, TriedStatement, TriedUndo};
 pub use work::{Act, Intent, ItemDone, Outcome, OutcomeResult, Point, Settled};
@@ -128,6 +130,9 @@ pub enum Record {
     Verified {
         checks: Vec<Checked>,
         verdict: Verdict,
+        /// Of an undo: what the catalog shows beside what it was before the step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restored: Option<Restored>,
     },
     StepDone {
         verified: bool,

@@ -10,15 +10,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::record::{
-    Act, Actor, Checked, End, Environment, Event, Frozen, GateShown, HoldReason, Intent, ItemDone, Now, OpenItem,
-    Outcome, Point, Record, RunStarted, Surveyed, Tried,
+    Act, Actor, Checked, End, Environment, Event, Frozen, GateShown, HoldReason, Intent, ItemDone, Kept, Now, OpenItem,
+    Outcome, Point, Record, Restored, RunStarted, Surveyed, Tried,
 };
 use crate::runbook::CheckRef;
 use crate::runbook::expect::Verdict;
 
 mod evolve;
 
-pub use evolve::{SECOND_PERSON, TRIAL, VERIFY};
+pub use evolve::{SECOND_PERSON, TRIAL, UNDO, VERIFY};
 
 /// A record that may not follow what the log holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +56,13 @@ pub enum Status {
     NotNeeded,
     Skipped,
     Undone,
+    /// Its undo was not applied: its effect stands, and somebody must decide. This and the next are told, never kept:
+    /// the step is where it was.
+    UndoFailed,
+    /// An `undo_of` step that was not applied: what it undoes stands, and somebody must decide.
+    NotUndone,
+    /// Undone, and what it touched is not as it was before, or nobody can tell.
+    NotExact,
 }
 
 impl Status {
@@ -66,13 +73,23 @@ impl Status {
 
     /// Its effect stands in the world.
     pub fn stands(self) -> bool {
-        matches!(self, Self::Done | Self::Elsewhere | Self::Applied | Self::Unverified)
+        matches!(self, Self::Done | Self::Elsewhere | Self::Applied | Self::Unverified | Self::UndoFailed)
     }
 
     /// A gate or an intent may begin from here. An answer whose intent never reached the disk is worth nothing.
     pub fn open_to_attempt(self) -> bool {
-        use Status::{Answered, Enabled, Failed, Skipped, Undone, Waiting};
-        matches!(self, Waiting | Enabled | Failed | Skipped | Undone | Answered)
+        use Status::{Answered, Enabled, Failed, NotUndone, Skipped, Undone, Waiting};
+        matches!(self, Waiting | Enabled | Failed | NotUndone | Skipped | Undone | Answered)
+    }
+
+    /// An undo without effect: whatever it was to take back stands.
+    pub fn undo_failed(self) -> bool {
+        matches!(self, Self::UndoFailed | Self::NotUndone)
+    }
+
+    /// Took effect, and what must hold afterwards does not.
+    pub fn is_red(self) -> bool {
+        matches!(self, Self::Unverified | Self::NotExact)
     }
 
     pub fn word(self) -> &'static str {
@@ -91,6 +108,8 @@ impl Status {
             Self::NotNeeded => "not needed",
             Self::Skipped => "skipped",
             Self::Undone => "undone",
+            Self::UndoFailed | Self::NotUndone => "undo FAILED",
+            Self::NotExact => "undone, NOT EXACTLY",
         }
     }
 }
@@ -122,6 +141,12 @@ pub struct StepState {
     pub forward: bool,
     /// The latest trial.
     pub tried: Option<Trial>,
+    /// The catalog of what it touches as it was before the attempt that took effect, and when that was kept.
+    pub before: Option<(Kept, Now)>,
+    /// Why its undo, or what it is to undo, was not undone: the server's words. Gone with a decision.
+    pub undo_failed: Option<String>,
+    /// What its latest undo brought back.
+    pub restored: Option<Restored>,
 }
 
 /// How the latest trial of a step ended.
@@ -149,7 +174,22 @@ impl StepState {
     }
 
     fn standing(&self) -> Status {
-        if self.status == Status::Answered { self.resting } else { self.status }
+        self.told(if self.status == Status::Answered { self.resting } else { self.status })
+    }
+
+    /// Where it is, to be shown.
+    pub fn now(&self) -> Status {
+        self.told(self.status)
+    }
+
+    /// An undo that failed leaves the step where it stood, and is told instead.
+    fn told(&self, status: Status) -> Status {
+        match status {
+            _ if self.undo_failed.is_none() => status,
+            Status::Done | Status::Elsewhere | Status::Unverified => Status::UndoFailed,
+            Status::Failed | Status::Undone => Status::NotUndone,
+            other => other,
+        }
     }
 
     fn new() -> Self {
@@ -170,6 +210,9 @@ impl StepState {
             passed: BTreeSet::new(),
             forward: false,
             tried: None,
+            before: None,
+            undo_failed: None,
+            restored: None,
         }
     }
 }
@@ -286,7 +329,14 @@ impl State {
 
     /// The steps that wait for it may go on.
     pub fn behind(&self, step: &str) -> bool {
-        self.steps.get(step).is_some_and(|s| s.standing().finished() || (s.status == Status::Unverified && s.forward))
+        self.steps
+            .get(step)
+            .is_some_and(|s| s.standing().finished() || (s.standing() == Status::Unverified && s.forward))
+    }
+
+    /// A step whose undo failed, or that failed to undo, and nobody has decided yet.
+    pub fn undo_failed(&self) -> Option<&str> {
+        self.steps.iter().find(|(_, step)| step.standing().undo_failed()).map(|(id, _)| id.as_str())
     }
 
     /// Takes one record in. On an error the state is as it was before.

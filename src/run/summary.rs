@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::left;
 use super::record::{Act, End, Event, Now, OpenItem, Record};
 use super::state::{Illegal, State};
 use crate::runbook::Runbook;
@@ -23,8 +24,8 @@ pub struct Summary {
     pub refusals: usize,
     /// From the first record to the last, seconds of the boot clock.
     pub seconds: u64,
-    /// What steps that stand leave behind: step, what.
-    pub temporary: Vec<(String, String)>,
+    /// What steps that stand have left behind and no step has taken away.
+    pub temporary: Vec<(String, OpenItem)>,
     pub open: Vec<OpenItem>,
     pub timeline: Vec<Moment>,
 }
@@ -70,9 +71,8 @@ impl Summary {
                 });
             }
         }
-        let standing = runbook.steps.values().filter(|step| state.status(&step.id).stands());
-        summary.temporary =
-            standing.flat_map(|step| step.leaves.iter().map(|left| (step.id.clone(), left.what.clone()))).collect();
+        let temporary = left::temporary(runbook, &state).into_iter();
+        summary.temporary = temporary.map(|(step, left)| (step.id.clone(), left::open_item(left))).collect();
         if let Some((end, open)) = &state.ended {
             summary.end = Some(*end);
             summary.open.clone_from(open);
@@ -101,6 +101,7 @@ fn words(record: &Record) -> Option<String> {
         Record::Settled(settled) => {
             format!("settled, {}: {}", super::next::settled_word(settled.result), settled.reason)
         }
+        Record::Verified { restored: Some(restored), .. } => restored.words(),
         Record::StepDone { verified: true } => "done".to_owned(),
         Record::StepDone { verified: false } => "applied, NOT VERIFIED".to_owned(),
         Record::GuardBroken { check, verdict, .. } => {

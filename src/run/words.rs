@@ -2,7 +2,7 @@
 //!
 //! Pure. Never cuts and never escapes: whoever shows it knows how much room there is.
 
-use super::record::{OutcomeResult, Record};
+use super::record::{OpenItem, OutcomeResult, Record};
 use crate::text::counted;
 
 /// What happened. Who, when and for which step stand beside it.
@@ -35,7 +35,10 @@ pub fn words(record: &Record) -> String {
         Record::GateClosed { detail, .. } => format!("gate closed: {detail}"),
         Record::Approval { by, .. } => format!("approved by {by}"),
         Record::Override { what, reason } => format!("override ({what}): {reason}"),
-        Record::Intent(intent) => format!("begins: {}", intent.action),
+        Record::Intent(intent) => match &intent.undoes {
+            Some(undone) => format!("begins: {}, to undo {undone}", intent.action),
+            None => format!("begins: {}", intent.action),
+        },
         Record::Reached { point, .. } => format!("reached {}", point.word()),
         Record::AttemptFailed { code, message, .. } => format!("{code}: {message}"),
         Record::Progressed { done, of: Some(of) } => format!("{done} of {of} done"),
@@ -52,7 +55,10 @@ pub fn words(record: &Record) -> String {
             let count = outcome.changed.map(|n| format!(", {n} changed")).unwrap_or_default();
             format!("{result}{count}: {}", outcome.evidence)
         }
-        Record::Verified { verdict, checks } => {
+        Record::Verified { verdict, restored: Some(restored), .. } => {
+            format!("verified: {}, {}", verdict.word(), restored.words())
+        }
+        Record::Verified { verdict, checks, .. } => {
             format!("verified: {}, {}", verdict.word(), counted(checks.len(), "check"))
         }
         Record::StepDone { verified } => if *verified { "done" } else { "applied, NOT VERIFIED" }.into(),
@@ -69,7 +75,11 @@ pub fn words(record: &Record) -> String {
         Record::TargetLost { target, why } => format!("{target} lost: {why}"),
         Record::TargetFound { target, .. } => format!("{target} found"),
         Record::RunFinished { end, open } => {
-            format!("finished: {end:?}, {}", counted(open.len(), "open item")).to_lowercase()
+            let mut words = format!("finished: {end:?}, {}", counted(open.len(), "open item")).to_lowercase();
+            for OpenItem { what, owner, by } in open {
+                words.push_str(&format!("; {what}: {owner} by {by}"));
+            }
+            words
         }
         Record::RunAbandoned { because } => format!("abandoned: {because}"),
         Record::Checked { checks, .. } => {

@@ -145,4 +145,8 @@ pub struct Need {
     pub check: CheckRef,
     /// No skip, no override: only break-glass.
     pub hard: bool,
+    /// The author wrote it; else it follows from what the step does.
+    pub written: bool,
+    /// Where it follows from what the step does, written or not: in words, with the way out.
+    pub because: Option<String>,
 }

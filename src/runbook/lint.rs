@@ -10,8 +10,8 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::parse::near::locate;
 use super::resolve::Places;
 use super::template::{SqlText, braces};
-use super::{Action, CheckKind, FreezeItem, PerDialect, Phase, Runbook, SetSource, Step};
-use crate::sql::{self, Dialect, Fact, Refused, Statement, Zone};
+use super::{Action, CheckKind, CheckRef, FreezeItem, PerDialect, Phase, Runbook, Scoped, SetSource, Step};
+use crate::sql::{self, Dialect, Refused, Statement, Zone, shim};
 use crate::text;
 
 pub mod never;
@@ -231,15 +231,35 @@ impl Lint<'_> {
                 let message = format!("{} cannot stand in a transaction, so this list is not atomic", statement.kind);
                 self.warn(Some(self.first_line(sql)), message, "give it a step of its own");
             }
-            for service in self.runbook.services.values().filter(|s| !s.gone) {
-                let broken = service.uses.iter().find(|used| {
-                    let here = used.target.is_none() || used.target == step.on;
-                    here && statement.done.iter().any(|fact| gone(fact, &used.name))
-                });
-                if let Some(used) = broken {
-                    let message = format!("this breaks `{}`, which uses {}", service.name, used.name);
-                    self.warn(Some(self.first_line(sql)), message, "contain it first, or keep both names for a while");
-                }
+        }
+        self.breaks(step, statements);
+    }
+
+    /// The services that live and need what the statements take away together, at the statement that does it.
+    fn breaks(&mut self, step: &Step, statements: &[(Statement, SqlText)]) {
+        let together = || statements.iter().map(|(statement, _)| statement);
+        let dialect = self.dialect(step.on.as_ref());
+        let instead = dialect.and_then(|dialect| shim::instead(dialect, together(), &step.id));
+        for service in self.runbook.services.values().filter(|s| !s.gone) {
+            let here = |used: &&Scoped| used.target.is_none() || used.target == step.on;
+            let mut used = service.uses.iter().filter(here).map(|used| used.name.as_str());
+            let Some(used) = used.find(|used| sql::leaves(together(), used) == Some(false)) else { continue };
+            let by = statements.iter().find(|(statement, _)| sql::leaves([statement], used) == Some(false));
+            let Some((_, sql)) = by else { continue };
+            // Who waits for its end knows, unless there is a way for both.
+            let gone = CheckRef::ServiceGone(service.name.clone());
+            if instead.is_none() && step.needs.iter().any(|need| need.check == gone && need.written) {
+                continue;
+            }
+            let message = format!("this breaks `{}`, which uses {used}", service.name);
+            let help = instead.clone().unwrap_or_else(|| "contain it first, or keep both names for a while".to_owned());
+            self.warn(Some(self.first_line(sql)), message, &help);
+            if service.sessions.is_empty() && service.group.is_none() {
+                let name = &service.name;
+                let message = format!("`{name}` can never be proved gone, so this step always asks for break-glass");
+                let help =
+                    format!("say how it is seen, as in `{name}: {{ sessions: \"{name}*\" }}`, or by its `group`");
+                self.warn(Some(self.first_line(sql)), message, &help);
             }
         }
     }
@@ -326,14 +346,6 @@ fn one_each(forms: &PerDialect<SqlText>) -> PerDialect<Vec<SqlText>> {
         PerDialect::Each { postgres, mysql, sqlite } => {
             PerDialect::Each { postgres: one(postgres), mysql: one(mysql), sqlite: one(sqlite) }
         }
-    }
-}
-
-fn gone(fact: &Fact, name: &str) -> bool {
-    match fact {
-        Fact::Column { table, column, present: false } => format!("{table}.{column}") == name,
-        Fact::Table { name: table, present: false } => name.split('.').next() == Some(table),
-        _ => false,
     }
 }
 

@@ -80,6 +80,7 @@ fn simple(
     statement.objects = vec![Object::new(object, &key)];
     statement.old_code = OldCode::fine("older code does not know of it");
     if matches!(object, ObjectKind::View | ObjectKind::MaterializedView) {
+        statement.objects.extend(shown(&words, &key));
         reads(&words, &mut statement);
     }
     let fact = match object {
@@ -103,6 +104,27 @@ fn simple(
         statement.reverse = Reverse::NeedsSaved { what: "what the schema is created with".to_owned(), sql: None };
     }
     Some(statement)
+}
+
+/// The columns of a view whose query is a plain list of columns; of any other none is told.
+fn shown(words: &Words<'_>, view: &str) -> Vec<Object> {
+    let listed = || {
+        // With a list of names of its own, those of the query are not its columns.
+        if words.peek()?.punct("(") {
+            return None;
+        }
+        let mut rest = words.clone().seek(&["as", "select"])?;
+        let mut columns = Vec::new();
+        loop {
+            let column = rest.name()?;
+            let name = if rest.eat(&["as"]) { rest.ident()? } else { column.last_part() };
+            columns.push(Object::of(ObjectKind::Column, view, name.key()));
+            if !rest.eat_punct(",") {
+                return rest.ahead(&["from"]).then_some(columns);
+            }
+        }
+    };
+    listed().unwrap_or_default()
 }
 
 /// The query inside: the tables it reads, and what the functions in it can do.

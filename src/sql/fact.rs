@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::statement::{Object, ObjectKind, Statement};
+
 /// One thing that a catalog says yes or no to. Names as in [`super::Object`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fact {
@@ -128,14 +130,47 @@ impl Fact {
     }
 }
 
-/// Whether a `table.column` is there once statements with these facts are applied; `None` where they do not say.
-pub fn leaves(facts: &[Fact], used: &str) -> Option<bool> {
+/// Whether a `table.column` is there once these statements are applied; `None` where they do not say.
+pub fn leaves<'a, I>(statements: I, used: &str) -> Option<bool>
+where
+    I: IntoIterator<Item = &'a Statement, IntoIter: DoubleEndedIterator>,
+{
     let (table, column) = used.rsplit_once('.')?;
-    facts.iter().rev().find_map(|fact| match fact {
-        Fact::Column { table: t, column: c, present } if t == table && c == column => Some(*present),
-        Fact::Table { name, present: false } if name == table => Some(false),
-        _ => None,
-    })
+    let told = statements.into_iter().rev().find_map(|statement| {
+        // A view may take the place of a table.
+        let shown = |object: &Object| object.kind == ObjectKind::Column && object.table.as_deref() == Some(table);
+        if statement.kind == "CREATE VIEW" && statement.objects.iter().any(|one| shown(one) && one.name == column) {
+            return Some(Some(true));
+        }
+        statement.done.iter().rev().find_map(|fact| match fact {
+            Fact::Column { table: t, column: c, present } if t == table && c == column => Some(Some(*present)),
+            // Another table comes to the name: what it has is not said.
+            Fact::Table { name, present: true } if name == table => Some(None),
+            Fact::Table { name, present: false } | Fact::View { name, present: false } if name == table => {
+                Some(Some(false))
+            }
+            _ => None,
+        })
+    });
+    told.flatten()
+}
+
+/// The facts by which statements are known to have been applied together: none that held before them, and none that a
+/// later one takes back.
+pub fn together<'a>(statements: impl IntoIterator<Item = &'a Statement>) -> Vec<Fact> {
+    let facts: Vec<&Fact> = statements.into_iter().flat_map(|statement| &statement.done).collect();
+    let tells = |at: usize, fact: &Fact| {
+        let opposite = fact.not_done();
+        let turned = facts.iter().any(|other| **other == opposite);
+        // Before, a column's name may have been that of another relation's.
+        let replaced = facts[..at].iter().any(|earlier| match (earlier, fact) {
+            (Fact::View { name, present: false }, Fact::Column { table, .. }) => name == table,
+            (Fact::Table { name, present: false }, Fact::Column { table, .. }) => name == table,
+            _ => false,
+        });
+        !turned && !replaced
+    };
+    facts.iter().enumerate().filter(|(at, fact)| tells(*at, fact)).map(|(_, fact)| (*fact).clone()).collect()
 }
 
 impl fmt::Display for Fact {

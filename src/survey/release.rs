@@ -83,11 +83,11 @@ pub(super) async fn seen(context: &Context, heard: &impl Fn(usize, Seen)) -> (Ve
 }
 
 async fn breaks(statement: &Statement, target: &str, context: &Context) -> Vec<Broken> {
-    let facts = statement.facts.as_deref().unwrap_or_default();
     let mut broken = Vec::new();
     for service in context.runbook.services.values().filter(|service| !service.gone) {
         let here = service.uses.iter().filter(|used| used.target.as_deref().is_none_or(|on| on == target));
-        let Some(used) = here.map(|used| &used.name).find(|used| sql::leaves(facts, used) == Some(false)) else {
+        let Some(used) = here.map(|used| &used.name).find(|used| sql::leaves(&statement.read, used) == Some(false))
+        else {
             continue;
         };
         let sessions = match service.sessions.is_empty() {

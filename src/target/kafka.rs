@@ -256,6 +256,7 @@ impl Connection {
                 },
                 words: format!("cluster {cluster} @ {}", words.join(", ")),
                 identity: cluster,
+                timeline: None,
             },
             kind: TargetKind::Kafka,
             environment: declaration.environment,

@@ -69,6 +69,8 @@ impl Connection {
             ("lock_timeout", "2000".to_owned()),
             ("idle_in_transaction_session_timeout", "300000".to_owned()),
             ("standard_conforming_strings", "on".to_owned()),
+            // A catalog query is over before it is compiled, and some are asked under a lock.
+            ("jit", "off".to_owned()),
         ] {
             self.send(&format!("set {name} = {value}")).await?;
         }
@@ -166,6 +168,11 @@ impl Connection {
             Some(system) => format!("{system}/{database}"),
             None => format!("{}/{database}", self.where_to),
         };
+        // Not of the last checkpoint: that one may still tell of the time before a promotion.
+        let timeline = match standby {
+            true => None,
+            false => self.own(TIMELINE).await.ok().and_then(|row| row.get("timeline")?.as_u64()?.try_into().ok()),
+        };
         let declared = if system.is_some() && is("has_environment") { self.declared(&identity).await } else { None };
         Ok(Identity {
             seen: TargetSeen {
@@ -177,6 +184,7 @@ impl Connection {
                     if standby { "standby" } else { "primary" }
                 ),
                 identity,
+                timeline,
             },
             kind: TargetKind::Postgres,
             environment: if declared.is_some() { Environment::Rehearsal } else { Environment::Production },
@@ -217,6 +225,8 @@ const IDENTITY: &str =
     exists (select from own where relname = 'environment') as has_environment,
     exists (select from own where relname = 'marker' and has_table_privilege(oid, 'insert'))
       and exists (select from own where relname = 'claim' and has_table_privilege(oid, 'update')) as has_marker";
+
+const TIMELINE: &str = "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint as timeline";
 
 /// Declares this database a rehearsal: only what its own server says it is makes the row count.
 ///

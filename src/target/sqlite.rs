@@ -172,6 +172,7 @@ impl Connection {
                 server: format!("SQLite {version}"),
                 words: format!("{}{}", self.path.display(), if standby { ", read-only" } else { "" }),
                 identity,
+                timeline: None,
             },
             kind: TargetKind::Sqlite,
             environment: if nonce.is_some() { Environment::Rehearsal } else { Environment::Production },

@@ -21,13 +21,8 @@ pub fn portable(dialect: Dialect, sql: &str) -> String {
     }
 }
 
-/// Creates the tables that are not there. For a database administrator, and for a sandbox.
-///
-/// # Errors
-/// The server's words.
-pub async fn install(handle: &mut Handle) -> Result<()> {
-    let Some(dialect) = handle.dialect() else { return Ok(()) };
-    let target = handle.target().to_owned();
+/// What creates the tables that are not there, a statement each.
+pub fn statements(dialect: Dialect) -> Vec<String> {
     // MySQL has no key on text without a length; a name in a key is compared byte by byte.
     let (now, serial, long, json) = match dialect {
         Dialect::Postgres => ("timestamptz not null default clock_timestamp()", "bigserial", "bigint", "jsonb"),
@@ -55,11 +50,30 @@ pub async fn install(handle: &mut Handle) -> Result<()> {
         format!("create table if not exists {{b}}before_image (seq {serial}, run_id {name} not null, step {name} not null, n {long} not null, tbl {name} not null, pk {name} not null, old_row {json}, new_row {json}, saved_at {now}, undone_at text, primary key (run_id, step, n, tbl, pk)){suffix}"),
         "create table if not exists {b}environment (environment text not null, identity text not null, nonce text not null)".to_owned(),
     ]);
-    for sql in statements {
-        handle
-            .run(portable(dialect, &sql), vec![])
-            .await
-            .map_err(|error| error.failure("creating the tables of backout", &target))?;
+    statements.iter().map(|sql| portable(dialect, sql)).collect()
+}
+
+/// What a role that is not their owner needs, `{role}` being its name.
+pub fn rights(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Postgres => &[
+            "grant usage, create on schema backout to {role}",
+            "grant select, insert, update, delete on all tables in schema backout to {role}",
+            "grant usage on all sequences in schema backout to {role}",
+        ],
+        Dialect::Mysql | Dialect::Sqlite => &[],
+    }
+}
+
+/// Creates the tables that are not there. For a database administrator, and for a sandbox.
+///
+/// # Errors
+/// The server's words.
+pub async fn install(handle: &mut Handle) -> Result<()> {
+    let Some(dialect) = handle.dialect() else { return Ok(()) };
+    let target = handle.target().to_owned();
+    for sql in statements(dialect) {
+        handle.run(sql, vec![]).await.map_err(|error| error.failure("creating the tables of backout", &target))?;
     }
     Ok(())
 }

@@ -179,7 +179,14 @@ pub const BINDINGS: &[Binding] = &[
         "",
         "Go on at the selected step; those between are skipped, with a reason"
     ),
-    bind!("o", [ch('o')], Override, "override a need", "", "Pass over a soft need of the selected step, with a reason"),
+    bind!(
+        "o",
+        [ch('o')],
+        Override,
+        "override a need",
+        "",
+        "Pass over a soft need of the selected step; go forward where it is not verified or its undo failed; with a reason"
+    ),
     bind!(
         "B",
         [ch('B')],
@@ -239,7 +246,7 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
     let idle = state.open.is_none() && state.gate.is_none() && !state.closed();
     match command {
         Command::Happened | Command::DidNotHappen => state.open.as_ref().is_some_and(|open| open.unknown),
-        Command::Verify => matches!(status, Some(Status::Applied | Status::Unverified)) && !state.closed(),
+        Command::Verify => status.is_some_and(|status| status == Status::Applied || status.is_red()) && !state.closed(),
         Command::Undo => idle && status.is_some_and(Status::stands),
         Command::Cancel => state.open.as_ref().is_some_and(|open| !open.unknown && open.intent.on.is_some()),
         Command::Trial => trial_of(model, snapshot).is_some(),
@@ -248,7 +255,10 @@ pub fn works(command: Command, model: &Model, snapshot: &Snapshot) -> bool {
         Command::EndSession => {
             !state.closed() && snapshot.targets.iter().any(|(_, link)| matches!(link, crate::engine::Link::Up(_)))
         }
-        Command::Elsewhere => idle && status.is_some_and(Status::open_to_attempt),
+        Command::Elsewhere => {
+            idle && status.is_some_and(|status| status.open_to_attempt() || status == Status::UndoFailed)
+        }
+        Command::Override if status.is_some_and(|status| status.is_red() || status.undo_failed()) => idle,
         Command::Skip | Command::Override | Command::Jump => {
             idle && status.is_some_and(|status| status.open_to_attempt() && !status.finished())
         }
@@ -397,7 +407,8 @@ fn open_label(model: &Model, snapshot: &Snapshot) -> &'static str {
     }
     let Some(step) = model.step(snapshot).and_then(|id| snapshot.runbook.steps.get(id)) else { return "close the run" };
     match (state.status(&step.id), &step.action) {
-        (Status::Unverified, _) => "verify",
+        (Status::Unverified | Status::NotExact, _) => "verify",
+        (Status::UndoFailed | Status::NotUndone, _) => "try again",
         (_, Action::Manual(_)) => "say what you saw",
         (_, Action::Decide(_)) => "decide",
         _ => "open",

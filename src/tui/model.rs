@@ -370,10 +370,10 @@ pub fn current(snapshot: &Snapshot) -> Option<&str> {
     if let Some(open) = &state.gate {
         return Some(&open.step);
     }
-    let at =
-        |wanted: &[Status]| state.steps.iter().find(|(_, s)| wanted.contains(&s.status)).map(|(id, _)| id.as_str());
+    let at = |wanted: &[Status]| state.steps.iter().find(|(_, s)| wanted.contains(&s.now())).map(|(id, _)| id.as_str());
     at(&[Status::Unknown, Status::Answered])
-        .or_else(|| at(&[Status::Applied, Status::Unverified]))
+        .or_else(|| state.undo_failed())
+        .or_else(|| at(&[Status::Applied, Status::Unverified, Status::NotExact]))
         .or_else(|| at(&[Status::Enabled, Status::Failed]))
         .or_else(|| at(&[Status::Waiting]))
 }

@@ -13,6 +13,7 @@ use super::view;
 use crate::engine::{Ask, Link, Snapshot};
 use crate::run::gate;
 use crate::run::record::OutcomeResult;
+use crate::text::Shown;
 
 mod dialog;
 mod gate_page;
@@ -120,7 +121,12 @@ fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effe
     {
         return effect;
     }
-    let command = keymap::command(key)?;
+    let Some(command) = keymap::command(key) else {
+        if let KeyCode::Char(c) = key.code {
+            model.says = Some(format!("{} does nothing here. ? lists the keys.", Shown::new(&c.to_string())));
+        }
+        return None;
+    };
     do_command(model, snapshot, command)
 }
 

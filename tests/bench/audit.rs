@@ -1,37 +1,25 @@
 //! What a gate, a marker and a synced log cost a schema change, over the bare statement.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
-use backout::runbook;
-use backout::target::{Access, Handle, Targets, postgres};
+use backout::target::{Handle, postgres};
 use serde_json::Value;
 
+use crate::database::Database;
 use crate::{Figure, generated, ms, percentile};
 
 const STEPS: usize = 60;
 
 pub fn overhead() -> Figure {
-    let Some(server) = std::env::var("BACKOUT_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty()) else {
-        return Figure::Skipped("no server given");
-    };
-    let name = format!("bench_ddl_{}", std::process::id());
-    let psql = |url: &str, statement: &str| {
-        let output = Command::new("psql").args([url, "-XqAtc", "\\timing on", "-c", statement]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    psql(&server, &format!("CREATE DATABASE {name} TEMPLATE template0"));
-    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
-    psql(&url, "CREATE TABLE t (id integer)");
-    psql(&url, "CREATE TABLE bare (id integer)");
+    let Some(database) = Database::create("ddl") else { return Figure::Skipped("no server given") };
+    database.sql("CREATE TABLE t (id integer)");
+    database.sql("CREATE TABLE bare (id integer)");
 
     let mut bare: Vec<Duration> = (0..STEPS)
         .map(|n| {
-            let said = psql(&url, &format!("ALTER TABLE bare ADD COLUMN c{n} integer"));
+            let said = database.sql(&format!("ALTER TABLE bare ADD COLUMN c{n} integer"));
             let took = said.lines().find_map(|line| line.strip_prefix("Time: ")?.strip_suffix(" ms")).unwrap();
             Duration::from_secs_f64(took.parse::<f64>().unwrap() / 1000.0)
         })
@@ -39,13 +27,13 @@ pub fn overhead() -> Figure {
 
     let dir = tempfile::tempdir().unwrap();
     let file = generated::write(dir.path(), "{ postgres: \"${BENCH_URL}\" }", STEPS, 0, true);
-    declare(&file, &url);
+    declare(&database, &file);
     let output = Command::new(env!("CARGO_BIN_EXE_backout"))
         .args(["run", file.to_str().unwrap(), "--headless", "--answers"])
         .arg(dir.path().join("answers.yaml"))
         .arg("--state-dir")
         .arg(dir.path())
-        .env("BENCH_URL", &url)
+        .env("BENCH_URL", &database.url)
         .output()
         .unwrap();
     assert!(
@@ -54,7 +42,6 @@ pub fn overhead() -> Figure {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    psql(&server, &format!("DROP DATABASE {name} WITH (FORCE)"));
 
     let mut gated = taken(&dir.path().join("runs"));
     assert_eq!(gated.len(), STEPS);
@@ -68,21 +55,8 @@ pub fn overhead() -> Figure {
 }
 
 /// The database says itself that it is a rehearsal: else no answer from a file counts.
-fn declare(file: &std::path::Path, url: &str) {
-    let runbook = match runbook::load(file) {
-        Ok(loaded) => Arc::new(loaded.runbook),
-        Err(diagnostics) => panic!("{diagnostics}"),
-    };
-    let access = Access {
-        env: BTreeMap::from([("BENCH_URL".to_owned(), url.to_owned())]),
-        run: "bench".into(),
-        runbook: runbook.name.clone(),
-        incident: None,
-        run_dir: PathBuf::new(),
-        insecure_tls: false,
-        stand_ins: None,
-    };
-    let targets = Targets::new(runbook, Arc::new(access));
+fn declare(database: &Database, file: &std::path::Path) {
+    let targets = database.context(&std::fs::read_to_string(file).unwrap()).targets;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         targets.install("db").await.unwrap();

@@ -1,18 +1,12 @@
 //! What the facts of a gate cost on a database of many tables, indexes and sessions.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backout::action;
-use backout::check::Context;
 use backout::run::record::Environment;
-use backout::runbook::resolve;
-use backout::target::{Access, Targets};
 
 use crate::Figure;
+use crate::database::Database;
 
 const SESSIONS: usize = 200;
 const ROUNDS: usize = 20;
@@ -31,56 +25,14 @@ steps:
       ALTER TABLE t2500 RENAME COLUMN b TO c
 "#;
 
-/// In parts: one transaction would need more locks than the server has.
-const TABLES: &str = "do $$ begin for n in 1..5000 loop
-    execute format('create table t%s (id int primary key, a int, b int)', n);
-    execute format('create index on t%s (a); create index on t%s (b); create index on t%s (a, b)', n, n, n);
-    if n % 100 = 0 then commit; end if;
-  end loop; end $$";
-
 pub fn gate() -> Figure {
-    let Some(server) = std::env::var("BACKOUT_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty()) else {
-        return Figure::Skipped("no server given");
-    };
-    let name = format!("bench_facts_{}", std::process::id());
-    let psql = |url: &str, statement: &str| {
-        let output = Command::new("psql").args([url, "-Xqc", statement]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    psql(&server, &format!("CREATE DATABASE {name} TEMPLATE template0"));
-    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
-    psql(&url, TABLES);
+    let Some(database) = Database::crowded("facts") else { return Figure::Skipped("no server given") };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let figure = runtime.block_on(measured(&url));
-    psql(&server, &format!("DROP DATABASE {name} WITH (FORCE)"));
-    figure
+    runtime.block_on(measured(&database))
 }
 
-async fn measured(url: &str) -> Figure {
-    let loaded = resolve::load_str("facts.yaml", RUNBOOK, std::path::Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
-    let runbook = Arc::new(loaded.runbook);
-    let access = Arc::new(Access {
-        env: BTreeMap::from([("BENCH_URL".to_owned(), url.to_owned())]),
-        run: "bench".into(),
-        runbook: runbook.name.clone(),
-        incident: None,
-        run_dir: PathBuf::new(),
-        insecure_tls: false,
-        stand_ins: None,
-    });
-    let context = Context {
-        targets: Arc::new(Targets::new(runbook.clone(), access.clone())),
-        runbook,
-        access,
-        vars: BTreeMap::new(),
-        frozen: BTreeMap::new(),
-        changed: BTreeMap::new(),
-        reads: BTreeMap::new(),
-        decided: BTreeMap::new(),
-        items: BTreeMap::new(),
-        begun: BTreeMap::new(),
-        head: None,
-    };
+async fn measured(database: &Database) -> Figure {
+    let context = database.context(RUNBOOK);
     // Half of them in a transaction, with locks.
     let mut sessions = Vec::new();
     for n in 0..SESSIONS {

@@ -12,10 +12,13 @@
 )]
 
 mod audit;
+mod database;
 mod facts;
 mod generated;
+mod knowledge;
 mod rehearsal;
 mod screens;
+mod stall;
 mod trial;
 
 #[allow(dead_code, reason = "shared with the terminal tests, which look at other parts of it")]
@@ -54,7 +57,7 @@ type Budget = (&'static str, &'static str, fn() -> Figure);
 
 const HOUR: &str = "memory of a run of one hour, the sandbox apart";
 
-const BUDGETS: [Budget; 12] = [
+const BUDGETS: [Budget; 14] = [
     ("first paint, before any connection", "< 50 ms", screens::first_paint),
     ("lint of 500 steps", "< 50 ms", generated::lint),
     ("key to bytes, 200x50, 500 steps", "p50 < 2 ms, p99 < 16 ms", screens::keys),
@@ -65,8 +68,10 @@ const BUDGETS: [Budget; 12] = [
     ("memory of a run's first minute, the sandbox apart", "< 64 MiB", rehearsal::memory_of_a_minute),
     (HOUR, "< 64 MiB", rehearsal::memory_of_an_hour),
     ("gated DDL step over psql", "p95 < 100 ms", audit::overhead),
+    ("class of 10,000 statements", "< 1 s", knowledge::classification),
     ("trial over bare BEGIN, statement, ROLLBACK", "< 50 ms", trial::overhead),
     ("gate facts on 5,000 tables, 20,000 indexes, 200 sessions", "< 300 ms", facts::gate),
+    ("longest stall of a reader behind a DDL without its lock", "lock timeout + 100 ms", stall::readers),
 ];
 
 fn main() {

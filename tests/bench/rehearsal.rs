@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Figure;
+use crate::database::Database;
 use crate::screen::Screen;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -78,22 +79,15 @@ pub fn memory_of_an_hour() -> Figure {
 }
 
 pub fn survey() -> Figure {
-    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let (Some(server), Some(brokers)) = (named("BACKOUT_TEST_POSTGRES_URL"), named("BACKOUT_TEST_KAFKA")) else {
+    let brokers = std::env::var("BACKOUT_TEST_KAFKA").ok().filter(|value| !value.is_empty());
+    let (Some(database), Some(brokers)) = (Database::create("survey"), brokers) else {
         return Figure::Skipped("no servers given");
     };
-    let name = format!("bench_{}", std::process::id());
-    let sql = |statement: String| {
-        let done = Command::new("psql").args([&server, "-XqAtc", &statement]).status().unwrap();
-        assert!(done.success(), "{statement}");
-    };
-    sql(format!("CREATE DATABASE {name} TEMPLATE template0"));
-    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
     let state = tempfile::tempdir().unwrap();
     let options = backout::rehearsal::Options {
         runbook: Path::new(env!("CARGO_MANIFEST_DIR")).join(RUNBOOK),
         on: None,
-        postgres_url: Some(url),
+        postgres_url: Some(database.url.clone()),
         kafka: Some(brokers),
         home: state.path().join("rehearsals"),
         keep: false,
@@ -122,6 +116,5 @@ pub fn survey() -> Figure {
     let figure = Figure::worst((0..10).map(|_| once()).collect(), Duration::from_secs(1));
     drop(rehearsal);
     end(state.path());
-    sql(format!("DROP DATABASE {name} WITH (FORCE)"));
     figure
 }

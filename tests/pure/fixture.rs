@@ -14,6 +14,10 @@ use backout::survey::{Red, ServiceSeen, StatementSeen, Survey};
 use backout::target::Identity;
 use serde_json::{Value, json};
 
+mod undo;
+
+pub use undo::{not_exact, undo_failed};
+
 pub const RUNBOOK: &str = r#"
 backout: 1
 name: checkout-v2
@@ -165,7 +169,13 @@ fn identity(name: &str, kind: TargetKind, server: &str, words: &str) -> Identity
 }
 
 fn seen(name: &str, server: &str, words: &str) -> TargetSeen {
-    TargetSeen { name: name.into(), server: server.into(), words: words.into(), identity: "7301122334455667788".into() }
+    TargetSeen {
+        name: name.into(),
+        server: server.into(),
+        words: words.into(),
+        identity: "7301122334455667788".into(),
+        timeline: None,
+    }
 }
 
 pub fn survey(seconds: u64) -> Survey {
@@ -360,7 +370,7 @@ pub fn contained() -> Vec<Event> {
         one(250, "pause-loyalty", Record::GateAnswered(answer)),
         one(250, "pause-loyalty", intent("command", Some(digest), None)),
         one(252, "pause-loyalty", outcome("exit 0")),
-        one(271, "pause-loyalty", Record::Verified { checks: vec![], verdict: Verdict::Pass }),
+        one(271, "pause-loyalty", Record::Verified { checks: vec![], verdict: Verdict::Pass, restored: None }),
         one(271, "pause-loyalty", Record::StepDone { verified: true }),
         one(
             271,

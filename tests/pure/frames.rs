@@ -72,6 +72,8 @@ fn scenes() -> Vec<(&'static str, Model, Snapshot)> {
     add("rows", fixture::rows());
     add("held", fixture::snapshot(fixture::held(), 1390));
     add("unknown", fixture::snapshot(fixture::unknown(), 1420));
+    add("undo-failed", fixture::snapshot(fixture::undo_failed(), 1530));
+    add("not-exact", fixture::snapshot(fixture::not_exact(), 1530));
     let mut refused = fixture::snapshot(fixture::contained(), 1387);
     refused.message = Some(fixture::message());
     add("refused", refused);
@@ -91,6 +93,11 @@ fn scenes() -> Vec<(&'static str, Model, Snapshot)> {
     ] {
         let (model, _) = press(model(&base), &base, &keys, Duration::ZERO);
         scenes.push((name, model, base.clone()));
+    }
+    let failed = fixture::snapshot(fixture::undo_failed(), 1530);
+    for (name, keys) in [("undone-by-hand", "e"), ("undo-forward", "o")] {
+        let (model, _) = press(model(&failed), &failed, &typed(keys), Duration::ZERO);
+        scenes.push((name, model, failed.clone()));
     }
     let gate = fixture::snapshot(fixture::gate(Level::Object, "orders@shop"), 1387);
     let wrong = [typed("orders@shpo"), vec![key(KeyCode::Enter)]].concat();
@@ -216,6 +223,14 @@ fn no_single_key_changes_the_world() {
             }
         }
     }
+}
+
+#[test]
+fn a_key_without_a_meaning_is_answered() {
+    let snapshot = fixture::snapshot(fixture::contained(), 1387);
+    let (model, asked) = press(model(&snapshot), &snapshot, &[key(KeyCode::Char('Z'))], ARMED);
+    assert_eq!(asked, []);
+    assert!(frame(&model, &snapshot, COLOR, (80, 24)).contains("Z does nothing here"));
 }
 
 #[test]

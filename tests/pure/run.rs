@@ -18,8 +18,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 mod golden;
+mod left;
 mod settle;
 mod trial;
+mod undo;
 
 fn runbook(random: &mut StdRng) -> Runbook {
     let mut text = String::from(
@@ -145,7 +147,16 @@ impl Hands {
             9..12 => Input::Finished { step, att, outcome },
             12..15 => {
                 let names: Vec<_> = runbook.steps[&step].verify.iter().map(ToString::to_string).collect();
-                Input::Verified { checks: names.iter().map(|name| self.checked(name)).collect(), step }
+                let differs: Vec<String> =
+                    vec!["index by_ref is gone".into()].split_off(self.random.random_range(0..2));
+                let restored = [
+                    None,
+                    Some(Restored::Compared { differs, meanwhile: vec![] }),
+                    Some(Restored::Unknown { because: "no answer".into() }),
+                ];
+                let undoes = state.steps[&step].undoes.is_some();
+                let restored = if undoes { self.one(&restored).clone() } else { None };
+                Input::Verified { checks: names.iter().map(|name| self.checked(name)).collect(), step, restored }
             }
             15 => Input::Begin { step, on: None },
             16 => Input::BreakGlass { reason },

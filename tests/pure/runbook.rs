@@ -184,7 +184,10 @@ fn the_example_resolves_as_it_reads() {
     assert_eq!(step("rename-back").layer, Layer::Schema);
     assert_eq!(step("tell-downstream").layer, Layer::Events);
     assert_eq!(step("resume-loyalty").layer, Layer::Service);
-    assert_eq!(step("rename-back").needs[0], Need { check: CheckRef::ServiceGone("checkout-v2".into()), hard: true });
+    let [need] = step("rename-back").needs.as_slice() else { panic!() };
+    assert_eq!((&need.check, need.hard), (&CheckRef::ServiceGone("checkout-v2".into()), true));
+    let because = need.because.as_deref().unwrap();
+    assert!(because.contains("orders.payment_reference_id") && because.contains("--shim rename-back"), "{because}");
     let guard = Guard {
         check: CheckRef::Check("loyalty-stopped".into()),
         from: Some("pause-loyalty".into()),

@@ -3,6 +3,7 @@
 mod corpus;
 mod hostile;
 mod read_only;
+mod shim;
 mod statements;
 mod ways;
 
@@ -54,6 +55,18 @@ fn exact_reverses_undo_themselves() {
         assert_eq!(back.reverse, Reverse::Exact(sql.to_owned()));
         assert!(back.done.iter().all(|fact| there.done.contains(&fact.not_done())), "{sql}");
     }
+}
+
+#[test]
+fn a_change_is_cut_at_its_table_also_where_that_is_quoted() {
+    let of = |sql: &str| backout::action::change::Anatomy::of(Postgres, sql).map(|cut| (cut.table, cut.alias));
+    let pair = |table: &str, alias: &str| Ok((table.to_owned(), alias.to_owned()));
+    assert_eq!(of("UPDATE orders AS o SET a = 1 FROM s WHERE o.id = s.id"), pair("orders", "o"));
+    assert_eq!(of("UPDATE \"orders\" AS o SET \"a\" = 'SET' FROM s WHERE o.id = s.id"), pair("\"orders\"", "o"));
+    assert_eq!(of("UPDATE \"orders\" SET a = 1"), pair("\"orders\"", "\"orders\""));
+    assert_eq!(of("UPDATE ONLY \"shop\".\"orders\" o SET a = 1"), pair("\"shop\".\"orders\"", "o"));
+    assert_eq!(of("/* UPDATE x */ UPDATE /* y */ orders SET \"a\" = 1"), pair("orders", "orders"));
+    assert_eq!(of("DELETE FROM \"orders\" WHERE id = 1"), pair("\"orders\"", "\"orders\""));
 }
 
 #[test]

@@ -86,6 +86,18 @@ impl Desk {
     pub async fn on(kind: &str, address: &str, status: &str, home: tempfile::TempDir, log_deadline: Duration) -> Self {
         let shop = Shop::run(kind, address, RUN);
         shop.fill(status).await;
+        let desk = Self::begun(shop, home, log_deadline).await;
+        desk.ask(Ask::Open { step: "evidence".into() }).await;
+        desk.sees("the evidence", |now| now.state.status("evidence") == Status::Done).await;
+        desk.ask(Ask::Open { step: "rename-back".into() }).await;
+        desk.sees("the gate", |now| now.state.gate.is_some()).await;
+        // It arms only after it could be read.
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        desk
+    }
+
+    /// A run of a shop's own runbook, entered.
+    pub async fn begun(shop: Shop, home: tempfile::TempDir, log_deadline: Duration) -> Self {
         let run_dir = home.path().join(RUN);
         let disk: Switch = Arc::new((Mutex::new(Disk::Answers), Condvar::new()));
         let log = Log::create(Slow(Dir::create(&run_dir).unwrap(), disk.clone()), RUN).unwrap();
@@ -116,12 +128,6 @@ impl Desk {
         desk.sees("a survey", |now| now.survey.is_some() && now.state.survey.is_some()).await;
         desk.ask(Ask::Enter { done: Vec::new() }).await;
         desk.sees("the entry", |now| now.state.entered).await;
-        desk.ask(Ask::Open { step: "evidence".into() }).await;
-        desk.sees("the evidence", |now| now.state.status("evidence") == Status::Done).await;
-        desk.ask(Ask::Open { step: "rename-back".into() }).await;
-        desk.sees("the gate", |now| now.state.gate.is_some()).await;
-        // It arms only after it could be read.
-        tokio::time::sleep(Duration::from_millis(1000)).await;
         desk
     }
 

@@ -94,6 +94,8 @@ async fn what_stands_on_a_column_is_told_by_what_becomes_of_it() {
     let Some(database) = support::postgres_database("facts") else { return };
     let shop = shop(&database, "run-facts").await;
     shop.sql("CREATE PUBLICATION cdc FOR TABLE orders").await;
+    // Whole schemas: from PostgreSQL 15 on.
+    shop.sql("CREATE PUBLICATION whole FOR TABLES IN SCHEMA public").await;
     let rename = lines(&shop, "rename").await;
     let table = one(&rename, "table: orders");
     assert!(table.contains("never analysed") && table.ends_with("3 indexes"), "{table}");
@@ -108,7 +110,7 @@ async fn what_stands_on_a_column_is_told_by_what_becomes_of_it() {
     assert!(!follows.contains("of_others"), "{follows}");
     let breaks = one(&rename, "breaks");
     assert!(breaks.contains("function pay()") && !breaks.contains("look_alike"), "{breaks}");
-    assert!(one(&rename, "publish").contains("publication cdc"), "{rename:#?}");
+    assert!(one(&rename, "publish").contains("publication cdc, whole"), "{rename:#?}");
     assert_eq!(one(&rename, "in way"), "in way: nobody holds a conflicting lock on orders now");
     assert!(!rename.iter().any(|line| line.contains("cannot")), "{rename:#?}");
 

@@ -8,7 +8,7 @@ use backout::action::{self, Go, Job, Port, Prepared, Report};
 use backout::check::{self, Answer, Context, Depth};
 use backout::run::record::{Environment, Outcome, Point};
 use backout::runbook::resolve;
-use backout::target::{Access, Targets};
+use backout::target::Access;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -96,19 +96,7 @@ impl Shop {
             insecure_tls: false,
             stand_ins: None,
         });
-        let context = Context {
-            targets: Arc::new(Targets::new(runbook.clone(), access.clone())),
-            runbook,
-            access,
-            vars: BTreeMap::new(),
-            frozen: BTreeMap::new(),
-            changed: BTreeMap::new(),
-            reads: BTreeMap::new(),
-            decided: BTreeMap::new(),
-            items: BTreeMap::new(),
-            begun: BTreeMap::new(),
-            head: None,
-        };
+        let context = Context::new(runbook, access);
         Self { context, _dir: dir }
     }
 

@@ -70,7 +70,8 @@ pub fn mysql_database(suite: &str) -> Option<Database> {
 }
 
 impl Database {
-    fn create(suite: &str, server: String) -> Option<Self> {
+    /// On the server at this address, by a user who may create one.
+    pub fn create(suite: &str, server: String) -> Option<Self> {
         let name = unique(suite);
         // template0, as any connection to template1 would stop the copy.
         let template = if server.starts_with("postgres") { " TEMPLATE template0" } else { "" };

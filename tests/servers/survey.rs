@@ -85,3 +85,81 @@ fn the_whole_map_in_words() {
     }
     assert!(!text.contains("-- Checkout v2"), "{text}");
 }
+
+const MATRIX: &str = r#"
+backout: 1
+name: fleet
+migration:
+  up: { sqlite: [up.sql] }
+  recorded: { in: schema_migrations.version, as: "42" }
+targets:
+  whole: { sqlite: "FOLDER/whole.db" }
+  none: { sqlite: "FOLDER/none.db" }
+  half: { sqlite: "FOLDER/half.db" }
+  silent: { sqlite: "FOLDER/silent.db" }
+  psp: { records: "FOLDER/psp.csv", key: id }
+services:
+  checkout: { runs: v1, sessions: "checkout-v1*", uses: [orders.note, "half:orders.total"] }
+  reports: { uses: ["none:orders.note"] }
+  checkout-v2: { gone: true, sessions: "checkout-v2*", uses: [orders.note] }
+steps:
+  - { id: look, manual: Look }
+"#;
+
+/// Every statement on every database that has a form of it, whom it breaks there, and what the row claims.
+#[tokio::test]
+async fn every_statement_is_told_on_every_database() {
+    use backout::run::record::Position::{Done, NotDone, Unknown};
+
+    let folder = tempfile::tempdir().unwrap();
+    let up = "-- the release\nALTER TABLE orders ADD COLUMN psp text;\nALTER TABLE orders RENAME COLUMN note TO remark;\nUPDATE orders SET total = 1;\n";
+    std::fs::write(folder.path().join("up.sql"), up).unwrap();
+    std::fs::write(folder.path().join("psp.csv"), "id\n").unwrap();
+    for name in ["whole", "none", "half"] {
+        std::fs::write(folder.path().join(format!("{name}.db")), "").unwrap();
+    }
+    let text = MATRIX.replace("FOLDER", &folder.path().display().to_string());
+    let shop = crate::shop::Shop::beside(folder.path(), &text, "", "run-matrix00");
+    for (name, applied, row) in [("whole", 2, "42"), ("none", 0, "42"), ("half", 1, "41")] {
+        let mut handle = shop.context.targets.dedicated(name, "test").await.unwrap();
+        let setup = [
+            "CREATE TABLE orders (id int PRIMARY KEY, total int, note text)".to_owned(),
+            "CREATE TABLE schema_migrations (version text)".to_owned(),
+            format!("INSERT INTO schema_migrations VALUES ('{row}')"),
+        ];
+        let statements = ["ALTER TABLE orders ADD COLUMN psp text", "ALTER TABLE orders RENAME COLUMN note TO remark"];
+        for sql in setup.iter().map(String::as_str).chain(statements.into_iter().take(applied)) {
+            handle.run(sql, vec![]).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        }
+    }
+    let map = backout::survey::take(&shop.context, backout::engine::now, |_, _| {}).await;
+    let line = |target: &str, at: usize| {
+        let of: Vec<_> = map.statements.iter().filter(|seen| seen.target == target).collect();
+        assert_eq!(of.len(), 3, "{target}: {of:?}");
+        of[at]
+    };
+    for (target, wanted) in [
+        ("whole", [Done, Done]),
+        ("none", [NotDone, NotDone]),
+        ("half", [Done, NotDone]),
+        ("silent", [Unknown, Unknown]),
+    ] {
+        for (at, position) in wanted.into_iter().enumerate() {
+            assert_eq!(line(target, at).found.position, position, "{target}: {:?}", line(target, at));
+        }
+        let rows = line(target, 2);
+        assert_eq!(
+            (rows.found.position, rows.statement.as_str()),
+            (Unknown, "UPDATE orders SET total = 1"),
+            "{rows:?}"
+        );
+        let breaks: Vec<_> = line(target, 1).breaks.iter().map(|broken| broken.service.as_str()).collect();
+        let wanted: &[&str] = if target == "none" { &["checkout", "reports"] } else { &["checkout"] };
+        assert_eq!(breaks, wanted, "{target}: who must be gone is not broken");
+        assert!(line(target, 0).breaks.is_empty());
+    }
+    let unseen = line("none", 1).breaks[1].to_string();
+    assert_eq!(unseen, "breaks reports, cannot see its sessions: it uses orders.note");
+    let claims: Vec<_> = map.claims.iter().map(|claim| (claim.target.as_str(), claim.disagrees)).collect();
+    assert_eq!(claims, [("whole", false), ("none", true), ("half", true)], "{:?}", map.claims);
+}

@@ -41,14 +41,14 @@ async fn database() -> Option<(Database, Shop)> {
 }
 
 /// One operator, with a state directory and answers of their own.
-struct Operator {
+pub struct Operator {
     name: &'static str,
     dir: tempfile::TempDir,
-    url: String,
+    pub url: String,
 }
 
 impl Operator {
-    fn new(name: &'static str, url: &str, rename: &str, credit: &str) -> Self {
+    pub fn new(name: &'static str, url: &str, rename: &str, credit: &str) -> Self {
         let operator = Self { name, dir: support::state_dir(), url: url.to_owned() };
         std::fs::write(operator.file("runbook.yaml"), RUNBOOK).unwrap();
         operator.answers(rename, credit);
@@ -62,11 +62,11 @@ impl Operator {
         std::fs::write(self.file("answers.yaml"), text).unwrap();
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn command(&self, verb: &str, fault: Option<&str>) -> Command {
+    pub fn command(&self, verb: &str, fault: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backout"));
         command.arg(verb);
         if verb == "run" {
@@ -81,19 +81,19 @@ impl Operator {
         command
     }
 
-    fn does(&self, verb: &str, fault: Option<&str>) -> Output {
+    pub fn does(&self, verb: &str, fault: Option<&str>) -> Output {
         self.command(verb, fault).output().unwrap()
     }
 
-    fn starts(&self, verb: &str) -> Child {
+    pub fn starts(&self, verb: &str) -> Child {
         self.command(verb, None).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.audit(&["show", "--long"])
     }
 
-    fn audit(&self, words: &[&str]) -> String {
+    pub fn audit(&self, words: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backout"));
         let output = command.arg("audit").args(words).arg("--state-dir").arg(self.file("state")).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -101,7 +101,7 @@ impl Operator {
     }
 
     /// The run's id: the name of its directory.
-    fn run(&self) -> String {
+    pub fn run(&self) -> String {
         let runs = std::fs::read_dir(self.file("state").join("runs")).unwrap();
         let mut names: Vec<_> = runs.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         assert_eq!(names.len(), 1, "{names:?}");
@@ -109,11 +109,11 @@ impl Operator {
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn ends(output: &Output, code: i32, words: &[&str]) {
+pub fn ends(output: &Output, code: i32, words: &[&str]) {
     let said = said(output);
     assert_eq!(output.status.code(), Some(code), "{said}");
     for words in words {
@@ -121,7 +121,7 @@ fn ends(output: &Output, code: i32, words: &[&str]) {
     }
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
         assert!(began.elapsed() < Duration::from_secs(40), "{what} did not come");
@@ -129,7 +129,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn one(url: &str, sql: &str) -> i64 {
+pub fn one(url: &str, sql: &str) -> i64 {
     let (url, sql) = (url.to_owned(), AssertSqlSafe(sql.to_owned()));
     support::blocking(async move {
         let mut connection = PgConnection::connect(&url).await.unwrap();

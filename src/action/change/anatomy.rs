@@ -45,7 +45,13 @@ impl Anatomy {
         // `IS DISTINCT FROM` is no list of tables.
         let others = (after..condition.unwrap_or(words.len()))
             .find(|n| is(*n, others_word) && !is(n.wrapping_sub(1), "DISTINCT"));
-        let start = words.get(first).map(|w| w.at).ok_or("it names no table")?;
+        let bare = words.get(first).map(|w| w.at).ok_or("it names no table")?;
+        // A quoted name is none of the words.
+        let keyword = words[first - 1].at;
+        let quoted =
+            |(range, zone): &(std::ops::Range<usize>, Zone)| *zone == Zone::QuotedIdent && range.start > keyword;
+        let start =
+            zones(dialect, sql).iter().find(|zone| quoted(zone)).map_or(bare, |(range, _)| range.start.min(bare));
         let target_end = set.or(others).or(condition).map_or(end, |n| words[n].at);
         let target = sql[start..target_end].trim().trim_end_matches(';').trim().to_owned();
         let mut parts: Vec<&str> = target.split_whitespace().collect();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{LOCK_MS, Plan, facts_of};
 use crate::action::transaction::{claimed, not_applied, outcome, tell_lost};
-use crate::action::{Go, Port, committing, marker};
+use crate::action::{Go, Port, committing, marker, restored};
 use crate::check::{Context, NoAnswer, schema};
 use crate::names;
 use crate::run::record::{Found, Offer, Outcome, OutcomeResult, Point, Position};
@@ -70,6 +70,9 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
     if let Handle::Postgres(connection) = &handle {
         data["pid"] = json!(connection.pid);
         data["backend_start"] = json!(connection.backend_start);
+    }
+    if let Some(catalog) = restored::keep(plan, &mut handle, offer, ctx).await {
+        data["catalog"] = catalog;
     }
     if port.reached(Point::Begun, data).await == Go::Stop {
         return not_applied("stopped before the first statement");

@@ -87,6 +87,8 @@ const HANGING: &str = "with t as (
     union select 'grant on the column', pg_catalog.array_to_string(t.attacl, ', ') from t where t.attacl is not null
     union select 'publication', b.pubname::text from t join pg_publication b on b.puballtables or exists
       (select from pg_publication_rel r where r.prpubid = b.oid and r.prrelid = t.rel)
+      or exists (select from pg_publication_tables v join pg_namespace n on n.nspname = v.schemaname
+        join pg_class c on c.relnamespace = n.oid and c.relname = v.tablename where v.pubname = b.pubname and c.oid = t.rel)
     union select 'partition', h.inhrelid::regclass::text from t join pg_inherits h on h.inhparent = t.rel
     order by 1, 2";
 

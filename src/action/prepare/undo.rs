@@ -2,15 +2,47 @@
 
 use super::{Draft, action, database, refused};
 use crate::action::transaction::Body;
-use crate::action::{Work, change, ddl};
+use crate::action::{Work, change, ddl, restored};
 use crate::check::Context;
 use crate::failure::Result;
 use crate::run::record::Undoing;
+use crate::runbook::undo::{self, Undo};
+use crate::runbook::words::said;
 use crate::runbook::{Action, Level, Step};
 use crate::target::Identity;
 use crate::text::{counted, sha256};
 
+/// Says on the offer of a step how it is undone: as its author declares it, else as it was derived; or why it cannot be.
+pub fn announce(draft: &mut Draft, step: &Step, on: Option<&str>, ctx: &Context) {
+    if let Some(declared) = step.undo.as_deref() {
+        let dialect = on.and_then(|on| ctx.runbook.targets.get(on)).and_then(|target| target.kind.dialect());
+        let plan = match (declared, dialect) {
+            (Action::Ddl(forms), Some(dialect)) => {
+                forms.get(dialect).and_then(|texts| ddl::Plan::of(texts, dialect, ctx, &step.id).ok())
+            }
+            _ => None,
+        };
+        let rendered = plan.map_or_else(|| vec![said(declared)], |plan| plan.rendered());
+        draft.undo = Undoing::By { rendered, derived: false, limits: None };
+    } else if let (Undoing::None { because }, Undo::Cannot(why)) = (&mut draft.undo, undo::of(&ctx.runbook, step)) {
+        *because = why;
+    }
+}
+
+/// What undoes `undone`, and what is known of the catalog to compare it with.
 pub async fn draft(
+    step: &Step,
+    undone: &Step,
+    on: Option<&str>,
+    identity: Option<&Identity>,
+    ctx: &Context,
+) -> Result<Draft> {
+    let mut draft = back(step, undone, on, identity, ctx).await?;
+    draft.facts.extend(restored::promise(&undone.id, ctx).map(|words| ("catalog".to_owned(), words)));
+    Ok(draft)
+}
+
+async fn back(
     step: &Step,
     undone: &Step,
     on: Option<&str>,

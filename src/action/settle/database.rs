@@ -30,7 +30,7 @@ pub(super) async fn gather(
         return;
     }
     let opened = reached.iter().rev().map(|(_, data)| data).find(|data| data.get("pid").is_some());
-    let (left, words) = sessions(opened, offer, &target.name, ctx).await;
+    let (left, words) = sessions(opened, offer, found.evidence.way, &target.name, ctx).await;
     found.say("sessions", words);
     found.evidence.left = match left {
         // Sessions of others are ended through a connection that the log does not name.
@@ -59,22 +59,29 @@ pub(super) async fn gather(
 }
 
 async fn server(target: &TargetSeen, ctx: &Context) -> (Server, String) {
-    match ctx.targets.identity(&target.name).await {
+    let mut identity = ctx.targets.identity(&target.name).await;
+    if identity.is_err() {
+        // Only its own connection may have ended, with the one that is settled.
+        identity = ctx.targets.identity(&target.name).await;
+    }
+    match identity {
         Err(failure) => (Server::Silent, failure.to_string()),
-        Ok(now) if now.seen.identity != target.identity => {
-            (Server::Another, format!("it is {} now, and was {}", now.seen.identity, target.identity))
+        Ok(now) if !now.seen.is(target) => {
+            (Server::Another, format!("it is {} now, and was {}", now.seen.told(), target.told()))
         }
         Ok(now) if now.standby => (Server::Standby, "it is a standby".to_owned()),
-        Ok(now) => (Server::Same, format!("the same: {}", now.seen.identity)),
+        Ok(now) => (Server::Same, format!("the same: {}", now.seen.told())),
     }
 }
 
 /// Sessions of the attempt, by process id and start where the log has them, and by the name that only this attempt has;
-/// waits a while for the server to notice that their client is gone, or for its statement to come to its end.
-async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Context) -> (Left, String) {
+/// waits a while for the server to notice that their client is gone, or for its statement to come to its end. One whose transaction has ended may stay for as long
+/// as the server believes in its client, and has nothing left to do.
+async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str, ctx: &Context) -> (Left, String) {
     let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).unwrap_or_default();
     let (pid, start) = (part("pid"), part("backend_start"));
     let app = names::application_name(ctx.access.run8(), &offer.step, offer.att);
+    let ended = if way == Way::Transaction { "idle" } else { "" };
     let began = tokio::time::Instant::now();
     loop {
         let row = {
@@ -83,7 +90,7 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
                 Err(failure) => return (Left::Unseen, format!("cannot see: {failure}")),
             };
             let (sql, mut binds) = match handle.dialect() {
-                Some(Dialect::Postgres) => (BACKEND, vec![text_bind(&app)]),
+                Some(Dialect::Postgres) => (BACKEND, vec![text_bind(&app), text_bind(ended)]),
                 Some(Dialect::Mysql) if pid.is_empty() => {
                     return (Left::Nothing, "no connection of that attempt had begun".to_owned());
                 }
@@ -107,12 +114,14 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Con
 
 const BACKEND: &str =
     "select pid, coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
-     from pg_stat_activity where application_name = $3::text
-       or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz)";
+     from pg_stat_activity where state is distinct from $4::text
+       and ((application_name = $3::text and datname = current_database())
+         or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz))";
 
 /// A statement that its client left goes on to its end. It is the same user's, who always sees it.
 const CONNECTION: &str = "select id as pid, lower(command) as state, left(coalesce(info, ''), 80) as query
-    from information_schema.processlist where id = $1 and (concat(user, '@', host) = $2 or $2 = '')";
+    from information_schema.processlist where id = $1 and id <> connection_id()
+      and (concat(user, '@', host) = $2 or $2 = '')";
 
 async fn read_marker(offer: &Offer, target: &str, ctx: &Context) -> (Marker, String) {
     let read = async {

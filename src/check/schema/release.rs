@@ -20,8 +20,8 @@ use super::position_on;
 pub struct Statement {
     /// On one line, without its comments.
     pub line: String,
-    /// What the catalog shows once it is applied; or why nobody knows.
-    pub facts: Result<Vec<Fact>, String>,
+    /// What is known of it; or why nothing is.
+    pub read: Result<sql::Statement, String>,
 }
 
 /// The statements of `migration.up` for a dialect, in their order. A file that cannot be read stands for its statements.
@@ -30,18 +30,17 @@ pub async fn statements(dialect: Dialect, ctx: &Context) -> Vec<Statement> {
     let mut statements = Vec::new();
     for file in files.into_iter().flatten() {
         let name = file.display().to_string();
-        let unknown = |because: String| Statement { line: name.clone(), facts: Err(because) };
+        let unknown = |because: String| Statement { line: name.clone(), read: Err(because) };
         match tokio::fs::read_to_string(ctx.runbook.base.join(file)).await {
             Err(error) => statements.push(unknown(format!("{name} cannot be read: {error}"))),
-            Ok(text) => {
-                match sql::split(dialect, &text) {
-                    Err(refused) => statements.push(unknown(refused.to_string())),
-                    Ok(pieces) => statements.extend(pieces.iter().map(|piece| Statement {
-                        line: line(dialect, piece),
-                        facts: Ok(sql::judge(dialect, piece).done),
-                    })),
-                }
-            }
+            Ok(text) => match sql::split(dialect, &text) {
+                Err(refused) => statements.push(unknown(refused.to_string())),
+                Ok(pieces) => statements.extend(
+                    pieces
+                        .iter()
+                        .map(|piece| Statement { line: line(dialect, piece), read: Ok(sql::judge(dialect, piece)) }),
+                ),
+            },
         }
     }
     statements
@@ -59,12 +58,13 @@ pub async fn position(statements: &[Statement], at: usize, handle: &mut Handle) 
     let Some(statement) = statements.get(at) else {
         return Found { position: Position::Unknown, because: "there is no such statement".to_owned() };
     };
-    match &statement.facts {
+    match &statement.read {
         Err(because) => Found { position: Position::Unknown, because: because.clone() },
-        Ok(facts) => {
-            let later = statements[at + 1..].iter().filter_map(|later| later.facts.as_ref().ok()).flatten();
-            let turned: Vec<Fact> = later.map(Fact::not_done).collect();
-            let (gone, asked): (Vec<Fact>, Vec<Fact>) = facts.iter().cloned().partition(|fact| turned.contains(fact));
+        Ok(read) => {
+            let later = statements[at + 1..].iter().filter_map(|later| later.read.as_ref().ok());
+            let turned: Vec<Fact> = later.flat_map(|later| &later.done).map(Fact::not_done).collect();
+            let (gone, asked): (Vec<Fact>, Vec<Fact>) =
+                read.done.iter().cloned().partition(|fact| turned.contains(fact));
             if asked.is_empty() && !gone.is_empty() {
                 let because = "a later statement takes it out again".to_owned();
                 return Found { position: Position::Unknown, because };

@@ -26,7 +26,8 @@ impl Engine {
                 Effect::Verify { step, .. } => {
                     if let Some(step) = self.runbook.steps.get(&step) {
                         let checks = to_verify(step, &self.state);
-                        self.work.verify(step.id.clone(), checks, self.state.environment(), self.context());
+                        let undone = self.state.steps.get(&step.id).and_then(|s| s.undoes.clone());
+                        self.work.verify(step.id.clone(), checks, undone, self.state.environment(), self.context());
                     }
                 }
                 Effect::Unsettled => drop(self.take(Input::SettleStart, ENGINE).await),
@@ -110,6 +111,8 @@ impl Engine {
             reads,
             decided,
             items: state.steps.iter().map(|(id, step)| (id.clone(), step.items.clone())).collect(),
+            before: state.steps.iter().filter_map(|(id, step)| Some((id.clone(), step.before.clone()?))).collect(),
+            standing: state.steps.keys().filter(|id| stands(id)).cloned().collect(),
             begun: state.steps.iter().filter_map(|(id, step)| Some((id.clone(), step.begun.clone()?))).collect(),
             head: self.head.clone(),
         }

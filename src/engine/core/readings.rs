@@ -101,7 +101,7 @@ impl Engine {
         *old = link;
         self.dirty = true;
         match (was, is) {
-            (Link::Up(before), Link::Up(after)) if before.seen.identity != after.seen.identity => {
+            (Link::Up(before), Link::Up(after)) if !before.seen.is(&after.seen) => {
                 let why = format!("another server answers now: {}", after.seen.words);
                 self.take(Input::TargetLost { target: target.clone(), why: why.clone() }, ENGINE).await;
                 let reason = HoldReason::Target { name: target };

@@ -66,7 +66,9 @@ impl Engine {
     pub(super) async fn finished(&mut self, step: String, att: u32, outcome: Outcome) {
         fault::named(&step, "finished");
         self.snapshot.progress = None;
-        if outcome.result == OutcomeResult::NotApplied {
+        let undo = self.state.open.as_ref().is_some_and(|open| open.intent.undoes.is_some());
+        // An undo that failed is a state, and says so by itself.
+        if outcome.result == OutcomeResult::NotApplied && !undo {
             // Rows that nobody has given a class yet are no failure: their table asks.
             if !matches!(self.runbook.steps.get(&step).map(|s| &s.action), Some(Action::Reconcile { .. })) {
                 let can = "its gate may be opened again".to_owned();
@@ -91,11 +93,11 @@ impl Engine {
                 self.prepared(step, prepared).await;
             }
             Done::Answered(checked) => self.answered(checked).await,
-            Done::Verified { step, checks } => {
+            Done::Verified { step, checks, restored } => {
                 for checked in &checks {
                     self.answered(checked.clone()).await;
                 }
-                self.take(Input::Verified { step, checks }, ENGINE).await;
+                self.take(Input::Verified { step, checks, restored }, ENGINE).await;
             }
             Done::Surveyed(survey) => self.surveyed(*survey).await,
             Done::Classified(Ok(classified)) => self.snapshot.classified = Some(Arc::new(*classified)),

@@ -5,11 +5,11 @@
 use super::{Decided, Draft, Facts, at, but, no, of, run};
 use crate::run::decide::Refusal;
 use crate::run::gate::{self, elapsed, reason_is_enough};
-use crate::run::next::{self, Blocked, blocked, hold_words, level_of, need_word, passed, reads_only};
+use crate::run::next::{self, Blocked, blocked, hold_words, level_of, need_word, passed};
 use crate::run::record::{
     Act, CloseReason, Environment, Evidence, GateAnswered, GateShown, HoldReason, Intent, Offer, Record, exact,
 };
-use crate::run::state::{SECOND_PERSON, State, Status, TRIAL, VERIFY};
+use crate::run::state::{SECOND_PERSON, State, Status, TRIAL, UNDO, VERIFY};
 use crate::runbook::{Action, CheckRef, Level, Runbook, Step};
 
 pub(super) fn refuse_blocked(why: &[Blocked]) -> Refusal {
@@ -75,14 +75,16 @@ pub(super) fn show(
 
 /// Undoing what a finished later step builds on is refused.
 pub(super) fn undo_allowed(runbook: &Runbook, state: &State, step: &Step) -> Result<(), Refusal> {
-    let built_on = runbook
-        .steps
-        .values()
-        .filter(|other| other.after.iter().any(|after| after.step == step.id))
-        .find(|other| state.status(&other.id).stands() && !reads_only(&other.action));
-    match built_on {
-        Some(other) => Err(but(format!("{} builds on it and stands", other.id), format!("undo {} first", other.id))),
-        None => Ok(()),
+    let mut on_it = next::built_on(runbook, state, step);
+    let all = on_it.join(", ");
+    on_it.reverse();
+    match on_it.as_slice() {
+        [] => Ok(()),
+        [one] => Err(but(format!("{one} builds on it and stands"), format!("undo {one} first"))),
+        last_first => {
+            let order = last_first.join(", then ");
+            Err(but(format!("{all} build on it and stand"), format!("undo {order} first")))
+        }
     }
 }
 
@@ -197,15 +199,17 @@ pub(super) fn break_glass(runbook: &Runbook, state: &State, reason: &str, facts:
     }
 }
 
-/// Past soft needs, each by name; of a step that is not verified: go forward all the same.
+/// Past soft needs, each by name; of a step that is not verified or whose undo failed: go forward all the same.
 pub(super) fn pass_over(runbook: &Runbook, state: &State, step: &Step, reason: &str, facts: &Facts<'_>) -> Decided {
     if !reason_is_enough(reason) {
         return Err(no(format!("the reason needs {} characters or more", gate::REASON_LEAST)));
     }
     let reason = reason.trim().to_owned();
-    if state.status(&step.id) == Status::Unverified {
+    let status = state.status(&step.id);
+    if status.is_red() || status.undo_failed() {
+        let what = if status.undo_failed() { UNDO } else { VERIFY };
         let hold = HoldReason::Step { step: step.id.clone() };
-        let mut drafts = vec![of(&step.id, Record::Override { what: VERIFY.into(), reason })];
+        let mut drafts = vec![of(&step.id, Record::Override { what: what.into(), reason })];
         if state.holds.contains(&hold) {
             drafts.push(run(Record::HoldLifted { reason: hold }));
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::gates::check_of;
 use super::{Decided, Draft, Facts, but, no, of, run};
 use crate::run::gate::{elapsed, freshness};
+use crate::run::left;
 use crate::run::next;
 use crate::run::record::{End, HoldReason, OpenItem, OutcomeResult, Position, Record};
 use crate::run::state::State;
@@ -66,13 +67,18 @@ pub(super) fn bind(runbook: &Runbook, state: &State, step: &Step, green: impl Fn
     bound.into_iter().map(|(check, until)| of(&step.id, Record::GuardBound { check, until })).collect()
 }
 
-/// An undo that had no effect leaves the containment standing, and what guards it.
-pub(super) fn bind_again(runbook: &Runbook, state: &State, result: OutcomeResult) -> Vec<Draft> {
-    let undone = state.open.as_ref().and_then(|open| open.intent.undoes.as_ref());
-    match undone.and_then(|id| runbook.steps.get(id)).filter(|_| result == OutcomeResult::NotApplied) {
-        Some(step) => bind(runbook, state, step, |_| true),
-        None => Vec::new(),
-    }
+/// An undo that had no effect leaves the containment standing, and what guards it, and wants a decision.
+pub(super) fn not_undone(runbook: &Runbook, state: &State, result: OutcomeResult, words: &str) -> Vec<Draft> {
+    let Some(open) = state.open.as_ref().filter(|_| result == OutcomeResult::NotApplied) else { return Vec::new() };
+    let Some(undone) = open.intent.undoes.as_ref().and_then(|id| runbook.steps.get(id)) else { return Vec::new() };
+    let mut drafts = bind(runbook, state, undone, |_| true);
+    let detail = format!(
+        "undoing {} failed: {words}. What it did still stands. Try the undo again, do it by hand and say what shows it, \
+         go forward and leave it standing with a reason, or leave the run held",
+        undone.id
+    );
+    drafts.extend(super::hold(state, HoldReason::Step { step: open.step.clone() }, &detail));
+    drafts
 }
 
 /// A guard that is not green any more breaks once; the hold stays until it is lifted.
@@ -160,14 +166,14 @@ pub(super) fn finish(runbook: &Runbook, state: &State, end: End, open: &[OpenIte
         if let Some(check) = red {
             return Err(but(format!("{check} is not green"), "wait for it, or close as degraded, with owners"));
         }
-        let unowned = runbook
-            .steps
-            .values()
-            .filter(|step| state.status(&step.id).stands())
-            .flat_map(|step| &step.leaves)
-            .find(|left| !open.iter().any(|item| item.what == left.what));
+        let mut temporary = left::temporary(runbook, state).into_iter().map(|(_, left)| left);
+        let unowned = temporary.find(|left| !open.iter().any(|item| item.what == left.what));
         if let Some(left) = unowned {
-            return Err(no(format!("{} is still temporary: it needs an owner and a date", left.what)));
+            let way = left.remove.as_ref().map(|step| format!("{step} removes it, or "));
+            return Err(but(
+                format!("{} is still temporary: it needs an owner and a date", left.what),
+                format!("{}give it both", way.unwrap_or_default()),
+            ));
         }
     }
     if end == End::Degraded && open.is_empty() {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::run::record::{
     Act, Actor, Checked, CloseReason, End, Evidence, Frozen, HoldReason, ItemDone, Offer, OpenItem, Outcome,
-    OutcomeResult, Point, RunStarted, Surveyed, Tried,
+    OutcomeResult, Point, Restored, RunStarted, Surveyed, Tried,
 };
 use crate::runbook::CheckRef;
 use crate::runbook::expect::Verdict;
@@ -98,6 +98,8 @@ pub enum Input {
     Verified {
         step: String,
         checks: Vec<Checked>,
+        /// Of an undo.
+        restored: Option<Restored>,
     },
     Decide {
         step: String,

@@ -7,13 +7,19 @@ use super::holds::bind;
 use super::{Decided, Draft, Facts, Refusal, at, no, of, run, worst};
 use crate::run::gate::{self, reason_is_enough};
 use crate::run::next::{Blocked, blocked, level_of};
-use crate::run::record::{Checked, HoldReason, Intent, Outcome, OutcomeResult, Record, Settled};
+use crate::run::record::{Checked, HoldReason, Intent, Outcome, OutcomeResult, Record, Restored, Settled};
 use crate::run::state::{State, Status};
 use crate::runbook::expect::Verdict;
 use crate::runbook::{Action, CheckRef, Level, Phase, Runbook, Step};
 
-/// After the effect: the checks decide whether the step is done or only applied.
-pub(super) fn verified(runbook: &Runbook, state: &State, step: &Step, checks: &[Checked]) -> Vec<Draft> {
+/// After the effect: the checks decide whether the step is done or only applied; of an undo, the catalog too.
+pub(super) fn verified(
+    runbook: &Runbook,
+    state: &State,
+    step: &Step,
+    checks: &[Checked],
+    restored: Option<&Restored>,
+) -> Vec<Draft> {
     let undoes = state.steps.get(&step.id).and_then(|s| s.undoes.as_ref());
     // What had to hold after the step need not hold after its undo.
     let own_undo = undoes == Some(&step.id);
@@ -23,9 +29,14 @@ pub(super) fn verified(runbook: &Runbook, state: &State, step: &Step, checks: &[
         Some(check) if worst(&judged) == Verdict::Pass => Verdict::unknown(format!("{check} was not asked")),
         _ => worst(&judged),
     };
+    let back = restored.map_or(Verdict::Pass, Restored::verdict);
+    let verdict = if verdict == Verdict::Fail || back == Verdict::Pass { verdict } else { back.clone() };
     let pass = verdict == Verdict::Pass;
     let mut drafts = vec![
-        of(&step.id, Record::Verified { checks: checks.to_vec(), verdict: verdict.clone() }),
+        of(
+            &step.id,
+            Record::Verified { checks: checks.to_vec(), verdict: verdict.clone(), restored: restored.cloned() },
+        ),
         of(&step.id, Record::StepDone { verified: pass }),
     ];
     let held = HoldReason::Step { step: step.id.clone() };
@@ -34,11 +45,15 @@ pub(super) fn verified(runbook: &Runbook, state: &State, step: &Step, checks: &[
             drafts.extend(bind(runbook, state, step, |_| true));
             drafts.extend(other_ways(runbook, state, step));
         }
-        if state.holds.contains(&held) {
-            drafts.push(run(Record::HoldLifted { reason: held }));
+        let undone = undoes.map(|undone| HoldReason::Step { step: undone.clone() }).filter(|undone| undone != &held);
+        for hold in [held].into_iter().chain(undone).filter(|hold| state.holds.contains(hold)) {
+            drafts.push(run(Record::HoldLifted { reason: hold }));
         }
     } else if !state.holds.contains(&held) {
-        let detail = format!("what must hold after it is {}", verdict.word());
+        let detail = match restored.filter(|_| back != Verdict::Pass) {
+            Some(restored) => format!("{}: {}", step.id, restored.words()),
+            None => format!("what must hold after it is {}", verdict.word()),
+        };
         drafts.push(run(Record::Held { reason: held, detail }));
     }
     drafts
@@ -152,7 +167,12 @@ pub(super) fn classify(runbook: &Runbook, state: &State, step: &Step, row: &str,
 }
 
 pub(super) fn skip(runbook: &Runbook, state: &State, step: &Step, reason: &str) -> Decided {
-    Ok(vec![skip_with(runbook, state, step, reason, &[])?])
+    let mut drafts = vec![skip_with(runbook, state, step, reason, &[])?];
+    let hold = HoldReason::Step { step: step.id.clone() };
+    if state.holds.contains(&hold) {
+        drafts.push(run(Record::HoldLifted { reason: hold }));
+    }
+    Ok(drafts)
 }
 
 /// `with`: steps that are skipped in the same breath.
@@ -161,7 +181,7 @@ fn skip_with(runbook: &Runbook, state: &State, step: &Step, reason: &str, with: 
         return Err(no(format!("the reason needs {} characters or more", gate::REASON_LEAST)));
     }
     let status = state.status(&step.id);
-    if !matches!(status, Status::Waiting | Status::Enabled | Status::Failed) {
+    if !matches!(status, Status::Waiting | Status::Enabled | Status::Failed | Status::NotUndone) {
         return Err(no(format!("the step is {}", status.word())));
     }
     let hard = runbook.steps.values().find(|other| {
@@ -199,19 +219,23 @@ pub(super) fn elsewhere(runbook: &Runbook, state: &State, step: &Step, evidence:
     if let Some(open) = &state.open {
         return Err(no(format!("{} is open", open.step)));
     }
-    if !state.status(&step.id).open_to_attempt() {
-        return Err(no(format!("the step is {}", state.status(&step.id).word())));
+    let status = state.status(&step.id);
+    if !status.open_to_attempt() && status != Status::UndoFailed {
+        return Err(no(format!("the step is {}", status.word())));
     }
     if !reason_is_enough(evidence) {
         return Err(no("say what shows that it was done"));
     }
     let undoes = match &step.action {
+        _ if status == Status::UndoFailed => Some(step.id.clone()),
         Action::UndoOf { step: undone } if state.status(undone).stands() => Some(undone.clone()),
         _ => None,
     };
+    // What it proved is gone with it.
+    let itself = status == Status::UndoFailed;
     let settled = Settled { result: OutcomeResult::Applied, reason: evidence.trim().to_owned(), outcome: None, undoes };
     let mut drafts = vec![of(&step.id, Record::Settled(settled))];
-    let green = |check: &CheckRef| facts.readings.get(check).is_some_and(|c| c.verdict == Verdict::Pass);
+    let green = |check: &CheckRef| !itself && facts.readings.get(check).is_some_and(|c| c.verdict == Verdict::Pass);
     drafts.extend(bind(runbook, state, step, green));
     Ok(drafts)
 }

@@ -50,6 +50,25 @@ pub struct TargetSeen {
     pub words: String,
     /// System identifier, cluster id, file id: what makes it this one and no other.
     pub identity: String,
+    /// PostgreSQL: of a primary. A standby that was promoted goes on in the next one, and may lack what was committed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<u32>,
+}
+
+impl TargetSeen {
+    /// Whether nothing says that the other one is another server, or the same after a failover or a restore.
+    pub fn is(&self, other: &Self) -> bool {
+        let apart = matches!((self.timeline, other.timeline), (Some(one), Some(other)) if one != other);
+        self.identity == other.identity && !apart
+    }
+
+    /// What tells it from another one, in words.
+    pub fn told(&self) -> String {
+        match self.timeline {
+            Some(timeline) => format!("{}, timeline {timeline}", self.identity),
+            None => self.identity.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

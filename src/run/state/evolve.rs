@@ -13,6 +13,8 @@ pub const SECOND_PERSON: &str = "second person";
 pub const TRIAL: &str = "trial at full size";
 /// `what` of an override: going on although what must hold after the step does not.
 pub const VERIFY: &str = "verify";
+/// `what` of an override: going on although an undo failed, with the effect that it was to take back.
+pub const UNDO: &str = "undo";
 
 type Step<'a> = Result<&'a mut StepState, String>;
 
@@ -161,11 +163,12 @@ impl State {
                     step.begun = None;
                 }
             }
-            Record::Verified { checks, .. } => {
+            Record::Verified { checks, restored, .. } => {
                 let step = self.step_mut(event)?;
-                if !matches!(step.status, Status::Applied | Status::Unverified) {
+                if step.status != Status::Applied && !step.status.is_red() {
                     return Err(format!("the step is {}", step.status.word()));
                 }
+                step.restored.clone_from(restored);
                 // An undo says nothing about what the step itself proved.
                 if step.undoes != event.step {
                     step.verified.clone_from(checks);

@@ -5,7 +5,7 @@
 use indexmap::IndexMap;
 
 use crate::runbook::{Action, CheckRef, Need, Service, Step, Target};
-use crate::sql;
+use crate::sql::{self, shim};
 
 /// Adds the hard need that a service is gone to each `ddl` step that takes away what it uses.
 pub fn needs(
@@ -18,16 +18,17 @@ pub fn needs(
         let Some(target) = step.on.as_ref().and_then(|on| targets.get(on)) else { continue };
         let Some(dialect) = target.kind.dialect() else { continue };
         let texts = forms.get(dialect).into_iter().flatten();
-        let facts: Vec<_> = texts.flat_map(|text| sql::judge(dialect, &text.text).done).collect();
+        let statements: Vec<_> = texts.map(|text| sql::judge(dialect, &text.text)).collect();
+        let instead = shim::instead(dialect, &statements, &step.id).map(|way| format!("; {way}")).unwrap_or_default();
         for service in services.values() {
             let here = service.uses.iter().filter(|used| used.target.as_ref().is_none_or(|on| on == &target.name));
-            if !here.map(|used| &used.name).any(|used| sql::leaves(&facts, used) == Some(false)) {
-                continue;
-            }
+            let mut used = here.map(|used| used.name.as_str());
+            let Some(broken) = used.find(|used| sql::leaves(&statements, used) == Some(false)) else { continue };
             let check = CheckRef::ServiceGone(service.name.clone());
+            let because = Some(format!("{} uses {broken}, which this takes away{instead}", service.name));
             match step.needs.iter_mut().find(|need| need.check == check) {
-                Some(need) => need.hard = true,
-                None => step.needs.push(Need { check, hard: true }),
+                Some(need) => (need.hard, need.because) = (true, because),
+                None => step.needs.push(Need { check, hard: true, written: false, because }),
             }
         }
     }

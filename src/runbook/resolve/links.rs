@@ -19,6 +19,7 @@ pub fn close(cx: &Cx, mut drafts: IndexMap<String, Draft>, guards: &mut Vec<Guar
         undo_of(cx, draft, &drafts);
         frozen_offsets(cx, draft, &drafts);
         sets(cx, draft, &drafts);
+        removed(cx, draft, &drafts);
     }
     whens(cx, &mut drafts);
     layers(cx, &mut drafts);
@@ -227,6 +228,20 @@ fn whens(cx: &Cx, drafts: &mut IndexMap<String, Draft>) {
                 }
                 Some(_) => draft.step.when.push((step.clone(), option.clone())),
             }
+        }
+    }
+}
+
+/// What takes away what a step leaves comes after it.
+fn removed(cx: &Cx, draft: &Draft, drafts: &IndexMap<String, Draft>) {
+    let id = &draft.step.id;
+    for remove in draft.step.leaves.iter().filter_map(|left| left.remove.as_ref()) {
+        if drafts.get_index_of(remove) <= drafts.get_index_of(id) && drafts.contains_key(remove) {
+            cx.r.error_help(
+                &draft.id_span,
+                format!("what `{id}` leaves is to be removed by `{remove}`, which does not come after it"),
+                "name a later step under `remove`",
+            );
         }
     }
 }

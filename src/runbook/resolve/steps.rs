@@ -222,7 +222,9 @@ pub fn check_refs(cx: &Cx, node: &Node) -> Vec<crate::runbook::CheckRef> {
 
 fn needs(cx: &Cx, node: &Node) -> Vec<Need> {
     let all = cx.r.list(node).iter();
-    all.filter_map(|n| cx.check_ref(n, true)).map(|(check, hard)| Need { check, hard }).collect()
+    all.filter_map(|n| cx.check_ref(n, true))
+        .map(|(check, hard)| Need { check, hard, written: true, because: None })
+        .collect()
 }
 
 fn after(cx: &Cx, node: &Node) -> Vec<(After, Range<usize>)> {

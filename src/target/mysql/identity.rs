@@ -78,6 +78,7 @@ impl Connection {
                 server: self.server.to_string(),
                 words: words.join(", "),
                 identity,
+                timeline: None,
             },
             kind: TargetKind::Mysql,
             environment: if nonce.is_some() { Environment::Rehearsal } else { Environment::Production },

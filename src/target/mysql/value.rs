@@ -4,7 +4,7 @@
 
 use serde_json::{Number, Value};
 use sqlx::mysql::MySqlRow;
-use sqlx::{Column, Row as _, TypeInfo, ValueRef};
+use sqlx::{Column, MySql, Row as _, Type, TypeInfo, ValueRef};
 
 use crate::target::db::{Row, SqlError};
 use crate::text::hex;
@@ -38,20 +38,13 @@ fn json(row: &MySqlRow, at: usize) -> Result<Value, SqlError> {
         "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
             Value::from(row.try_get_unchecked::<String, _>(at)?)
         }
-        // The driver goes by a flag that text has too where its collation compares bytes.
-        _ if !is_bytes(&format!("{:?}", raw.type_info())) && name != "BIT" && name != "GEOMETRY" => {
-            Value::from(row.try_get_unchecked::<String, _>(at)?)
-        }
+        // The driver's name goes by a flag that text has too where its collation compares bytes.
+        _ if <str as Type<MySql>>::compatible(&raw.type_info()) => Value::from(row.try_get_unchecked::<String, _>(at)?),
         _ => {
             let bytes = row.try_get_unchecked::<Vec<u8>, _>(at)?;
             Value::from(format!("\\x{}", hex(&bytes)))
         }
     })
-}
-
-/// Whether the server says that a string has no character set. The driver shows that nowhere else.
-fn is_bytes(type_info: &str) -> bool {
-    type_info.contains("Collation(63)")
 }
 
 fn number(text: &str) -> Value {

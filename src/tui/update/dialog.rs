@@ -5,6 +5,7 @@ use tui_textarea::TextArea;
 
 use super::{Effect, do_command, edit, find, prompt, reason};
 use crate::engine::{Ask, Snapshot};
+use crate::run::left;
 use crate::run::next::target_of;
 use crate::run::record::{Act, End, OpenItem};
 use crate::runbook::Action;
@@ -21,12 +22,11 @@ pub(super) fn decide(step: String) -> Dialog {
 
 /// What steps have left behind stands there already, to be owned.
 pub(super) fn finish(snapshot: &Snapshot) -> Dialog {
-    let standing = snapshot.runbook.steps.values().filter(|step| snapshot.state.status(&step.id).stands());
-    let lines: Vec<String> = standing
-        .flat_map(|step| &step.leaves)
-        .map(|left| {
-            let owner = left.owner.as_deref().unwrap_or("");
-            format!("{} | {owner} | {}", left.what, left.remove_by.as_deref().unwrap_or(""))
+    let temporary = left::temporary(&snapshot.runbook, &snapshot.state).into_iter();
+    let lines: Vec<String> = temporary
+        .map(|(_, left)| {
+            let OpenItem { what, owner, by } = left::open_item(left);
+            format!("{what} | {owner} | {by}")
         })
         .collect();
     let area = if lines.is_empty() { TextArea::default() } else { TextArea::new(lines) };

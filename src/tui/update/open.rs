@@ -30,7 +30,8 @@ pub(super) fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
         return None;
     };
     match state.status(&id) {
-        Status::Unverified => return Some(Effect::Ask(Ask::Verify { step: id })),
+        Status::UndoFailed => return Some(Effect::Ask(Ask::Undo { step: id })),
+        Status::Unverified | Status::NotExact => return Some(Effect::Ask(Ask::Verify { step: id })),
         Status::Applied => {
             model.says = Some(format!("What must hold after {id} is being judged: wait. v judges it again."));
             return None;

@@ -2,13 +2,17 @@
 
 use ratatui::text::{Line, Span};
 
-use super::Scene;
 use super::line::wrap;
+use super::{Scene, detail};
 use crate::engine::Link;
 use crate::run::next::hold_words;
 use crate::run::record::{Act, HoldReason};
+use crate::run::state::Status;
 use crate::tui::keymap::{Command, key_of};
 use crate::tui::theme::Role;
+
+/// Told object by object in a banner; the rest is told in the step's detail.
+const DIFFERENCES: usize = 3;
 
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
@@ -41,9 +45,13 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let means = "It holds real locks, and all of it is rolled back. Its result comes up here by itself.";
         banner(scene, columns, "TRYING", &format!("{step} on {target}"), &[means], &mut out);
     }
-    if !state.holds.is_empty() && !state.closed() {
-        let reasons: Vec<String> = state.holds.iter().map(hold_words).collect();
-        let guard_alone = state.holds.iter().all(|hold| matches!(hold, HoldReason::Guard { .. }));
+    let wants = decision(scene, columns, &mut out);
+    // Why that holds the run has just been said.
+    let told = |hold: &&HoldReason| matches!(hold, HoldReason::Step { step } if Some(step.as_str()) == wants);
+    let holds: Vec<&HoldReason> = state.holds.iter().filter(|hold| !told(hold)).collect();
+    if !holds.is_empty() && !state.closed() {
+        let reasons: Vec<String> = holds.iter().map(|hold| hold_words(hold)).collect();
+        let guard_alone = holds.iter().all(|hold| matches!(hold, HoldReason::Guard { .. }));
         let means = if guard_alone {
             "Repair steps wait. Containing, undo, reading and notes work."
         } else {
@@ -85,6 +93,36 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         banner(scene, columns, "-", says, &[], &mut out);
     }
     out
+}
+
+/// What somebody must decide before the run goes on: about which step.
+fn decision<'a>(scene: &'a Scene<'_>, columns: usize, out: &mut Vec<Line<'static>>) -> Option<&'a str> {
+    let state = &scene.snapshot.state;
+    if state.closed() || state.open.is_some() || state.gate.is_some() {
+        return None;
+    }
+    if let Some(id) = state.undo_failed() {
+        let words = state.steps.get(id).and_then(|step| step.undo_failed.as_deref()).unwrap_or_default();
+        let means = "What was to be taken back still stands.";
+        banner(scene, columns, "UNDO FAILED", &format!("{id}: {words}"), &[means, &detail::choices(scene, id)], out);
+        return Some(id);
+    }
+    let (id, step) = state.steps.iter().find(|(_, step)| step.status.is_red() && !step.forward)?;
+    let restored = step.restored.as_ref().filter(|restored| !restored.verdict().is_pass());
+    let (what, lines) = match restored {
+        Some(restored) => restored.lines(),
+        None => {
+            let red = step.verified.iter().filter(|checked| !checked.verdict.is_pass());
+            let red: Vec<String> = red.map(|c| format!("{} is {}", c.check, c.verdict.word())).collect();
+            (format!("applied, and {}", red.join(", ")), Vec::new())
+        }
+    };
+    let more = (lines.len() > DIFFERENCES).then(|| format!("and {} more, in its detail", lines.len() - DIFFERENCES));
+    let lines: Vec<&str> = lines.iter().take(DIFFERENCES).chain(&more).map(String::as_str).collect();
+    let can = detail::red_choices(step.status);
+    let word = if step.status == Status::NotExact { "NOT EXACT" } else { "NOT VERIFIED" };
+    banner(scene, columns, word, &format!("{id}: {what}"), &[lines.as_slice(), &[&can]].concat(), out);
+    Some(id)
 }
 
 fn banner(scene: &Scene<'_>, columns: usize, word: &str, what: &str, more: &[&str], out: &mut Vec<Line<'static>>) {

@@ -7,9 +7,11 @@ use super::checks;
 use super::line::{labelled, wrap};
 use crate::run::next::{self, level_of};
 use crate::run::record::{Position, Undoing};
-use crate::run::state::Status;
+use crate::run::state::{Status, StepState};
 use crate::runbook::template::as_text;
+use crate::runbook::undo::{self, Undo};
 use crate::runbook::{Action, CheckRef, PerDialect, SqlText, Step};
+use crate::tui::keymap::{Command, key_of};
 use crate::tui::theme::{self, Role};
 
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
@@ -19,7 +21,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         return vec![Line::styled(" No step is selected.", theme.style(Role::Muted))];
     };
     let state = snapshot.state.steps.get(&step.id);
-    let status = state.map_or(Status::Waiting, |s| s.status);
+    let status = state.map_or(Status::Waiting, StepState::now);
     let muted = theme.style(Role::Muted);
     let plain = theme.style(Role::Plain);
     let mut out: Vec<Line<'static>> = Vec::new();
@@ -56,6 +58,20 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             add("", &format!("changed since by others: {since}"), Role::Warn);
         }
     }
+    if let Some(words) = state.and_then(|s| s.undo_failed.as_ref()) {
+        let undone = match &step.action {
+            Action::UndoOf { step: undone } => undone,
+            _ => &step.id,
+        };
+        add("undoing", &format!("FAILED: {words}"), Role::Bad);
+        add("", &format!("What {undone} did still stands."), Role::Warn);
+    }
+    if let Some(restored) = state.and_then(|s| s.restored.as_ref()) {
+        let role = if restored.verdict().is_pass() { Role::Plain } else { Role::Bad };
+        let (words, lines) = restored.lines();
+        add("undone", &words, role);
+        lines.iter().for_each(|line| add("", line, role));
+    }
     if let Some(reason) = state.and_then(|s| s.reason.as_ref()) {
         add("because", reason, Role::Plain);
     }
@@ -74,10 +90,17 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let (words, role) = judged(scene, check);
         add(if i == 0 { "then" } else { "" }, &words, role);
     }
-    let (words, role) = undo(step, state.and_then(|s| s.shown.as_ref()).map(|s| &s.offer.undo));
+    let (words, role) = undo(scene, step, state.and_then(|s| s.shown.as_ref()).map(|s| &s.offer.undo));
     add("undo", &words, role);
+    let built = if status.stands() { next::built_on(&snapshot.runbook, &snapshot.state, step) } else { Vec::new() };
+    if !built.is_empty() {
+        let last_first: Vec<&str> = built.into_iter().rev().collect();
+        add("", &format!("only after the undo of {}", last_first.join(", then ")), Role::Warn);
+    }
     for left in &step.leaves {
-        add("leaves", &format!("{} · owner {}", left.what, left.owner.as_deref().unwrap_or("wanted")), Role::Plain);
+        let removed = left.remove.as_ref().map(|step| format!(" · removed by {step}")).unwrap_or_default();
+        let owner = left.owner.as_deref().unwrap_or("wanted");
+        add("leaves", &format!("{} · owner {owner}{removed}", left.what), Role::Plain);
     }
     if let Some((asked, within)) = next::asked_for(&snapshot.state, step, &scene.now) {
         let (asked, role) = (super::line::clock(asked), if asked > within { Role::Warn } else { Role::Plain });
@@ -85,6 +108,30 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     }
     add("asks", super::gate::asks(level_of(&snapshot.runbook, step)), Role::Plain);
     out
+}
+
+/// What may be done about an undo that failed, by its keys.
+pub fn choices(scene: &Scene<'_>, step: &str) -> String {
+    let again = match scene.snapshot.state.status(step) {
+        Status::UndoFailed => key_of(Command::Undo),
+        _ => key_of(Command::Open),
+    };
+    format!(
+        "{again} try again · {} done by hand, with evidence · {} forward, with a reason · {} leave it held",
+        key_of(Command::Elsewhere),
+        key_of(Command::Override),
+        key_of(Command::Leave)
+    )
+}
+
+/// The same where what must hold afterwards does not.
+pub fn red_choices(status: Status) -> String {
+    let (again, undo) = match status {
+        Status::NotExact => ("compare again, once mended", String::new()),
+        _ => ("verify again", format!(" · {} undo", key_of(Command::Undo))),
+    };
+    let (verify, forward) = (key_of(Command::Verify), key_of(Command::Override));
+    format!("{verify} {again}{undo} · {forward} forward, with a reason · {} leave it held", key_of(Command::Leave))
 }
 
 /// Where the step stands: running, or as the world shows it, or what stands in its way.
@@ -127,19 +174,18 @@ pub fn judged(scene: &Scene<'_>, check: &CheckRef) -> (String, Role) {
     (format!("{glyph} {check}: {}{age}", checks::answer(live)), role)
 }
 
-fn undo(step: &Step, offered: Option<&Undoing>) -> (String, Role) {
-    match offered {
-        Some(undoing) => undo_words(undoing),
-        None => match (&step.undo, &step.action) {
-            (Some(undo), _) => (format!("declared: {}", brief(undo)), Role::Plain),
-            (None, Action::Ddl(_)) => {
-                ("derived from the statement where it has a reverse; the gate says".into(), Role::Plain)
-            }
-            (None, Action::Change(_)) => ("from the rows as they were before".into(), Role::Plain),
-            (None, action) if next::reads_only(action) => ("nothing to undo".into(), Role::Muted),
-            (None, Action::UndoOf { step }) => (format!("it undoes {step} itself"), Role::Plain),
-            _ => ("CANNOT BE UNDONE".into(), Role::Bad),
-        },
+fn undo(scene: &Scene<'_>, step: &Step, offered: Option<&Undoing>) -> (String, Role) {
+    if let Some(undoing) = offered {
+        return undo_words(undoing);
+    }
+    let known = undo::of(&scene.snapshot.runbook, step);
+    match &known {
+        Undo::Declared(_) => (format!("declared: {known}"), Role::Plain),
+        Undo::Derived { limits, .. } if !limits.is_empty() => (known.to_string(), Role::Warn),
+        Undo::Of(step) => (format!("it undoes {step} itself"), Role::Plain),
+        Undo::Nothing => (known.to_string(), Role::Muted),
+        Undo::Cannot(_) => (known.to_string(), Role::Bad),
+        Undo::Derived { .. } | Undo::Saved(_) | Undo::Later(_) => (known.to_string(), Role::Plain),
     }
 }
 

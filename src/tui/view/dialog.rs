@@ -197,10 +197,15 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
     match purpose {
         Purpose::Skip { step } => (format!("skip {step}"), "It is not done, and what waits for it goes on. Recorded with your reason.".into(), "why > "),
         Purpose::Jump { to } => (format!("jump to {to}"), "The open steps between are skipped, each recorded with your reason.".into(), "why > "),
+        Purpose::Override { step } if scene.snapshot.state.status(step).undo_failed() => (format!("go forward, {step} as it stands"), "It is not undone: what was to be taken back stays. What waits for the decision goes on.".into(), "why > "),
+        Purpose::Override { step } if scene.snapshot.state.status(step).is_red() => (format!("go forward past {step}"), "What must hold after it does not. What waits for it goes on all the same.".into(), "why > "),
         Purpose::Override { step } => (format!("override a need of {step}"), "Its soft needs are passed over; hard ones are not.".into(), "why > "),
         Purpose::BreakGlass => {
             let next = scene.next.step.as_deref().unwrap_or("the next step");
-            (format!("break the glass for {next}"), "Its needs do not hold, the hard ones too. You pass over them alone, and the log says so.".into(), "why > ")
+            let step = scene.snapshot.runbook.steps.get(next);
+            let because = step.into_iter().flat_map(|step| &step.needs).filter_map(|need| need.because.as_deref());
+            let because: String = because.map(|because| format!(" {because}.")).collect();
+            (format!("break the glass for {next}"), format!("Its needs do not hold, the hard ones too. You pass over them alone, and the log says so.{because}"), "why > ")
         }
         Purpose::Seen { step } => {
             let what = match scene.snapshot.runbook.steps.get(step).map(|step| &step.action) {
@@ -209,6 +214,7 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
             };
             (format!("{step}: say what you saw"), what, "seen > ")
         }
+        Purpose::Elsewhere { step } if scene.snapshot.state.status(step).undo_failed() => (format!("{step}: undone by hand"), "What shows that it is undone, and by whom? The catalog is compared with the one before the step, where that was kept.".into(), "evidence > "),
         Purpose::Elsewhere { step } => (format!("{step} was done by other hands"), "What shows that it was done, and by whom?".into(), "evidence > "),
         Purpose::Settle { step, result } => {
             let word = if *result == OutcomeResult::Applied { "it happened" } else { "it did not happen" };
@@ -253,7 +259,7 @@ fn help(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     out.push(Line::default());
     for text in [
         "At a gate: read all of it, type what is asked, Enter. Keys are swallowed for 0.8 s after it opens; a paste is refused; losing focus disarms it; Esc closes it and nothing happens.",
-        "Marks: ✓ pass or done, ✗ fail, ? unknown, ▶ next or running, ! applied but not verified, – skipped or not needed, ← undone. Letters: S schema, D data, E events, V service.",
+        "Marks: ✓ pass or done, ✗ fail, ? unknown, ▶ next or running, ! applied but not verified, or undone but not exactly, – skipped or not needed, ← undone. Letters: S schema, D data, E events, V service.",
         "The mouse is the terminal's own: select and copy as everywhere.",
     ] {
         out.extend(

@@ -6,9 +6,9 @@ use ratatui::text::Line;
 
 use super::line::{Row, labelled};
 use super::{Scene, header, scrolled};
-use crate::run::next;
-use crate::run::record::{Checked, End, Environment};
+use crate::run::record::{Checked, End, Environment, OpenItem};
 use crate::run::state::Status;
+use crate::run::{left, next};
 use crate::tui::theme::{self, Role};
 
 pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
@@ -29,7 +29,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut add = |label: &str, words: &str, role: Role| {
         out.extend(labelled(label, words, columns, theme.style(Role::Muted), theme.style(role)));
     };
-    let count = |wanted: &[Status]| state.steps.values().filter(|s| wanted.contains(&s.status)).count();
+    let count = |wanted: &[Status]| state.steps.values().filter(|s| wanted.contains(&s.now())).count();
     add(
         "steps",
         &format!(
@@ -39,10 +39,14 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             count(&[Status::NotNeeded]),
             count(&[Status::Skipped]),
             count(&[Status::Undone]),
-            state.steps.values().filter(|s| !s.status.finished()).count()
+            state.steps.values().filter(|s| !s.now().finished()).count()
         ),
         Role::Plain,
     );
+    if let Some(id) = state.undo_failed() {
+        let words = state.steps.get(id).and_then(|step| step.undo_failed.as_deref()).unwrap_or_default();
+        add("undo", &format!("FAILED at {id}, and what it was to take back stands: {words}"), Role::Bad);
+    }
     let verdicts = snapshot.checks.values().filter_map(|live| live.latest.as_ref());
     let owed = |checked: &&Checked| checked.verdict.is_pass() || !next::contained(state, &checked.check);
     let owed: Vec<_> = verdicts.filter(owed).collect();
@@ -72,17 +76,24 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     for (step, what, reason) in &state.overrides {
         add("override", &format!("{}: {what}: {reason}", step.as_deref().unwrap_or("run")), Role::Warn);
     }
-    if let Some((_, open)) = state.ended.as_ref().filter(|(_, open)| !open.is_empty()) {
+    let ended = state.ended.as_ref().map(|(_, open)| open.as_slice()).unwrap_or_default();
+    let temporary = left::temporary(&snapshot.runbook, state);
+    if !temporary.is_empty() {
+        out.push(Line::default());
+        out.push(header::title(scene, "still temporary, and whose", true, 0, 0, columns));
+    }
+    for (_, left) in &temporary {
+        let item = ended.iter().find(|item| item.what == left.what).cloned().unwrap_or_else(|| left::open_item(left));
+        out.push(owned(scene, &item, columns));
+        if let Some(step) = &left.remove {
+            out.push(Row::new().put(format!("   {step} removes it"), theme.style(Role::Muted)).fit(columns));
+        }
+    }
+    let open: Vec<_> = ended.iter().filter(|item| !temporary.iter().any(|(_, left)| left.what == item.what)).collect();
+    if !open.is_empty() {
         out.push(Line::default());
         out.push(header::title(scene, "open, and whose", true, 0, 0, columns));
-        for item in open {
-            out.push(
-                Row::new()
-                    .put(format!(" ! {}", item.what), theme.style(Role::Warn))
-                    .end(format!("{} by {} ", item.owner, item.by), theme.style(Role::Plain))
-                    .fit(columns),
-            );
-        }
+        out.extend(open.into_iter().map(|item| owned(scene, item, columns)));
     }
     out.push(Line::default());
     out.push(header::title(scene, "steps", true, 0, 0, columns));
@@ -98,4 +109,15 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         );
     }
     out
+}
+
+fn owned(scene: &Scene<'_>, item: &OpenItem, columns: usize) -> Line<'static> {
+    let or = |text: &str, wanted: &str| if text.is_empty() { wanted.to_owned() } else { text.to_owned() };
+    Row::new()
+        .put(format!(" ! {}", item.what), scene.theme.style(Role::Warn))
+        .end(
+            format!("{} by {} ", or(&item.owner, "owner wanted"), or(&item.by, "a date")),
+            scene.theme.style(Role::Plain),
+        )
+        .fit(columns)
 }

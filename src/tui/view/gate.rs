@@ -54,7 +54,7 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
     match &offer.target {
         Some(target) => {
             add("on", &format!("{} · {} · {}", target.name, target.words, target.server), Role::Plain);
-            add("", &format!("identity {}", target.identity), Role::Muted);
+            add("", &format!("identity {}", target.told()), Role::Muted);
         }
         None => add("on", elsewhere(shown), Role::Plain),
     }

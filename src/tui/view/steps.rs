@@ -6,7 +6,7 @@ use super::line::{Row, pad};
 use super::{Scene, Window};
 use crate::run::next::level_of;
 use crate::run::record::Position;
-use crate::run::state::Status;
+use crate::run::state::{Status, StepState};
 use crate::runbook::{Level, Phase, Step};
 use crate::tui::theme::{self, Role};
 
@@ -96,7 +96,7 @@ fn phase_line(scene: &Scene<'_>, phase: Phase, columns: usize) -> Line<'static> 
 fn step_line(scene: &Scene<'_>, step: &Step, selected: bool, widest: usize, columns: usize) -> Line<'static> {
     let theme = scene.theme;
     let state = scene.snapshot.state.steps.get(&step.id);
-    let status = state.map_or(Status::Waiting, |s| s.status);
+    let status = state.map_or(Status::Waiting, StepState::now);
     let (glyph, role) = theme::status(status);
     let is_next = scene.next.step.as_deref() == Some(&step.id);
     let (glyph, role) = if is_next && status == Status::Waiting { ("▶", Role::Title) } else { (glyph, role) };

@@ -3,9 +3,9 @@
 //! Owns which of them follow which. Never looks at the runbook: what the log says is enough.
 
 use super::super::{Bound, OpenGate, OpenIntent, State, Status, StepState};
-use super::{SECOND_PERSON, TRIAL, VERIFY};
+use super::{SECOND_PERSON, TRIAL, UNDO, VERIFY};
 use crate::run::gate::{TOKEN_VALID, elapsed, offer_digest};
-use crate::run::record::{Event, GateAnswered, GateShown, HoldReason, Intent, Outcome, OutcomeResult, Settled};
+use crate::run::record::{Event, GateAnswered, GateShown, HoldReason, Intent, Kept, Outcome, OutcomeResult, Settled};
 use crate::runbook::Level;
 
 impl State {
@@ -30,9 +30,11 @@ impl State {
 
     pub(super) fn close_step(&mut self, event: &Event, status: Status, reason: &str) -> Result<(), String> {
         let step = self.step_mut(event)?;
-        if !matches!(step.standing(), Status::Waiting | Status::Enabled | Status::Failed) {
+        let open = [Status::Waiting, Status::Enabled, Status::Failed, Status::NotUndone];
+        if !open.contains(&step.standing()) {
             return Err(format!("the step is {}", step.status.word()));
         }
+        step.undo_failed = None;
         step.rest(status, event);
         step.reason = Some(reason.to_owned());
         Ok(())
@@ -116,9 +118,19 @@ impl State {
             let step = self.step_mut(event)?;
             match what {
                 VERIFY if step.status == Status::Unverified => step.forward = true,
+                VERIFY if step.status == Status::NotExact => {
+                    step.undoes = None;
+                    step.rest(Status::Undone, event);
+                }
+                UNDO if step.standing() == Status::UndoFailed => step.undo_failed = None,
+                UNDO if step.standing() == Status::NotUndone => {
+                    step.undo_failed = None;
+                    step.reason = Some(reason.to_owned());
+                    step.rest(Status::Skipped, event);
+                }
                 // It lets nothing past a gate.
                 TRIAL => {}
-                VERIFY => return Err(format!("the step is {}", step.status.word())),
+                VERIFY | UNDO => return Err(format!("the step is {}", step.status.word())),
                 _ => {
                     step.passed.insert(what.to_owned());
                 }
@@ -169,6 +181,7 @@ impl State {
             }
         }
         step.status = Status::Running;
+        step.restored = None;
         step.since = Some(event.at.logged());
         step.passed.clear();
         self.release_guards(event.step.as_deref(), intent.undoes.as_deref());
@@ -207,6 +220,9 @@ impl State {
         let open = self.open_for(event)?;
         let undoes = open.intent.undoes.clone();
         let own_undo = undoes == event.step;
+        let kept = open.reached.iter().rev().find_map(|(_, data)| data.get("catalog"));
+        let kept = kept.and_then(|kept| serde_json::from_value::<Kept>(kept.clone()).ok());
+        let before = kept.map(|kept| (kept, open.at.clone()));
         if outcome.result == OutcomeResult::Unknown {
             open.unknown = true;
         } else {
@@ -218,14 +234,21 @@ impl State {
             OutcomeResult::Applied => {
                 step.status = Status::Applied;
                 step.forward = false;
+                step.undo_failed = None;
+                if undoes.is_none() {
+                    step.before = before;
+                }
                 step.undoes = undoes;
             }
             OutcomeResult::Unknown => step.status = Status::Unknown,
-            // An undo without effect leaves standing what stood.
-            OutcomeResult::NotApplied if step.resting.stands() || step.resting == Status::Undone => {
-                step.status = step.resting;
+            OutcomeResult::NotApplied => {
+                step.undo_failed = undoes.map(|_| outcome.evidence.clone());
+                // An undo without effect leaves standing what stood.
+                match step.resting {
+                    stands if stands.stands() || stands == Status::Undone => step.status = stands,
+                    _ => step.rest(Status::Failed, event),
+                }
             }
-            OutcomeResult::NotApplied => step.rest(Status::Failed, event),
         }
         // What a step changed, and where the rows as they were lie, outlives its undo.
         if !own_undo {
@@ -247,6 +270,16 @@ impl State {
         }
         // By other hands, with evidence.
         let step = self.step_mut(event)?;
+        if settled.result == OutcomeResult::Applied && settled.undoes.is_some() && step.standing().undo_failed() {
+            step.undo_failed = None;
+            step.undoes.clone_from(&settled.undoes);
+            step.reason = Some(settled.reason.clone());
+            // Whether everything is back is judged as after an undo of one's own.
+            step.status = Status::Applied;
+            step.since = Some(event.at.logged());
+            self.release_guards(event.step.as_deref(), settled.undoes.as_deref());
+            return Ok(());
+        }
         if settled.result != OutcomeResult::Applied || !step.standing().open_to_attempt() {
             return Err(format!("no intent is open and the step is {}", step.status.word()));
         }
@@ -254,26 +287,28 @@ impl State {
         step.reason = Some(settled.reason.clone());
         if let Some(undone) = &settled.undoes {
             self.release_guards(event.step.as_deref(), Some(undone));
-            self.steps.get_mut(undone).ok_or("the runbook has no such step")?.rest(Status::Undone, event);
+            self.steps.get_mut(undone).ok_or("the runbook has no such step")?.undone(event);
         }
         Ok(())
     }
 
     pub(super) fn done(&mut self, event: &Event, verified: bool) -> Result<(), String> {
         let step = self.step_mut(event)?;
-        if !matches!(step.status, Status::Applied | Status::Unverified) {
+        if step.status != Status::Applied && !step.status.is_red() {
             return Err(format!("the step is {}", step.status.word()));
         }
-        if !verified {
-            step.rest(Status::Unverified, event);
-            return Ok(());
+        let first = step.status == Status::Applied;
+        let undoes = if verified { step.undoes.take() } else { step.undoes.clone() };
+        let own_undo = undoes.is_some() && undoes == event.step;
+        match (verified, own_undo) {
+            (true, true) => step.undone(event),
+            (true, false) => step.rest(Status::Done, event),
+            (false, true) => step.rest(Status::NotExact, event),
+            (false, false) => step.rest(Status::Unverified, event),
         }
-        let undoes = step.undoes.take();
-        step.rest(Status::Done, event);
-        if let Some(undone) = undoes
-            && let Some(other) = self.steps.get_mut(&undone)
-        {
-            other.rest(Status::Undone, event);
+        // Red is what must hold after the undo: undone it is, once.
+        if let Some(other) = undoes.filter(|_| first && !own_undo).and_then(|undone| self.steps.get_mut(&undone)) {
+            other.undone(event);
         }
         Ok(())
     }
@@ -284,5 +319,10 @@ impl StepState {
         self.status = status;
         self.resting = status;
         self.since = Some(event.at.logged());
+    }
+
+    fn undone(&mut self, event: &Event) {
+        self.undo_failed = None;
+        self.rest(Status::Undone, event);
     }
 }
