@@ -75,17 +75,13 @@ async fn server(target: &TargetSeen, ctx: &Context) -> (Server, String) {
 }
 
 /// Sessions of the attempt, by process id and start where the log has them, and by the name that only this attempt has;
-/// waits a while for the server to notice that their client is gone. One whose transaction has ended may stay for as long
-/// as the server believes in its client, and has nothing left to do.
+/// waits a while for the server to notice that their client is gone, or for its statement to come to its end. One whose
+/// transaction has ended may stay for as long as the server believes in its client, and has nothing left to do.
 async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str, ctx: &Context) -> (Left, String) {
     let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).unwrap_or_default();
     let (pid, start) = (part("pid"), part("backend_start"));
     let app = names::application_name(ctx.access.run8(), &offer.step, offer.att);
     let ended = if way == Way::Transaction { "idle" } else { "" };
-    let sql = "select pid, coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
-               from pg_stat_activity where state is distinct from $4::text
-                 and ((application_name = $3::text and datname = current_database())
-                   or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz))";
     let began = tokio::time::Instant::now();
     loop {
         let row = {
@@ -93,18 +89,16 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str,
                 Ok(handle) => handle,
                 Err(failure) => return (Left::Unseen, format!("cannot see: {failure}")),
             };
-            let read = match handle.dialect() {
-                Some(Dialect::Postgres) => {
-                    let binds = vec![text_bind(&pid), text_bind(&start), text_bind(&app), text_bind(ended)];
-                    handle.read(sql, binds).await
-                }
+            let (sql, mut binds) = match handle.dialect() {
+                Some(Dialect::Postgres) => (BACKEND, vec![text_bind(&app), text_bind(ended)]),
                 Some(Dialect::Mysql) if pid.is_empty() => {
                     return (Left::Nothing, "no connection of that attempt had begun".to_owned());
                 }
-                Some(Dialect::Mysql) => handle.read(CONNECTION, vec![text_bind(&pid), text_bind(&start)]).await,
+                Some(Dialect::Mysql) => (CONNECTION, Vec::new()),
                 _ => return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned()),
             };
-            match read {
+            binds.splice(0..0, [text_bind(&pid), text_bind(&start)]);
+            match handle.read(sql, binds).await {
                 Ok(rows) => rows.into_iter().next(),
                 Err(error) => return (Left::Unseen, format!("cannot see: {}", error.words())),
             }
@@ -118,10 +112,16 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str,
     }
 }
 
-/// MySQL: the same user's own, who always sees them. A statement that its client left goes on to its end.
+const BACKEND: &str =
+    "select pid, coalesce(state, 'state not visible') as state, coalesce(left(query, 80), '') as query
+     from pg_stat_activity where state is distinct from $4::text
+       and ((application_name = $3::text and datname = current_database())
+         or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz))";
+
+/// A statement that its client left goes on to its end. It is the same user's, who always sees it.
 const CONNECTION: &str = "select id as pid, lower(command) as state, left(coalesce(info, ''), 80) as query
-    from information_schema.processlist where id = $1 and (concat(user, '@', host) = $2 or $2 = '')
-      and id <> connection_id()";
+    from information_schema.processlist where id = $1 and id <> connection_id()
+      and (concat(user, '@', host) = $2 or $2 = '')";
 
 async fn read_marker(offer: &Offer, target: &str, ctx: &Context) -> (Marker, String) {
     let read = async {
