@@ -30,7 +30,11 @@ pub enum Undo {
 
 pub fn of(runbook: &Runbook, step: &Step) -> Undo {
     if let Some(undo) = &step.undo {
-        return Undo::Declared(format!("{} {}", undo.word(), words::said(undo)));
+        let said = words::said(undo);
+        return Undo::Declared(match undo.as_ref() {
+            Action::Command { .. } | Action::Http(_) => said,
+            undo => format!("{} {said}", undo.word()),
+        });
     }
     let cannot = |because: &str| Undo::Cannot(because.to_owned());
     match &step.action {
