@@ -8,7 +8,7 @@ use crate::check::{Context, Names};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::record::Undoing;
 use crate::runbook::template::{RenderedSql, SqlText};
-use crate::sql::{self, Class, Dialect, ObjectKind, Reverse, Server, Statement, Ways};
+use crate::sql::{self, Class, Dialect, ObjectKind, Server, Statement, Ways};
 use crate::target::db::Handle;
 
 mod plain;
@@ -107,17 +107,11 @@ impl Plan {
         let mut rendered = Vec::new();
         let mut limits = Vec::new();
         for (_, statement) in self.statements.iter().rev() {
-            match &statement.reverse {
-                Reverse::Exact(sql) => rendered.push(sql.clone()),
-                Reverse::NeedsSaved { what, sql: Some(sql) } => {
-                    rendered.push(sql.clone());
-                    limits.push(format!("not brought back: {what}"));
-                }
-                Reverse::NeedsSaved { what, sql: None } => {
-                    return Undoing::None { because: format!("it needs {what}") };
-                }
-                Reverse::None { because } => return Undoing::None { because: because.clone() },
+            if let Some(because) = statement.reverse.cannot() {
+                return Undoing::None { because };
             }
+            rendered.extend(statement.reverse.sql().map(str::to_owned));
+            limits.extend(statement.reverse.limit());
         }
         Undoing::By { rendered, derived: true, limits: (!limits.is_empty()).then(|| limits.join("; ")) }
     }

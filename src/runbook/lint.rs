@@ -210,12 +210,7 @@ impl Lint<'_> {
     /// What a `ddl` step should say that its statements cannot.
     fn schema(&mut self, step: &Step, statements: &[(Statement, SqlText)]) {
         for (statement, sql) in statements {
-            if statement.reverse.sql().is_none() && step.undo.is_none() {
-                let why = match &statement.reverse {
-                    sql::Reverse::None { because } => because.clone(),
-                    sql::Reverse::NeedsSaved { what, .. } => format!("it needs {what}"),
-                    sql::Reverse::Exact(_) => continue,
-                };
+            if let Some(why) = statement.reverse.cannot().filter(|_| step.undo.is_none()) {
                 let message = format!("{} cannot be undone by itself: {why}", statement.kind);
                 self.warn(
                     Some(self.first_line(sql)),

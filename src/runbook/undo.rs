@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::{Action, Runbook, Step, words};
-use crate::sql::{self, Reverse};
+use crate::sql;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
@@ -30,7 +30,11 @@ pub enum Undo {
 
 pub fn of(runbook: &Runbook, step: &Step) -> Undo {
     if let Some(undo) = &step.undo {
-        return Undo::Declared(format!("{} {}", undo.word(), words::said(undo)));
+        let said = words::said(undo);
+        return Undo::Declared(match undo.as_ref() {
+            Action::Command { .. } | Action::Http(_) => said,
+            undo => format!("{} {said}", undo.word()),
+        });
     }
     let cannot = |because: &str| Undo::Cannot(because.to_owned());
     match &step.action {
@@ -65,15 +69,12 @@ fn derived(runbook: &Runbook, step: &Step) -> Undo {
     }
     let (mut statements, mut limits) = (Vec::new(), Vec::new());
     for sql in texts.iter().rev() {
-        match sql::judge(dialect, &sql.parseable(dialect)).reverse {
-            Reverse::Exact(sql) => statements.push(sql),
-            Reverse::NeedsSaved { what, sql: Some(sql) } => {
-                statements.push(sql);
-                limits.push(what);
-            }
-            Reverse::NeedsSaved { what, sql: None } => return Undo::Cannot(format!("it needs {what}")),
-            Reverse::None { because } => return Undo::Cannot(because),
+        let reverse = sql::judge(dialect, &sql.parseable(dialect)).reverse;
+        if let Some(because) = reverse.cannot() {
+            return Undo::Cannot(because);
         }
+        statements.extend(reverse.sql().map(str::to_owned));
+        limits.extend(reverse.limit());
     }
     Undo::Derived { statements, limits }
 }
@@ -84,7 +85,7 @@ impl fmt::Display for Undo {
             Self::Declared(words) => f.write_str(words),
             Self::Derived { statements, limits } if limits.is_empty() => f.write_str(&statements.join("; ")),
             Self::Derived { statements, limits } => {
-                write!(f, "{}; NOT brought back: {}", statements.join("; "), limits.join("; "))
+                write!(f, "{}; {}", statements.join("; "), limits.join("; "))
             }
             Self::Saved(words) | Self::Later(words) => f.write_str(words),
             Self::Of(step) => write!(f, "do `{step}` again"),

@@ -295,7 +295,27 @@ pub enum Reverse {
     },
 }
 
+/// Nothing is to be saved, and yet there is something to say.
+const ALONE: &str = "nothing, but ";
+
 impl Reverse {
+    /// What the statement to run does not do by itself, in words.
+    pub fn limit(&self) -> Option<String> {
+        let Self::NeedsSaved { what, sql: Some(_) } = self else { return None };
+        Some(what.strip_prefix(ALONE).map_or_else(|| format!("NOT brought back: {what}"), str::to_owned))
+    }
+
+    /// Why there is no statement to run, in words.
+    pub fn cannot(&self) -> Option<String> {
+        match self {
+            Self::Exact(_) | Self::NeedsSaved { sql: Some(_), .. } => None,
+            Self::NeedsSaved { what, sql: None } => {
+                Some(what.strip_prefix(ALONE).map_or_else(|| format!("it needs {what}"), str::to_owned))
+            }
+            Self::None { because } => Some(because.clone()),
+        }
+    }
+
     /// The statement to run, where there is one.
     pub fn sql(&self) -> Option<&str> {
         match self {

@@ -344,3 +344,58 @@ fn four_times_the_steps_take_four_times_as_long_and_not_sixteen_times() {
     assert!(few < Duration::from_secs(5), "{few:?}");
     assert!(many * 2 < few * 13, "{few:?}, {many:?}");
 }
+
+/// Before anything runs: every kind of step says how it is undone, or why it cannot be.
+#[test]
+fn what_cannot_be_undone_says_so_in_the_plan() {
+    let text = r#"
+backout: 1
+name: ways
+title: Ways back
+summary: s
+targets:
+  shop: { postgres: "${SHOP}" }
+  bus: { kafka: "${BUS}" }
+  api: { http: "http://x/" }
+sets:
+  all: { on: shop, key: id, query: "SELECT id FROM orders" }
+steps:
+  - { id: keep, phase: contain, freeze: [all] }
+  - { id: rename, phase: repair, on: shop, title: t, ddl: "ALTER TABLE orders RENAME COLUMN a TO b" }
+  - { id: strict, on: shop, title: t, ddl: "ALTER TABLE orders ALTER COLUMN a DROP NOT NULL" }
+  - { id: drop, on: shop, title: t, ddl: "DROP TABLE old" }
+  - { id: back, on: shop, title: t, ddl: "DROP TABLE older", undo: { ddl: "CREATE TABLE older (id int)" } }
+  - { id: rows, on: shop, title: t, change: { sql: "UPDATE orders SET a = 'x' WHERE id = 1" } }
+  - { id: tell, on: bus, title: t, publish: { topic: t, from: changed by rows, key: id, value: { id: "{{ item.id }}" } } }
+  - { id: run, title: t, command: [go] }
+  - { id: ask, on: api, title: t, http: { method: GET, url: "/" } }
+  - { id: post, on: api, title: t, http: { method: POST, url: "/" } }
+  - { id: hand, title: t, manual: { by: team, ask: { seen: text } } }
+  - { id: cut, on: shop, title: t, session: { end: "v2*" } }
+  - { id: rename-back, title: t, undo_of: rename }
+"#;
+    let loaded = load_str("ways.yaml", text, Path::new(".")).unwrap_or_else(|why| panic!("{why}"));
+    let plan = backout::cli::plan::markdown(&loaded.runbook);
+    for (step, undo) in [
+        ("keep", "nothing to undo"),
+        ("rename", "ALTER TABLE orders RENAME COLUMN b TO a, at `rename-back`"),
+        (
+            "strict",
+            "ALTER TABLE orders ALTER COLUMN a SET NOT NULL; rows where orders.a is NULL by then must be filled first",
+        ),
+        ("drop", "CANNOT BE UNDONE: it needs a copy of the table: definition and every row of old"),
+        ("back", "ddl CREATE TABLE older (id int)"),
+        ("rows", "from the before-image of each row"),
+        ("tell", "CANNOT BE UNDONE: an event that somebody has read cannot be unread"),
+        ("run", "CANNOT BE UNDONE: the runbook declares no undo"),
+        ("ask", "nothing to undo"),
+        ("post", "CANNOT BE UNDONE: the runbook declares no undo"),
+        ("hand", "CANNOT BE UNDONE: the runbook declares no undo"),
+        ("cut", "CANNOT BE UNDONE: an ended session does not come back; its client may connect again"),
+        ("rename-back", "do `rename` again"),
+    ] {
+        let part = plan.split(&format!("### {step}: ")).nth(1).unwrap_or_else(|| panic!("no {step} in\n{plan}"));
+        let line = part.lines().find_map(|line| line.strip_prefix("- undo: "));
+        assert_eq!(line, Some(undo), "{step}");
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backout::audit::Writer;
 use backout::engine::{self, Ask, Handle, Setup, Snapshot};
 use backout::run::decide::Input;
-use backout::run::record::{Actor, HoldReason, Kept, Restored, RunStarted};
+use backout::run::record::{Actor, HoldReason, Kept, Restored, RunStarted, Undoing};
 use backout::run::state::Status;
 use backout::runbook::Level;
 use backout::target::{self, postgres};
@@ -215,6 +215,14 @@ async fn a_concurrent_index_that_is_dropped_and_built_again_is_the_same() {
     let steps = ddl("drop", &["DROP INDEX CONCURRENTLY by_ref"], &["CREATE INDEX CONCURRENTLY by_ref ON orders (ref)"]);
     let more = ["CREATE INDEX by_ref ON orders (ref)"];
     let Some(person) = Person::at("postgres", &steps, &more).await else { return };
+    // As its author says, though a statement could be derived.
+    let offer = person.shop.prepare("drop", 1, false).await.unwrap().offer;
+    let rendered = vec!["CREATE INDEX CONCURRENTLY by_ref ON orders (ref)".to_owned()];
+    let written = |undo: Undoing| match undo {
+        Undoing::By { rendered, .. } => rendered.iter().map(|sql| sql.trim_end().to_owned()).collect(),
+        other => vec![format!("{other:?}")],
+    };
+    assert_eq!(written(offer.undo), rendered);
     person.does("drop").await;
     let now = person.undoes("drop").await;
     assert_eq!((compared(&now, "drop"), now.state.status("drop")), (exact(), Status::Undone));

@@ -109,7 +109,7 @@ pub async fn fence(
     if !identity.has_marker {
         let name = &identity.seen.name;
         let (why, hint) = match &identity.lacks {
-            Some(lacks) => (format!("{lacks}"), format!("have the administrator of {name} grant it")),
+            Some(lacks) => (lacks.clone(), format!("have the administrator of {name} grant it")),
             None => (
                 format!("{name} has no marker table"),
                 "have the tables of backout created by the database's administrator".to_owned(),

@@ -7,7 +7,7 @@ use super::checks;
 use super::line::{labelled, wrap};
 use crate::action::live::Sight;
 use crate::run::next::{self, level_of};
-use crate::run::record::{Position, Undoing};
+use crate::run::record::{Offer, Position, Undoing};
 use crate::run::state::{Status, StepState};
 use crate::runbook::template::as_text;
 use crate::runbook::undo::{self, Undo};
@@ -100,7 +100,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let (words, role) = judged(scene, check);
         add(if i == 0 { "then" } else { "" }, &words, role);
     }
-    let (words, role) = undo(scene, step, state.and_then(|s| s.shown.as_ref()).map(|s| &s.offer.undo));
+    let (words, role) = undo(scene, step, own_offer(scene, step).map(|offer| &offer.undo));
     add("undo", &words, role);
     let built = if status.stands() { next::built_on(&snapshot.runbook, &snapshot.state, step) } else { Vec::new() };
     if !built.is_empty() {
@@ -230,6 +230,12 @@ pub fn undo_words(undoing: &Undoing) -> (String, Role) {
     }
 }
 
+/// The step as its gate showed it last; not its undo.
+fn own_offer<'a>(scene: &Scene<'a>, step: &Step) -> Option<&'a Offer> {
+    let offer = &scene.snapshot.state.steps.get(&step.id)?.shown.as_ref()?.offer;
+    (offer.undoes.as_ref() != Some(&step.id)).then_some(offer)
+}
+
 fn brief(action: &Action) -> String {
     match action {
         Action::Command { argv } => argv.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
@@ -239,9 +245,8 @@ fn brief(action: &Action) -> String {
 
 /// What the step does, as far as it is known before its gate; after that, as it was rendered.
 fn action(scene: &Scene<'_>, step: &Step) -> Vec<String> {
-    let shown = scene.snapshot.state.steps.get(&step.id).and_then(|s| s.shown.as_ref());
-    if let Some(shown) = shown.filter(|shown| !shown.offer.rendered.is_empty()) {
-        return shown.offer.rendered.clone();
+    if let Some(offer) = own_offer(scene, step).filter(|offer| !offer.rendered.is_empty()) {
+        return offer.rendered.clone();
     }
     let dialect = step.on.as_ref().and_then(|on| scene.snapshot.runbook.targets.get(on)).and_then(|t| t.kind.dialect());
     let sql = |form: &PerDialect<SqlText>| match dialect {
