@@ -16,7 +16,7 @@ use crate::run::left;
 use crate::run::next::{Blocked, next_step};
 use crate::run::record::{End, Event, HoldReason, Now};
 use crate::run::state::Status;
-use crate::runbook::{Action, CheckRef, Level, Step};
+use crate::runbook::{Action, CheckRef, Level, Step, level};
 
 pub mod answers;
 pub mod json;
@@ -292,7 +292,7 @@ impl Drive {
                             }
                     })
                 };
-                let level = crate::run::next::level_of(&snapshot.runbook, step);
+                let level = level::by_kind(&snapshot.runbook, step);
                 Move::End(match step.on.as_deref().is_some_and(unfit) {
                     true => 8,
                     false if level == Level::None => 1,
@@ -302,7 +302,7 @@ impl Drive {
             _ => {
                 self.saw = format!("opening {}", step.id);
                 self.opened = Some(step.id.clone());
-                if crate::run::next::level_of(&snapshot.runbook, step) == Level::None {
+                if level::by_kind(&snapshot.runbook, step) == Level::None {
                     self.tried.insert(step.id.clone());
                 }
                 Move::Ask(Ask::Open { step: step.id.clone() })

@@ -244,13 +244,17 @@ impl Targets {
     }
 
     async fn open(&self, target: &Target, app: &str, reads_only: bool) -> Result<Handle> {
+        let access = &self.access;
+        // On the heap: several are opened side by side far down a stack.
         match target.kind {
             TargetKind::Postgres => {
-                postgres::Connection::open(target, &self.access, app, reads_only).await.map(Handle::Postgres)
+                Box::pin(postgres::Connection::open(target, access, app, reads_only)).await.map(Handle::Postgres)
             }
-            TargetKind::Sqlite => sqlite::Connection::open(target, &self.access, reads_only).await.map(Handle::Sqlite),
-            TargetKind::Kafka => kafka::Connection::open(target, &self.access).map(Handle::Kafka),
-            TargetKind::Mysql => mysql::Connection::open(target, &self.access, reads_only).await.map(Handle::Mysql),
+            TargetKind::Sqlite => {
+                Box::pin(sqlite::Connection::open(target, access, reads_only)).await.map(Handle::Sqlite)
+            }
+            TargetKind::Kafka => kafka::Connection::open(target, access).map(Handle::Kafka),
+            TargetKind::Mysql => Box::pin(mysql::Connection::open(target, access, reads_only)).await.map(Handle::Mysql),
             TargetKind::Registry => Err(unsupported(target, "registry")),
             TargetKind::Http | TargetKind::Records => Err(Failure::new(
                 Kind::Defect,

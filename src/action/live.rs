@@ -43,7 +43,8 @@ pub struct Sight {
 pub struct Blocker {
     /// Empty where no session holds the lock.
     pub pid: String,
-    /// When its server process began; empty where the role may not see it.
+    /// What makes it this one: when its server process began, on MySQL where it came from; empty where the role may not
+    /// see it.
     pub since: String,
     pub app: String,
     pub user: String,

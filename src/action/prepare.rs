@@ -12,9 +12,8 @@ use super::{Job, Prepared, Work, change, command, ddl, http, items, publish, ses
 use crate::check::{Context, Names, http as http_check};
 use crate::failure::{Failure, Kind, Result};
 use crate::run::gate;
-use crate::run::next::level_of;
 use crate::run::record::{Environment, Evidence, Offer, Undoing};
-use crate::runbook::{Action, Level, Step, TargetKind};
+use crate::runbook::{Action, Level, Step, TargetKind, level};
 use crate::sql::Dialect;
 use crate::target::Identity;
 use crate::target::db::Handle;
@@ -87,8 +86,8 @@ pub async fn prepare(
         _ => None,
     };
     let mut draft = match undone {
-        Some(undone) => undo::draft(step, undone, on, identity.as_ref(), ctx).await?,
-        None => action(&step.action, step, on, identity.as_ref(), ctx).await?,
+        Some(undone) => Box::pin(undo::draft(step, undone, on, identity.as_ref(), ctx)).await?,
+        None => Box::pin(action(&step.action, step, on, identity.as_ref(), ctx)).await?,
     };
     if undone.is_none() {
         undo::announce(&mut draft, step, on, ctx);
@@ -109,7 +108,7 @@ pub async fn prepare(
     };
     let mut level = draft.level.max(step.level.unwrap_or(Level::None));
     if !undoing {
-        level = level.max(level_of(&ctx.runbook, step));
+        level = level.max(level::by_kind(&ctx.runbook, step));
     }
     let target = identity.as_ref().map(|identity| identity.seen.clone());
     let name = target.as_ref().map(|seen| seen.name.as_str());

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::record::{Checked, End, HoldReason, Now, OutcomeResult};
 use super::state::{State, Status};
 use crate::runbook::expect::Verdict;
-use crate::runbook::{Action, After, CheckRef, HttpRequest, Level, Phase, Runbook, Step};
+use crate::runbook::{Action, After, CheckRef, HttpRequest, Phase, Runbook, Step};
 use crate::text::counted;
 
 pub type Readings = BTreeMap<CheckRef, Checked>;
@@ -190,33 +190,6 @@ pub fn asked_for(state: &State, step: &Step, now: &Now) -> Option<(u64, u64)> {
     let within = step.within.filter(|_| matches!(step.action, Action::Manual(_) | Action::Decide(_)))?;
     let asked = state.steps.get(&step.id).filter(|s| s.status == Status::Enabled)?.since.as_ref()?;
     Some((now.seconds_since(asked), within.as_secs()))
-}
-
-/// The level that the kind of action sets; a parsed statement and the author may raise it.
-pub fn level_of(runbook: &Runbook, step: &Step) -> Level {
-    let by_kind = match &step.action {
-        Action::Freeze(_) | Action::Reconcile { .. } => Level::None,
-        Action::Decide(_) => Level::Choice,
-        Action::Manual(_) => Level::Seen,
-        Action::Change(_) | Action::Restore(_) => Level::Number,
-        Action::Publish(_) | Action::Replay(_) | Action::Tombstones(_) => Level::Number,
-        Action::Ddl(_) | Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => Level::Object,
-        Action::Session { .. } => Level::Step,
-        Action::Http(request) if reads_http(request) => Level::None,
-        Action::Command { .. } | Action::Http(_) if step.undo.is_some() => Level::Step,
-        Action::Command { .. } | Action::Http(_) => Level::Irreversible,
-        Action::UndoOf { step: undone } => runbook.steps.get(undone).map_or(Level::Step, undo_level),
-    };
-    by_kind.max(step.level.unwrap_or(Level::None))
-}
-
-/// An undo is judged by what it does: as declared, or as derived from the statement or the rows before.
-pub fn undo_level(step: &Step) -> Level {
-    match step.undo.as_deref().unwrap_or(&step.action) {
-        Action::Ddl(_) | Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => Level::Object,
-        Action::Change(_) | Action::Publish(_) | Action::Restore(_) => Level::Number,
-        _ => Level::Step,
-    }
 }
 
 /// Whether a step, or what it undoes, is statements on a schema.

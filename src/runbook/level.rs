@@ -7,20 +7,32 @@ use crate::sql::{self, Class, Dialect};
 
 /// The level of a step: by what it does, raised by its statements and by its author.
 pub fn of(runbook: &Runbook, step: &Step) -> Level {
-    let dialect = step.on.as_ref().and_then(|t| runbook.targets.get(t)).and_then(|t| t.kind.dialect());
+    with(runbook, step, |step| step.on.as_ref().and_then(|on| runbook.targets.get(on)?.kind.dialect()))
+}
+
+/// The same by the kind of its action alone, without reading its statements: no gate goes below it.
+pub fn by_kind(runbook: &Runbook, step: &Step) -> Level {
+    with(runbook, step, |_| None)
+}
+
+/// The least that undoing a step asks for.
+pub fn undo_by_kind(undone: &Step) -> Level {
+    undoing(undone, None)
+}
+
+fn with(runbook: &Runbook, step: &Step, dialect: impl Fn(&Step) -> Option<Dialect>) -> Level {
     let level = match &step.action {
         // By what it does, not by what it undoes.
         Action::UndoOf { step: undone } => match runbook.steps.get(undone) {
-            Some(undone) => undoing(runbook, undone),
+            Some(undone) => undoing(undone, dialect(undone)),
             None => Level::Irreversible,
         },
-        action => of_action(action, dialect, step.undo.is_some()),
+        action => of_action(action, dialect(step), step.undo.is_some()),
     };
     level.max(step.level.unwrap_or(Level::None))
 }
 
-fn undoing(runbook: &Runbook, undone: &Step) -> Level {
-    let dialect = undone.on.as_ref().and_then(|t| runbook.targets.get(t)).and_then(|t| t.kind.dialect());
+fn undoing(undone: &Step, dialect: Option<Dialect>) -> Level {
     match (&undone.undo, &undone.action) {
         // The step can be done again, so its undo can be undone.
         (Some(undo), _) => of_action(undo, dialect, true),
@@ -50,7 +62,7 @@ pub fn of_action(action: &Action, dialect: Option<Dialect>, undoable: bool) -> L
         Action::Restore(_) | Action::Publish(_) | Action::Replay(_) | Action::Tombstones(_) => Level::Number,
         Action::Offsets(_) | Action::Topic(_) | Action::Registry(_) => Level::Object,
         Action::Session { .. } => Level::Step,
-        Action::Ddl(forms) => dialect.map_or(Level::Object, |d| ddl(forms, d, undoable)),
+        Action::Ddl(forms) => dialect.map_or(Level::Object, |d| ddl(forms, d)),
         Action::Http(request) if matches!(request.method.as_str(), "GET" | "HEAD") => Level::None,
         Action::Command { .. } | Action::Http(_) if undoable => Level::Step,
         Action::Command { .. } | Action::Http(_) => Level::Irreversible,
@@ -58,13 +70,12 @@ pub fn of_action(action: &Action, dialect: Option<Dialect>, undoable: bool) -> L
     }
 }
 
-fn ddl(forms: &PerDialect<Vec<SqlText>>, dialect: Dialect, undoable: bool) -> Level {
+/// What cannot be undone and loses nothing by it (an index that may have been there before) stays at its kind's level; the
+/// gate says so.
+fn ddl(forms: &PerDialect<Vec<SqlText>>, dialect: Dialect) -> Level {
     let statements = forms.get(dialect).map(Vec::as_slice).unwrap_or_default();
-    let one_way = statements.iter().any(|sql| {
-        let statement = sql::judge(dialect, &sql.parseable(dialect));
-        statement.class == Class::Irreversible || (statement.reverse.sql().is_none() && !undoable)
-    });
-    if one_way { Level::Irreversible } else { Level::Object }
+    let one_way = |sql: &SqlText| sql::judge(dialect, &sql.parseable(dialect)).class == Class::Irreversible;
+    if statements.iter().any(one_way) { Level::Irreversible } else { Level::Object }
 }
 
 /// What is typed at the gate, in words.

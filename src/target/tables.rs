@@ -61,7 +61,12 @@ pub fn rights(dialect: Dialect) -> &'static [&'static str] {
             "grant select, insert, update, delete on all tables in schema backout to {role}",
             "grant usage on all sequences in schema backout to {role}",
         ],
-        Dialect::Mysql | Dialect::Sqlite => &[],
+        Dialect::Mysql => &[
+            "grant select, insert, update on backout_claim to {role}",
+            "grant select, insert, update on backout_marker to {role}",
+            "grant select on backout_environment to {role}",
+        ],
+        Dialect::Sqlite => &[],
     }
 }
 

@@ -46,9 +46,10 @@ pub fn write(dir: &Path, target: &str, steps: usize, checks: usize, only_ddl: bo
     path
 }
 
-pub fn lint() -> Figure {
+/// How long it takes to lint a runbook of so many steps, from the process's start to its end.
+fn linted(steps: usize, times: usize) -> Vec<Duration> {
     let dir = tempfile::tempdir().unwrap();
-    let file = write(dir.path(), "{ sqlite: \"/nowhere/t.db\" }", 500, 50, false);
+    let file = write(dir.path(), "{ sqlite: \"/nowhere/t.db\" }", steps, 50, false);
     let once = || {
         let begun = Instant::now();
         let output = Command::new(env!("CARGO_BIN_EXE_backout")).arg("lint").arg(&file).output().unwrap();
@@ -57,5 +58,16 @@ pub fn lint() -> Figure {
         took
     };
     once();
-    Figure::worst((0..20).map(|_| once()).collect(), Duration::from_millis(50))
+    (0..times).map(|_| once()).collect()
+}
+
+pub fn lint() -> Figure {
+    Figure::worst(linted(500, 20), Duration::from_millis(50))
+}
+
+/// Four times the steps take about four times as long, and not sixteen.
+pub fn growth() -> Figure {
+    let quickest = |steps| linted(steps, 5).into_iter().min().unwrap().as_secs_f64();
+    let times = quickest(2000) / quickest(500);
+    Figure::Measured { words: format!("{times:.1} times"), holds: times < 6.0 }
 }

@@ -57,9 +57,10 @@ type Budget = (&'static str, &'static str, fn() -> Figure);
 
 const HOUR: &str = "memory of a run of one hour, the sandbox apart";
 
-const BUDGETS: [Budget; 14] = [
+const BUDGETS: [Budget; 15] = [
     ("first paint, before any connection", "< 50 ms", screens::first_paint),
     ("lint of 500 steps", "< 50 ms", generated::lint),
+    ("lint of 2,000 steps beside that of 500", "< 6 times", generated::growth),
     ("key to bytes, 200x50, 500 steps", "p50 < 2 ms, p99 < 16 ms", screens::keys),
     ("writes of an idle screen in 10 s", "0", screens::idle),
     ("survey of checkout-v2, PostgreSQL and Kafka", "< 1 s", rehearsal::survey),

@@ -8,11 +8,11 @@ use backout::run::decide::{Draft, Facts, Input, decide};
 use backout::run::effect::{Effect, effects, resume};
 use backout::run::gate::offer_digest;
 use backout::run::legal::Legality;
-use backout::run::next::{Readings, level_of, reads_only};
+use backout::run::next::{Readings, reads_only};
 use backout::run::record::*;
 use backout::run::state::State;
 use backout::runbook::expect::Verdict;
-use backout::runbook::{Action, CheckRef, Level, Phase, Runbook, load_str};
+use backout::runbook::{Action, CheckRef, Level, Phase, Runbook, level, load_str};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -103,7 +103,8 @@ impl Hands {
             _ if state.status(step).stands() || self.random.random_bool(0.05) => Some(step.to_owned()),
             _ => None,
         };
-        let level = if self.random.random_bool(0.05) { Level::Number } else { level_of(runbook, s).max(Level::Step) };
+        let level =
+            if self.random.random_bool(0.05) { Level::Number } else { level::by_kind(runbook, s).max(Level::Step) };
         Offer {
             run: "r1".into(),
             step: step.to_owned(),
@@ -227,7 +228,7 @@ fn judge(runbook: &Runbook, before: &State, event: &Event, work: bool, yes: &[St
     let step = &runbook.steps[event.step.as_ref().unwrap()];
     assert!(before.open.is_none(), "a second intent");
     let undo = intent.undoes.is_some();
-    if work && (level_of(runbook, step) != Level::None || undo) {
+    if work && (level::by_kind(runbook, step) != Level::None || undo) {
         let digest = intent.offer_digest.as_ref().expect("an intent of a gated step names its offer");
         assert!(yes.contains(digest), "no recorded yes to this offer");
     }

@@ -315,36 +315,6 @@ fn the_plan_says_what_would_happen() {
     assert!(!plan.contains("SHOP_DATABASE_URL"));
 }
 
-fn own_time() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-/// The quickest of three readings of a runbook with so many steps: time of this thread, whoever else is busy.
-fn reading_time(steps: usize) -> Duration {
-    let mut text = String::from(
-        "backout: 1\nname: many\ntargets:\n  shop: { postgres: \"${A}\" }\nchecks:\n  c: { on: shop, query: \"SELECT count(*) FROM orders\", expect: 0 }\nsteps:\n",
-    );
-    for i in 0..steps {
-        text.push_str(&format!("  - id: step-{i}\n    on: shop\n    title: Add column {i}\n    needs: [c]\n    ddl: |\n      ALTER TABLE orders ADD COLUMN c{i} text\n    verify: [c]\n"));
-    }
-    let read = || {
-        let start = own_time();
-        let loaded = load_str("many.yaml", &text, Path::new(".")).unwrap();
-        assert_eq!(loaded.runbook.steps.len(), steps);
-        own_time() - start
-    };
-    (0..3).map(|_| read()).min().unwrap()
-}
-
-#[test]
-fn four_times_the_steps_take_four_times_as_long_and_not_sixteen_times() {
-    let (few, many) = (reading_time(500), reading_time(2000));
-    println!("500 steps in {few:?}, 2000 in {many:?}");
-    assert!(few < Duration::from_secs(5), "{few:?}");
-    assert!(many * 2 < few * 13, "{few:?}, {many:?}");
-}
-
 /// Before anything runs: every kind of step says how it is undone, or why it cannot be.
 #[test]
 fn what_cannot_be_undone_says_so_in_the_plan() {
@@ -397,5 +367,33 @@ steps:
         let part = plan.split(&format!("### {step}: ")).nth(1).unwrap_or_else(|| panic!("no {step} in\n{plan}"));
         let line = part.lines().find_map(|line| line.strip_prefix("- undo: "));
         assert_eq!(line, Some(undo), "{step}");
+    }
+}
+
+/// The gate may raise what the runbook alone tells, and what a statement's kind alone tells is the least.
+#[test]
+fn a_level_is_raised_by_what_is_lost_and_not_by_what_cannot_be_derived() {
+    let text = r#"
+backout: 1
+name: levels
+title: Levels
+summary: s
+targets:
+  shop: { postgres: "${SHOP}" }
+steps:
+  - { id: rename, phase: repair, on: shop, title: t, ddl: "ALTER TABLE orders RENAME COLUMN a TO b" }
+  - { id: maybe, on: shop, title: t, ddl: "CREATE INDEX IF NOT EXISTS i ON orders (a)" }
+  - { id: drop, on: shop, title: t, ddl: "DROP TABLE old" }
+  - { id: loss, on: shop, title: t, ddl: "DROP TABLE old", undo: { ddl: "CREATE TABLE old (id int)" } }
+"#;
+    let runbook = load_str("levels.yaml", text, Path::new(".")).unwrap_or_else(|why| panic!("{why}")).runbook;
+    for (step, by_kind, of) in [
+        ("rename", Level::Object, Level::Object),
+        ("maybe", Level::Object, Level::Object),
+        ("drop", Level::Object, Level::Irreversible),
+        ("loss", Level::Object, Level::Irreversible),
+    ] {
+        let step = &runbook.steps[step];
+        assert_eq!((level::by_kind(&runbook, step), level::of(&runbook, step)), (by_kind, of), "{}", step.id);
     }
 }

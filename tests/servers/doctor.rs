@@ -74,6 +74,23 @@ async fn the_rights_it_prints_are_enough_for_a_role_that_owns_nothing() {
     assert_eq!(said.status.code(), Some(0), "{words}");
 }
 
+#[tokio::test]
+async fn the_rights_it_prints_are_enough_for_a_user_of_mariadb() {
+    let Some(database) = support::mysql_database("doctor") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Shop::with(&RUNBOOK.replace("KIND", "mysql"), &database.url, "run-doctor");
+    let name = format!("doctor_{}", std::process::id());
+    let user = format!("{name}@'127.0.0.1'");
+    shop.sql(&format!("CREATE USER {user} IDENTIFIED BY 'x'")).await;
+    for statement in printed(folder.path(), "mysql", Some(&user)) {
+        shop.sql(statement.trim_end_matches(';')).await;
+    }
+    let (_, host) = database.url.rsplit_once('@').unwrap();
+    let said = doctor(folder.path(), "mysql", &format!("mysql://{name}:x@{host}"), &[]);
+    shop.sql(&format!("DROP USER {user}")).await;
+    assert_eq!(said.status.code(), Some(0), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
 #[test]
 fn a_target_without_tables_is_told() {
     let folder = tempfile::tempdir().unwrap();

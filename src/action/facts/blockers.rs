@@ -24,19 +24,22 @@ const HOLDERS: &str = "with l as materialized (select * from pg_locks where lock
     left join pg_prepared_xacts p on p.transaction = x.transactionid
     where l.locktype = 'relation' and l.relation = any($1::text::oid[]) and l.pid is distinct from pg_backend_pid()
       and l.database = (select oid from pg_database where datname = current_database())
+      and a.application_name is distinct from $2::text
     order by l.granted desc, coalesce(a.xact_start, p.prepared), l.pid";
 
+/// `own`: the name of the connections that the gate itself asks on.
 pub async fn holders(
     lane: &mut Lane,
     touched: &[Touched],
     oids: &str,
+    own: &str,
     sees: bool,
 ) -> (Vec<Line>, Vec<(String, String)>) {
     let names: Vec<&str> = touched.iter().map(|one| one.name.as_str()).collect();
     if names.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let rows = match lane.ask(HOLDERS, &[oids]).await {
+    let rows = match lane.ask(HOLDERS, &[oids, own]).await {
         Ok(rows) => rows,
         Err(words) => return (vec![line("in way", format!("! cannot see who: {words}"))], Vec::new()),
     };

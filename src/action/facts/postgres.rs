@@ -10,6 +10,7 @@ use super::lane::{Lane, number, text};
 use super::{Facts, blockers, dependents, line, server, services};
 use crate::action::ddl::Plan;
 use crate::check::{Context, schema};
+use crate::names;
 use crate::sql::{Lock, ObjectKind, Place, Statement};
 use crate::target::db::{Handle, Row, text_bind};
 
@@ -36,9 +37,13 @@ const NAMED: &str = "select n.name, c.oid::bigint as oid, c.oid::regclass::text 
     left join pg_index i on i.indexrelid = c.oid
     order by w.at";
 
+/// What the server lists the gate's own connections as.
+const GATE: &str = "gate";
+
 pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool) -> Facts {
     let target = handle.target().to_owned();
-    let open = || Lane::open(&target, "gate", ctx);
+    let open = || Lane::open(&target, GATE, ctx);
+    let own = names::application_name(ctx.access.run8(), GATE, 0);
     let (touched, mut first, mut second, mut third) = tokio::join!(touched(plan, handle), open(), open(), open());
     let mut lines = Vec::new();
     let touched = touched.unwrap_or_else(|words| {
@@ -52,7 +57,7 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool)
             (tables, dependents::hanging(&mut first, plan, &touched).await)
         },
         async {
-            let holders = blockers::holders(&mut second, &touched, &oids, sees).await;
+            let holders = blockers::holders(&mut second, &touched, &oids, &own, sees).await;
             (holders, server::oldest(&mut second, plan.transactional(), sees).await)
         },
         async {

@@ -17,8 +17,8 @@ const STAGE: &str = "select stage, max_stage, cast(progress as signed) as percen
     from information_schema.processlist where id = $1 and max_stage > 0";
 
 const HOLDERS: &str =
-    "select p.id as pid, p.user as usr, lower(p.command) as state, left(coalesce(p.info, ''), 200) as query,
-      timestampdiff(second, t.trx_started, now()) as age
+    "select p.id as pid, p.user as usr, concat(p.user, '@', p.host) as came, lower(p.command) as state,
+      left(coalesce(p.info, ''), 200) as query, timestampdiff(second, t.trx_started, now()) as age
     from performance_schema.threads me
     join performance_schema.metadata_locks w on w.owner_thread_id = me.thread_id and w.lock_status = 'PENDING'
     join performance_schema.metadata_locks h on h.lock_status = 'GRANTED' and h.owner_thread_id <> w.owner_thread_id
@@ -26,11 +26,10 @@ const HOLDERS: &str =
     join performance_schema.threads o on o.thread_id = h.owner_thread_id
     join information_schema.processlist p on p.id = o.processlist_id
     left join information_schema.innodb_trx t on t.trx_mysql_thread_id = p.id
-    where me.processlist_id = $1 group by 1, 2, 3, 4, 5 order by 1";
+    where me.processlist_id = $1 group by 1, 2, 3, 4, 5, 6 order by 1";
 
-const OPEN: &str =
-    "select p.id as pid, p.user as usr, lower(p.command) as state, left(coalesce(p.info, ''), 200) as query,
-      timestampdiff(second, t.trx_started, now()) as age
+const OPEN: &str = "select p.id as pid, p.user as usr, concat(p.user, '@', p.host) as came, lower(p.command) as state,
+      left(coalesce(p.info, ''), 200) as query, timestampdiff(second, t.trx_started, now()) as age
     from information_schema.innodb_trx t join information_schema.processlist p on p.id = t.trx_mysql_thread_id
     where p.id <> $1 and p.id <> connection_id() and p.db = database() order by t.trx_started";
 
@@ -95,6 +94,7 @@ fn blocker(row: &Row, exact: bool) -> Blocker {
     let may = "its transaction is open: it may be the one that holds the lock";
     Blocker {
         pid: text(row, "pid"),
+        since: text(row, "came"),
         app: text(row, "usr"),
         user: text(row, "usr"),
         state: text(row, "state"),

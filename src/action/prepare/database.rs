@@ -28,7 +28,7 @@ pub async fn ddl(
 ) -> Result<Draft> {
     let plan = plan.on(handle);
     let level = if plan.irreversible() { Level::Irreversible } else { Level::Object };
-    let facts = facts::gather(&plan, handle, ctx, identity).await;
+    let facts = Box::pin(facts::gather(&plan, handle, ctx, identity)).await;
     let (rendered, object, undo, tries) = (plan.rendered(), plan.object(), plan.undoing(), plan.tries());
     let transactional = plan.transactional();
     let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };

@@ -52,7 +52,7 @@ async fn back(
     if let Some(declared) = undone.undo.as_deref() {
         // Rendered as the undo it is: what it may cost is judged by what it does.
         let as_step = Step { id: step.id.clone(), undo: None, each: None, ..undone.clone() };
-        let mut draft = action(declared, &as_step, on, identity, ctx).await?;
+        let mut draft = Box::pin(action(declared, &as_step, on, identity, ctx)).await?;
         if matches!(declared, Action::Command { .. } | Action::Http(_)) {
             draft.level = Level::Step;
         }

@@ -5,12 +5,12 @@
 use super::{Decided, Draft, Facts, at, but, no, of, run};
 use crate::run::decide::Refusal;
 use crate::run::gate::{self, elapsed, reason_is_enough};
-use crate::run::next::{self, Blocked, blocked, hold_words, level_of, need_word, passed};
+use crate::run::next::{self, Blocked, blocked, hold_words, need_word, passed};
 use crate::run::record::{
     Act, CloseReason, Environment, Evidence, GateAnswered, GateShown, HoldReason, Intent, Offer, Record, exact,
 };
 use crate::run::state::{SECOND_PERSON, State, Status, TRIAL, UNDO, VERIFY};
-use crate::runbook::{Action, CheckRef, Level, Runbook, Step};
+use crate::runbook::{Action, CheckRef, Level, Runbook, Step, level};
 
 pub(super) fn refuse_blocked(why: &[Blocked]) -> Refusal {
     let because = why.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -30,7 +30,7 @@ pub(super) fn show(
     facts: &Facts<'_>,
 ) -> Decided {
     let undoing = offer.undoes.as_deref() == Some(step.id.as_str());
-    let least = if undoing { next::undo_level(step) } else { level_of(runbook, step) };
+    let least = if undoing { level::undo_by_kind(step) } else { level::by_kind(runbook, step) };
     if offer.level < least {
         return Err(no("the offer is below the level of its action"));
     }
@@ -89,7 +89,7 @@ pub(super) fn undo_allowed(runbook: &Runbook, state: &State, step: &Step) -> Res
 }
 
 pub(super) fn begin(runbook: &Runbook, state: &State, step: &Step, on: Option<String>, facts: &Facts<'_>) -> Decided {
-    if level_of(runbook, step) != Level::None {
+    if level::by_kind(runbook, step) != Level::None {
         return Err(no(format!("{} needs a gate", step.id)));
     }
     let why = blocked(runbook, state, step, false, facts.readings);

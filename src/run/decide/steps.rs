@@ -6,11 +6,11 @@ use super::gates::refuse_blocked;
 use super::holds::bind;
 use super::{Decided, Draft, Facts, Refusal, at, no, of, run, worst};
 use crate::run::gate::{self, reason_is_enough};
-use crate::run::next::{Blocked, blocked, level_of};
+use crate::run::next::{Blocked, blocked};
 use crate::run::record::{Checked, HoldReason, Intent, Outcome, OutcomeResult, Record, Restored, Settled};
 use crate::run::state::{State, Status};
 use crate::runbook::expect::Verdict;
-use crate::runbook::{Action, CheckRef, Level, Phase, Runbook, Step};
+use crate::runbook::{Action, CheckRef, Level, Phase, Runbook, Step, level};
 
 /// After the effect: the checks decide whether the step is done or only applied; of an undo, the catalog too.
 pub(super) fn verified(
@@ -111,7 +111,7 @@ pub(super) fn by_hand(runbook: &Runbook, state: &State, step: &Step, seen: &str,
     if !matches!(step.action, Action::Manual(_)) {
         return Err(no(format!("{} is not done by hand", step.id)));
     }
-    if level_of(runbook, step) > Level::Seen {
+    if level::by_kind(runbook, step) > Level::Seen {
         return Err(no(format!("{} needs a gate", step.id)));
     }
     if !reason_is_enough(seen) {

@@ -6,12 +6,12 @@ use super::Scene;
 use super::checks;
 use super::line::{labelled, wrap};
 use crate::action::live::Sight;
-use crate::run::next::{self, level_of};
+use crate::run::next;
 use crate::run::record::{Offer, Position, Undoing};
 use crate::run::state::{Status, StepState};
 use crate::runbook::template::as_text;
 use crate::runbook::undo::{self, Undo};
-use crate::runbook::{Action, CheckRef, PerDialect, SqlText, Step};
+use crate::runbook::{Action, CheckRef, PerDialect, SqlText, Step, level};
 use crate::tui::keymap::{Command, is_blocked, key_of};
 use crate::tui::theme::{self, Role};
 
@@ -116,7 +116,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         let (asked, role) = (super::line::clock(asked), if asked > within { Role::Warn } else { Role::Plain });
         add("within", &format!("{}, asked {asked} ago", super::line::clock(within)), role);
     }
-    add("asks", super::gate::asks(level_of(&snapshot.runbook, step)), Role::Plain);
+    add("asks", super::gate::asks(level::of(&snapshot.runbook, step)), Role::Plain);
     out
 }
 

@@ -4,10 +4,9 @@ use ratatui::text::Line;
 
 use super::line::{Row, pad};
 use super::{Scene, Window};
-use crate::run::next::level_of;
 use crate::run::record::Position;
 use crate::run::state::{Status, StepState};
-use crate::runbook::{Level, Phase, Step};
+use crate::runbook::{Level, Phase, Step, level};
 use crate::tui::theme::{self, Role};
 
 pub fn phase_word(phase: Phase) -> &'static str {
@@ -128,7 +127,7 @@ fn tail(scene: &Scene<'_>, step: &Step, status: Status) -> (String, Role) {
             match found {
                 Some(Position::Done) => ("done already?".into(), Role::Warn),
                 Some(Position::HalfDone) => ("half done".into(), Role::Warn),
-                _ => (level_word(level_of(&scene.snapshot.runbook, step)).into(), Role::Muted),
+                _ => (level_word(level::by_kind(&scene.snapshot.runbook, step)).into(), Role::Muted),
             }
         }
         Status::Running => {

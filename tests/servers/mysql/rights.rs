@@ -39,7 +39,7 @@ async fn which_right_is_missing_and_what_is_lost_without_it_is_said() {
     let prepared = poor.prepare("rename-back", 1, false).await.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(prepared.offer.epoch, None);
     let fact = |label: &str| &prepared.evidence.facts.iter().find(|(found, _)| found == label).unwrap().1;
-    assert!(fact("marker").contains(&lacks) && fact("marker").contains("no claim keeps another run away"));
+    assert!(fact("marker").contains(&lacks) && fact("marker").contains("nothing keeps a second run out"));
     assert!(fact("in way").starts_with("cannot see other sessions"), "{}", fact("in way"));
     assert!(fact("replicas").starts_with("cannot see"), "{}", fact("replicas"));
     let (outcome, _, _) = poor.perform(prepared.job, async |_, _| Go::Go).await;
