@@ -36,7 +36,7 @@ fn long_run(dir: &std::path::Path, checks: usize) -> Screen {
     let file = generated::write(dir, &target, 500, checks, false);
     let words = ["run", file.to_str().unwrap(), "--state-dir", dir.to_str().unwrap()];
     let mut screen = Screen::start(&words, &[], 200, 50);
-    screen.wait("survey", PATIENCE, |text| text.contains("accept where to enter") && text.contains("✓ db"));
+    screen.wait("survey", PATIENCE, |text| text.contains("Read the map"));
     screen.press("\r");
     screen.wait("run view", PATIENCE, |text| text.contains("Open the gate of step-000"));
     screen

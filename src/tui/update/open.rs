@@ -65,9 +65,12 @@ pub(super) fn open(model: &mut Model, snapshot: &Snapshot) -> Option<Effect> {
             return None;
         }
     }
-    if model.view == View::Run && !state.entered && step.phase != Phase::Contain {
+    if !state.entered && step.phase != Phase::Contain {
+        model.says = Some(match snapshot.surveying {
+            true => "The map is still being read: accept where to enter once it is whole.".into(),
+            false => "Accept where to enter first: this is the map.".into(),
+        });
         model.view = View::Survey;
-        model.says = Some("Accept where to enter first: this is the map.".into());
         return None;
     }
     Some(Effect::Ask(Ask::Open { step: id }))

@@ -77,6 +77,9 @@ fn enter_hint(scene: &Scene<'_>) -> String {
             None => "Read the map, then accept it: every step is done already  (Enter)".into(),
         };
     }
+    if map && scene.snapshot.surveying && scene.next.step.is_none() {
+        return "Wait: the map is still being read; then accept where to enter".into();
+    }
     let room = usize::from(scene.model.size.0).saturating_sub(7);
     if scene.model.gate.is_some() {
         if wants_second(scene.snapshot) {
