@@ -2,7 +2,7 @@
 //!
 //! Pure. Owns the order of phases, `after`, `when`, `needs` and holds; never decides for the operator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::record::{Checked, End, HoldReason, Now, OutcomeResult};
 use super::state::{State, Status};
@@ -213,15 +213,24 @@ pub fn target_of<'a>(runbook: &'a Runbook, step: &'a Step) -> Option<&'a str> {
 }
 
 /// What stands and was built on a step, directly or over others, in the order of the runbook.
-pub fn built_on<'a>(runbook: &'a Runbook, state: &State, step: &Step) -> Vec<&'a str> {
+pub fn built_on<'a>(runbook: &'a Runbook, state: &State, step: &'a Step) -> Vec<&'a str> {
+    let mut on_it = HashSet::from([step.id.as_str()]);
+    // In the order of the runbook one pass finds nearly all; a step may also come after one that is written below it.
+    loop {
+        let known = on_it.len();
+        for other in runbook.steps.values() {
+            if other.after.iter().any(|after| on_it.contains(after.step.as_str())) {
+                on_it.insert(&other.id);
+            }
+        }
+        if on_it.len() == known {
+            break;
+        }
+    }
+    on_it.remove(step.id.as_str());
     let stands = |other: &&Step| state.status(&other.id).stands() && !reads_only(&other.action);
-    let steps = runbook.steps.values().filter(stands).filter(|other| builds_on(runbook, other, &step.id));
+    let steps = runbook.steps.values().filter(|other| on_it.contains(other.id.as_str())).filter(stands);
     steps.map(|other| other.id.as_str()).collect()
-}
-
-fn builds_on(runbook: &Runbook, step: &Step, on: &str) -> bool {
-    let over = |id: &str| runbook.steps.get(id).is_some_and(|step| builds_on(runbook, step, on));
-    step.after.iter().any(|after| after.step == on || over(&after.step))
 }
 
 /// The step whose turn it is in the order of the runbook and that has not been told so.

@@ -14,7 +14,6 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
-use ratatui::widgets::Widget;
 
 use super::model::{Model, View};
 use super::theme::{Role, Theme};
@@ -221,7 +220,24 @@ fn scrolled(scene: &Scene<'_>, lines: Vec<Line<'static>>, scroll: usize, area: R
 fn draw_lines(lines: Vec<Line<'static>>, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
     for (line, y) in lines.into_iter().zip(area.y..area.bottom()) {
-        line.render(Rect { y, height: 1, ..area }, buffer);
+        draw_line(&line, Rect { y, height: 1, ..area }, buffer);
+    }
+}
+
+/// As the line would draw itself, but without looking for graphemes in ASCII: gaps and statements are most of a frame.
+fn draw_line(line: &Line<'_>, area: Rect, buffer: &mut Buffer) {
+    buffer.set_style(area, line.style);
+    let mut x = area.x;
+    for span in &line.spans {
+        let room = area.right() - x;
+        if span.content.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            for byte in span.content.bytes().take(usize::from(room)) {
+                buffer[(x, area.y)].set_char(char::from(byte)).set_style(span.style);
+                x += 1;
+            }
+        } else {
+            (x, _) = buffer.set_span(x, area.y, span, room);
+        }
     }
 }
 

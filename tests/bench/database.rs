@@ -1,7 +1,7 @@
 //! Databases of a bench's own on the server that was given, and a runbook's view of one.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub struct Database {
     server: String,
     name: String,
     pub url: String,
+    run_dir: tempfile::TempDir,
 }
 
 impl Database {
@@ -23,7 +24,7 @@ impl Database {
         let name = format!("bench_{purpose}_{}", std::process::id());
         psql(&server, &format!("CREATE DATABASE {name} TEMPLATE template0"));
         let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
-        Some(Self { server, name, url })
+        Some(Self { server, name, url, run_dir: tempfile::tempdir().unwrap() })
     }
 
     /// 5,000 tables `t1` … with 20,000 indexes.
@@ -47,7 +48,7 @@ impl Database {
             run: "bench".into(),
             runbook: runbook.name.clone(),
             incident: None,
-            run_dir: PathBuf::new(),
+            run_dir: self.run_dir.path().to_owned(),
             insecure_tls: false,
             stand_ins: None,
         });
