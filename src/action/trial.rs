@@ -16,7 +16,7 @@ use super::prepare::prepare;
 use super::transaction::Body;
 use super::{Work, copied};
 use crate::check::touched::{self, Objects, Scope};
-use crate::check::{self, Context, Depth, Where};
+use crate::check::{self, Context, Depth, Where, schema};
 use crate::names;
 use crate::run::next::target_of;
 use crate::run::record::{Environment, Tried, TriedCheck, TriedStatement, TriedUndo, Undoing};
@@ -230,8 +230,9 @@ impl Trial<'_> {
     async fn run(&self, handle: &mut Handle, mut cancel: watch::Receiver<bool>) -> Result<Tried, String> {
         let (stop, stopped) = watch::channel(false);
         let canceller = Canceller::of(handle, self.ctx);
+        let outside = schema::catalog(handle).await.map_err(|none| none.words())?;
         // A server plans a connection's first readings slowly: they are not to be made under the lock.
-        let outside = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
+        touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
         touched::files(&self.scope, handle).await.map_err(|none| none.words())?;
         locks(handle).await.map_err(|error| error.words())?;
         let began = Instant::now();
@@ -253,7 +254,7 @@ impl Trial<'_> {
         };
         let back = handle.run("rollback", vec![]).await;
         let held_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (tried, before) = match (worked, &back) {
+        let tried = match (worked, &back) {
             (Err(words), _) if *cancel.borrow() => return Err(format!("cancelled and rolled back ({words})")),
             (Err(words), Ok(_)) => return Err(format!("{words}; rolled back, nothing is left")),
             (Err(words), Err(_)) => {
@@ -264,14 +265,13 @@ impl Trial<'_> {
             }
             (Ok(found), Ok(_)) => found,
         };
-        let after = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
-        // Of a copy, what stood outside counts; else what stood under the lock: nobody changed it since.
-        let outside = touched::differences(if self.copy { &outside } else { &before }, &after);
+        let after = schema::catalog(handle).await.map_err(|none| none.words())?;
+        let outside = schema::differences(&outside, &after, &[]);
         Ok(Tried { held_us, outside, ..tried })
     }
 
-    /// Everything between BEGIN and ROLLBACK, with the catalog as it was under the lock.
-    async fn inside(&self, handle: &mut Handle) -> Result<(Tried, Objects), String> {
+    /// Everything between BEGIN and ROLLBACK.
+    async fn inside(&self, handle: &mut Handle) -> Result<Tried, String> {
         self.open(handle).await.map_err(|error| refused(&error))?;
         let scope = &self.scope;
         let before = touched::read(scope, handle).await.map_err(|none| none.words())?;
@@ -293,9 +293,7 @@ impl Trial<'_> {
         if self.copy {
             not_tried.extend(copied::unseen());
         }
-        let tried =
-            Tried { statements, copy: self.copy, locks, held_us: 0, checks, not_tried, undo, outside: Vec::new() };
-        Ok((tried, before))
+        Ok(Tried { statements, copy: self.copy, locks, held_us: 0, checks, not_tried, undo, outside: Vec::new() })
     }
 
     /// BEGIN, the limits, and the tables: no other change of their schema may come between the two readings of it.
