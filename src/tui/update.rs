@@ -123,7 +123,9 @@ fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effe
     }
     let Some(command) = keymap::command(key) else {
         if let KeyCode::Char(c) = key.code {
-            model.says = Some(format!("{} does nothing here. ? lists the keys.", Shown::new(&c.to_string())));
+            let with = if key.modifiers.contains(KeyModifiers::CONTROL) { "^" } else { "" };
+            let key = Shown::new(&c.to_string());
+            model.says = Some(format!("{with}{key} does nothing here. ? lists the keys."));
         }
         return None;
     };

@@ -43,6 +43,8 @@ steps:
     title: An index, while others write
     ddl: |
       CREATE INDEX CONCURRENTLY orders_status ON orders (status)
+  - { id: cluster, on: shop, title: The rows in another order, ddl: "CLUSTER orders USING orders_pkey" }
+  - { id: vacuum, on: shop, title: Frozen rows, ddl: "VACUUM (FREEZE) orders" }
 "#;
 
 async fn shop(database: &Database, kind: &str, run: &str) -> Shop {
@@ -234,6 +236,34 @@ async fn a_concurrent_build_shows_its_phase_and_whom_it_waits_for_and_can_be_can
     assert_ne!(outcome.result, OutcomeResult::Applied, "{outcome:?}");
     assert!(outcome.evidence.contains("57014"), "{outcome:?}");
     drop(writer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_and_a_vacuum_show_how_far_they_are() {
+    let Some(database) = support::postgres_database("live") else { return };
+    let shop = shop(&database, "postgres", "run-far").await;
+    // Slow for the worker alone, while the index is built anew.
+    shop.sql(
+        "CREATE FUNCTION slow(bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+           IF current_setting('application_name') LIKE 'backout/%' THEN PERFORM pg_sleep(4); END IF; RETURN $1; END $$",
+    )
+    .await;
+    let mut author = session(&shop, "author", &["CREATE INDEX ON orders (slow(id))"]).await;
+    let mut cluster = UnderWay::begin(&shop, "cluster", TargetKind::Postgres).await;
+    let far = |what: &'static str| move |sight: &Sight| sight.progress.iter().any(|progress| progress.what == what);
+    let seen = cluster.sees("how far it is", far("cluster")).await;
+    assert!(words(&seen).contains("rebuilding index"), "{}", words(&seen));
+    assert_eq!(cluster.worker.await.unwrap().result, OutcomeResult::Applied);
+    author.run("DROP FUNCTION slow CASCADE", vec![]).await.unwrap();
+    // A page that somebody reads cannot be frozen, and a row that is new must be.
+    shop.sql("INSERT INTO orders VALUES (2, 'paid', 'ref-2')").await;
+    let reader =
+        session(&shop, "reader", &["begin", "DECLARE c CURSOR FOR SELECT * FROM orders", "FETCH 1 FROM c"]).await;
+    let mut vacuum = UnderWay::begin(&shop, "vacuum", TargetKind::Postgres).await;
+    let seen = vacuum.sees("how far it is", far("vacuum")).await;
+    assert!(words(&seen).contains("scanning heap"), "{}", words(&seen));
+    drop(reader);
+    assert_eq!(vacuum.worker.await.unwrap().result, OutcomeResult::Applied);
 }
 
 #[tokio::test(flavor = "multi_thread")]
