@@ -52,7 +52,8 @@ fn connection(brokers: &str) -> Connection {
 async fn create(brokers: &str, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
-    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    // A broker deletes what is older than its limit within seconds, and these tests write records of last year.
+    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
     admin.create_topics([&topic], &options).await.unwrap()[0].as_ref().unwrap();
 }
