@@ -88,6 +88,8 @@ pub struct Identity {
     pub nonce: Option<String>,
     /// A standby cannot be written to.
     pub standby: bool,
+    /// It can be written to, and opens its sessions read-only for this role: somebody keeps writers out.
+    pub read_only: bool,
     pub encrypted: Option<bool>,
     /// Whether the role may see other sessions; without it, blockers are *cannot see*, never *none*.
     pub sees_sessions: bool,

@@ -1,7 +1,7 @@
-//! Statements that commit by themselves, on MySQL and MariaDB: running one, in the cheapest way that was agreed to.
+//! Statements that commit by themselves: running one, on MySQL and MariaDB in the cheapest way that was agreed to.
 //!
-//! Owns the order of the ways, the retries that a metadata lock allows and the way a cancel reaches the server. Never
-//! tries a way that the gate did not show, never kills a connection, and no statement but the one that it was told of.
+//! Owns the order of the ways, the retries that a lock allows and the way a cancel reaches the server. Never tries a way
+//! that the gate did not show, never kills a connection, and no statement but the one that it was told of.
 
 use std::time::Duration;
 
@@ -52,8 +52,14 @@ fn not_this_way(error: &SqlError, handle: &Handle) -> bool {
     error.code.as_deref().is_some_and(|code| NOT_THIS_WAY.contains(&code) || is_mysql && NOT_INSTANT.contains(&code))
 }
 
-/// A refused lock is told and tried again; a cancel kills the statement on the server.
-async fn until_lock(handle: &mut Handle, sql: &str, ctx: &Context, port: &Port) -> Result<(), SqlError> {
+/// Once, to its end: where a lock or a deadlock ends it, what it left is in the way of a second time.
+pub(super) async fn once(handle: &mut Handle, sql: &str, ctx: &Context, port: &Port) -> Result<(), SqlError> {
+    let canceller = Canceller::of(handle, ctx);
+    watched(&port.cancel, &canceller, handle.run(sql, vec![])).await.map(|_| ())
+}
+
+/// A refused lock is told and tried again; a cancel ends the statement on the server.
+pub(super) async fn until_lock(handle: &mut Handle, sql: &str, ctx: &Context, port: &Port) -> Result<(), SqlError> {
     let canceller = match &*handle {
         Handle::Mysql(connection) => Canceller::Mysql {
             ctx: Box::new(ctx.clone()),
@@ -61,7 +67,7 @@ async fn until_lock(handle: &mut Handle, sql: &str, ctx: &Context, port: &Port) 
             id: connection.id,
             sql: sql.to_owned(),
         },
-        _ => Canceller::None,
+        _ => Canceller::of(handle, ctx),
     };
     let mut attempt = 1;
     loop {

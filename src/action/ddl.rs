@@ -4,17 +4,18 @@
 //! be asked for behind it, and is then shown.
 
 use super::transaction::{Back, Effect, LOCK_MS};
-use crate::check::{Context, Names};
+use crate::check::{Context, Names, schema};
 use crate::failure::{Failure, Kind, Result};
-use crate::run::record::Undoing;
+use crate::run::record::{Position, Undoing};
 use crate::runbook::template::{RenderedSql, SqlText};
 use crate::sql::{self, Class, Dialect, ObjectKind, Server, Statement, Ways};
 use crate::target::db::Handle;
 
+mod left;
 mod plain;
 pub(super) mod stale;
 
-pub use plain::{perform_plain, position};
+pub use plain::{half_done, perform_plain, position, stood};
 
 /// Statements in their order, with what is known of each.
 #[derive(Debug, Clone)]
@@ -138,6 +139,21 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan) -> Result<Effect, Back
         handle.run(sql.as_str(), vec![]).await?;
     }
     Ok(Effect::default())
+}
+
+/// What the catalog denies of the statements in the transaction that ran them: an `IF NOT EXISTS` passes over what is
+/// there and something else. Only what must be there by its name: a name that went may be another schema's, too.
+pub(super) async fn not_shown(handle: &mut Handle, plan: &Plan) -> Result<Option<String>, Back> {
+    let facts: Vec<_> = facts_of(plan).into_iter().filter(sql::Fact::is_there).collect();
+    if facts.is_empty() {
+        return Ok(None);
+    }
+    // A question that fails must not take the transaction along.
+    handle.run("savepoint backout_shown", vec![]).await?;
+    let found = schema::position_on(&facts, handle).await;
+    handle.run("rollback to savepoint backout_shown", vec![]).await?;
+    handle.run("release savepoint backout_shown", vec![]).await?;
+    Ok(matches!(found.position, Position::NotDone | Position::HalfDone).then_some(found.because))
 }
 
 /// All facts that hold once every statement is applied, and not before.

@@ -75,18 +75,21 @@ fn holder(ctx: &Context) -> String {
     ctx.access.env.get("USER").cloned().unwrap_or_else(|| "operator".to_owned())
 }
 
-/// Writes the marker of this attempt, if the claim is still ours. The first statement of a step's transaction. It
-/// carries the head of the audit log: who changes the log up to there has to change this database too.
+/// Writes the marker of this attempt, if the claim is still ours and no later attempt of this very run, in another
+/// process over a copy of its log, has come before. The first statement of a step's transaction. It carries the head of
+/// the audit log: who changes the log up to there has to change this database too.
 ///
 /// # Errors
-/// The server's words.
+/// The server's words: [`SqlError::is_twin`] where that other process has made this attempt.
 pub async fn write(handle: &mut Handle, ctx: &Context, offer: &Offer, epoch: u64) -> Result<bool, SqlError> {
     let Some(dialect) = handle.dialect() else { return Ok(false) };
     let sql = portable(
         dialect,
         "insert into {b}marker (run_id, step, n, runbook, intent, holder, audit_seq, audit_head)
          select $1::text, $2::text, $3::bigint, $4::text, $5::text, $6::text, $8::bigint, $9::text from {b}claim c
-         where c.runbook = $4::text and c.run_id = $1::text and c.epoch = $7::bigint for share of c",
+         where c.runbook = $4::text and c.run_id = $1::text and c.epoch = $7::bigint
+           and not exists (select 1 from {b}marker m where m.run_id = $1::text and m.step = $2::text and m.n > $3::bigint)
+         for share of c",
     );
     let binds = vec![
         text_bind(&ctx.access.run),

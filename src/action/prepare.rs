@@ -102,6 +102,15 @@ pub async fn prepare(
         let why = format!("{} {is} and cannot be written to", identity.seen.name);
         return Err(refused(&step.id, why).cause(&identity.seen.words));
     }
+    if let Some(identity) = identity.as_ref().filter(|identity| identity.read_only) {
+        let why = format!(
+            "{} opens every session of this role read-only (default_transaction_read_only)",
+            identity.seen.name
+        );
+        return Err(refused(&step.id, why)
+            .cause(&identity.seen.words)
+            .hint("ask who keeps writers out and why; ALTER ROLE or ALTER DATABASE … RESET default_transaction_read_only lifts it"));
+    }
     let environment = match &identity {
         Some(identity) => identity.environment,
         None => environment,

@@ -1,10 +1,11 @@
 //! One step as one transaction: claim, marker, the work, the checks in it, commit, the marker read back.
 //!
-//! Owns the order, the points where the engine is asked and the retries that a lock allows. Never commits without `ready`, and never says *applied* on the word of COMMIT alone.
+//! Owns the order, the points where the engine is asked and the retries that a lock allows. Never commits without
+//! `ready`, never what the catalog does not show, and never says *applied* on the word of COMMIT alone.
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cancel::{Canceller, asked, watched};
 use super::ddl::stale;
@@ -47,6 +48,8 @@ pub struct Effect {
 pub enum Back {
     /// The server refused for a lock: it may be tried again.
     Lock(SqlError),
+    /// Another process has made this very attempt: what it did stands under the same marker.
+    Twin(String),
     Because(String),
 }
 
@@ -84,6 +87,7 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
                 return not_applied(format!("cancelled, rolled back: {why}"));
             }
             Err(Back::Because(why)) => return not_applied(why),
+            Err(Back::Twin(why)) => return outcome(OutcomeResult::Unknown, why),
             Err(Back::Lock(error)) => {
                 let again = (attempt < ATTEMPTS).then(|| pause(attempt));
                 port.tell(Report::AttemptFailed {
@@ -125,11 +129,46 @@ pub(super) async fn claimed(handle: &mut Handle, offer: &Offer, ctx: &Context, p
 /// Says who holds the target now.
 pub(super) async fn tell_lost(handle: &mut Handle, ctx: &Context, port: &Port) {
     let holder = match marker::claim(handle, &ctx.access.runbook).await {
+        Ok(Some(claim)) if claim.run == ctx.access.run => {
+            format!("this very run, in another process: {} of {}", claim.run, claim.holder)
+        }
         Ok(Some(claim)) => format!("run {} of {}", claim.run, claim.holder),
         Ok(None) | Err(_) => "another run".to_owned(),
     };
     port.tell(Report::ClaimLost { target: handle.target().to_owned(), holder }).await;
 }
+
+pub(super) const TAKEN_OVER: &str =
+    "taken over: another run, or this one in another process, holds the claim on this target";
+
+pub(super) fn twin(error: &SqlError) -> String {
+    format!("this attempt has its marker already, from another process of this run: {}", error.words())
+}
+
+/// What a session says of itself and of where it is, to be known again by after a crash: the process or connection, and
+/// on PostgreSQL the database's number, which no other one of its name has, and how far its log was on disk.
+pub(super) async fn session(handle: &mut Handle, offer: &Offer, data: &mut Value) -> Result<(), SqlError> {
+    match &*handle {
+        Handle::Postgres(connection) => {
+            data["pid"] = json!(connection.pid);
+            data["backend_start"] = json!(connection.backend_start);
+            let place = handle.read(PLACE, vec![]).await?.into_iter().next().unwrap_or_default();
+            place.into_iter().for_each(|(name, value)| data[name] = value);
+        }
+        Handle::Mysql(connection) => {
+            data["pid"] = json!(connection.id);
+            data["backend_start"] = json!(connection.came);
+        }
+        Handle::Sqlite(_) | Handle::Kafka(_) => {}
+    }
+    if let Some(epoch) = offer.epoch {
+        data["claim"] = json!({ "target": handle.target(), "epoch": epoch });
+    }
+    Ok(())
+}
+
+const PLACE: &str = "select (select oid::text from pg_database where datname = current_database()) as database,
+    pg_current_wal_flush_lsn()::text as wal";
 
 pub(super) fn pause(attempt: u32) -> u64 {
     let whole = u64::try_from(BACKOFF.as_millis()).unwrap_or(250) << attempt.min(5);
@@ -157,7 +196,7 @@ async fn once(
     let committed = handle.run("commit", vec![]).await;
     let at = stale::now(handle).await;
     let mut outcome = match committed {
-        Err(error) if error.is_lock() => {
+        Err(error) if error.is_lock() && !error.lost => {
             let _ = handle.run("rollback", vec![]).await;
             return Err(Back::Lock(error));
         }
@@ -201,20 +240,20 @@ async fn work(
         handle.run(format!("set local lock_timeout = {LOCK_MS}"), vec![]).await?;
         handle.run(format!("set local statement_timeout = {statement}"), vec![]).await?;
     }
-    if let Some(epoch) = offer.epoch
-        && !marker::write(handle, ctx, offer, epoch).await?
-    {
-        tell_lost(handle, ctx, port).await;
-        return Err(Back::Because("taken over: another run holds the claim on this target".to_owned()));
+    if let Some(epoch) = offer.epoch {
+        match marker::write(handle, ctx, offer, epoch).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tell_lost(handle, ctx, port).await;
+                return Err(Back::Because(TAKEN_OVER.to_owned()));
+            }
+            Err(error) if error.is_twin() => return Err(Back::Twin(twin(&error))),
+            Err(error) => return Err(error.into()),
+        }
     }
-    if let Handle::Postgres(connection) = &*handle {
-        data = json!({ "pid": connection.pid, "backend_start": connection.backend_start });
-    }
+    session(handle, offer, &mut data).await?;
     if postgres && let Some(xid) = handle.one("select pg_current_xact_id()::text as xid", vec![]).await? {
         data["xid"] = xid;
-    }
-    if let Some(epoch) = offer.epoch {
-        data["claim"] = json!({ "target": handle.target(), "epoch": epoch });
     }
     if let Some(catalog) = catalog {
         data["catalog"] = catalog;
@@ -231,6 +270,13 @@ async fn work(
         }
     })
     .await?;
+    if let Body::Ddl(plan) = body
+        && let Some(words) = ddl::not_shown(handle, plan).await?
+    {
+        return Err(Back::Because(format!(
+            "rolled back: the server took it, and its catalog does not show it: {words}"
+        )));
+    }
     let red = watched(&port.cancel, &cancel, checks_inside(handle, step, offer, ctx)).await;
     if let Some(red) = red {
         return Err(Back::Because(format!("rolled back: in the transaction {red}")));

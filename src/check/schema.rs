@@ -119,6 +119,27 @@ fn left(open: &Fact, done: &[&Fact]) -> String {
                  DROP INDEX CONCURRENTLY {name}, see that no row stands against it, then this step again"
             )
         }
+        Fact::Index { name, valid: false, present: false }
+            if done.contains(&&Fact::Index { name: name.clone(), valid: true, present: false }) =>
+        {
+            format!(
+                "index {name} is there and INVALID: its removal was broken off, or its build had been; it costs every \
+                 write and answers no query. To repair: DROP INDEX CONCURRENTLY {name}, as in this step"
+            )
+        }
+        Fact::Partition { table, partition, whole: false, present: false }
+            if done.contains(&&Fact::Partition {
+                table: table.clone(),
+                partition: partition.clone(),
+                whole: true,
+                present: false,
+            }) =>
+        {
+            format!(
+                "{partition} is half detached from {table}: new statements do not read it there, and it can be neither \
+                 attached nor detached again. To repair: ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE"
+            )
+        }
         Fact::Validated { table, name, validated: true }
             if done.contains(&&Fact::Constraint { table: table.clone(), name: name.clone(), present: true }) =>
         {

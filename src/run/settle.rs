@@ -75,6 +75,10 @@ pub struct Evidence {
     pub server: Server,
     pub left: Left,
     pub marker: Marker,
+    /// Something that commits with the marker alone is there: its before-image, or the transaction by its number.
+    pub trace: bool,
+    /// How it stood before the first statement without a transaction, as the attempt said of itself.
+    pub stood: Option<Position>,
     /// What the step's done-check (catalog, checks, header scan) says.
     pub done: Option<Position>,
     /// None: not a batch.
@@ -84,7 +88,17 @@ pub struct Evidence {
 impl Evidence {
     /// Nothing is known yet but the log.
     pub fn of(way: Way, reached: Vec<Point>) -> Self {
-        Self { way, reached, server: Server::None, left: Left::Unseen, marker: Marker::None, done: None, items: None }
+        Self {
+            way,
+            reached,
+            server: Server::None,
+            left: Left::Unseen,
+            marker: Marker::None,
+            trace: false,
+            stood: None,
+            done: None,
+            items: None,
+        }
     }
 
     /// Every point of no return is on disk before it is passed: a COMMIT may have been sent only after `ready`.
@@ -125,7 +139,10 @@ pub fn settle(evidence: &Evidence) -> Verdict {
     match evidence.server {
         Server::Same | Server::None => {}
         Server::Another => {
-            return unknown("another server answers: what is missing here may have been lost by a failover");
+            return unknown(
+                "another server, or an older state of it, answers: what is missing here may have been lost by a failover \
+                 or a restore",
+            );
         }
         Server::Standby => return unknown("a standby may lag: what is missing there proves nothing"),
         Server::Silent => return unknown("the target does not answer, or cannot be told apart from another"),
@@ -150,9 +167,21 @@ fn transaction(evidence: &Evidence) -> Verdict {
         (Marker::Ours, Some(Position::HalfDone)) => unknown("the marker is there, but half of its effect is missing"),
         (Marker::Ours, _) => applied("its marker is committed"),
         (Marker::Anothers, _) => unknown("the marker belongs to another intent"),
+        (Marker::None, Some(Position::NotDone | Position::HalfDone)) if evidence.trace => {
+            unknown("its transaction is committed, but its effect is not there: somebody changed it since")
+        }
+        (Marker::None, _) if evidence.trace && evidence.may_have_committed() => {
+            applied("the server says that its transaction is committed; there is no marker to read")
+        }
         // A session that cannot be seen may still commit.
         _ if evidence.left == Left::Unseen => unknown("nobody can see whether a session of this attempt still lives"),
+        (Marker::Missing, _) if evidence.trace => {
+            unknown("what commits with its marker is there, and the marker is not: somebody took it away since")
+        }
         (Marker::Missing, Some(Position::Done)) => unknown("it looks done, but its marker is missing: by other hands?"),
+        _ if evidence.trace => {
+            unknown("something of it is committed, and nothing tells how: look, and say what happened")
+        }
         (_, Some(Position::HalfDone)) => unknown("half of it is there, without a marker"),
         (Marker::Missing, _) => not_applied("no marker, and no session of it is left: the server has rolled it back"),
         // Without a marker only the log and the step's own evidence tell.
@@ -178,6 +207,12 @@ fn by_state(evidence: &Evidence) -> Verdict {
         Some(Position::HalfDone) => unknown("half of it is there"),
         Some(Position::Done) if !evidence.began() => {
             unknown("it looks done, but this attempt had not begun: by other hands?")
+        }
+        Some(Position::Done) if evidence.stood == Some(Position::Done) => {
+            unknown("it looks done, but so it did before this attempt: by other hands?")
+        }
+        Some(Position::Done) if matches!(evidence.marker, Marker::Missing | Marker::Anothers) => {
+            unknown("it looks done, but the marker that goes before it is not there: by other hands?")
         }
         Some(Position::Done) => applied("its own check shows it done"),
         Some(Position::NotDone) if evidence.left == Left::Nothing => {

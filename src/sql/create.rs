@@ -210,7 +210,7 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
         words.at += 1;
     }
     words.eat(&["on"]).then_some(())?;
-    words.eat(&["only"]);
+    let only = words.eat(&["only"]);
     let table = words.name()?;
     let mut statement =
         Statement::new(Class::Ddl, if concurrently { "CREATE INDEX CONCURRENTLY" } else { "CREATE INDEX" });
@@ -231,6 +231,10 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
     let fact = |valid| Fact::Index { name: index.key(), valid, present: true };
     // Two facts: a failed CONCURRENTLY leaves an index that is there and not valid, which is half done.
     statement.done = vec![fact(false), fact(true)];
+    if only {
+        // Of a partitioned table: it is not valid before each partition has its own, attached.
+        statement.done.truncate(1);
+    }
     let source = index.source();
     statement.reverse = match (guarded, words.dialect) {
         (true, _) => Reverse::None { because: format!("IF NOT EXISTS: {source} may have been there before") },

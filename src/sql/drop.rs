@@ -199,6 +199,10 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
         let name = words.name()?;
         statement.objects.push(Object::new(ObjectKind::Index, name.key()));
         statement.done.push(Fact::Index { name: name.key(), valid: false, present: false });
+        if concurrently {
+            // Interrupted, it leaves an index that is there and answers nothing: half done.
+            statement.done.push(Fact::Index { name: name.key(), valid: true, present: false });
+        }
         if !words.eat_punct(",") {
             break;
         }

@@ -42,6 +42,13 @@ pub enum Fact {
         valid: bool,
         present: bool,
     },
+    /// `partition` is one of `table` (`present`), where with `whole` one that is half detached does not count.
+    Partition {
+        table: String,
+        partition: String,
+        whole: bool,
+        present: bool,
+    },
     Constraint {
         table: String,
         name: String,
@@ -103,6 +110,40 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// Whether it says that something of that name is there, and whole.
+    pub fn is_there(&self) -> bool {
+        match self {
+            Fact::Table { present, .. }
+            | Fact::Column { present, .. }
+            | Fact::EnumValue { present, .. }
+            | Fact::Index { present, .. }
+            | Fact::Partition { present, .. }
+            | Fact::Constraint { present, .. }
+            | Fact::Validated { validated: present, .. }
+            | Fact::Trigger { present, .. }
+            | Fact::Function { present, .. }
+            | Fact::View { present, .. }
+            | Fact::Type { present, .. }
+            | Fact::Schema { present, .. } => *present,
+            _ => false,
+        }
+    }
+
+    /// The table that has to keep its name for the fact to be read.
+    fn table(&self) -> Option<&str> {
+        match self {
+            Fact::Column { table, .. }
+            | Fact::ColumnType { table, .. }
+            | Fact::Constraint { table, .. }
+            | Fact::Validated { table, .. }
+            | Fact::Trigger { table, .. }
+            | Fact::TriggerEnabled { table, .. }
+            | Fact::NotNull { table, .. }
+            | Fact::Default { table, .. } => Some(table),
+            _ => None,
+        }
+    }
+
     /// The opposite. A statement is not done when the opposites of all its facts hold, and half done when neither all
     /// facts nor all opposites do.
     pub fn not_done(&self) -> Fact {
@@ -114,6 +155,7 @@ impl Fact {
             | Fact::EnumValue { present, .. }
             | Fact::EnumValues { are: present, .. }
             | Fact::Index { present, .. }
+            | Fact::Partition { present, .. }
             | Fact::Constraint { present, .. }
             | Fact::Validated { validated: present, .. }
             | Fact::Trigger { present, .. }
@@ -168,7 +210,12 @@ pub fn together<'a>(statements: impl IntoIterator<Item = &'a Statement>) -> Vec<
             (Fact::Table { name, present: false }, Fact::Column { table, .. }) => name == table,
             _ => false,
         });
-        !turned && !replaced
+        // Afterwards, its table may have gone or have another name.
+        let gone = facts[at + 1..].iter().any(|later| match later {
+            Fact::View { name, present: false } | Fact::Table { name, present: false } => fact.table() == Some(name),
+            _ => false,
+        });
+        !turned && !replaced && !gone
     };
     facts.iter().enumerate().filter(|(at, fact)| tells(*at, fact)).map(|(_, fact)| (*fact).clone()).collect()
 }
@@ -191,6 +238,13 @@ impl fmt::Display for Fact {
             Fact::Index { name, valid: false, present } => write!(f, "index {name} {}", there(present)),
             Fact::Index { name, valid: true, present: true } => write!(f, "index {name} is valid"),
             Fact::Index { name, valid: true, present: false } => write!(f, "index {name} is not valid or not there"),
+            Fact::Partition { table, partition, whole, present } => {
+                let half = if *whole { "" } else { ", not even half detached" };
+                match present {
+                    true => write!(f, "{partition} is a partition of {table}"),
+                    false => write!(f, "{partition} is no partition of {table}{half}"),
+                }
+            }
             Fact::Constraint { table, name, present } => write!(f, "constraint {name} on {table} {}", there(present)),
             Fact::Validated { table, name, validated } => {
                 write!(

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::failure::{Failure, Kind};
@@ -51,6 +51,11 @@ impl SqlError {
     /// Whether the server refused for a lock that others hold: the one refusal that may be tried again by itself.
     pub fn is_lock(&self) -> bool {
         matches!(self.code.as_deref(), Some("55P03" | "40P01" | "SQLITE_BUSY" | "SQLITE_LOCKED" | "1205" | "1213"))
+    }
+
+    /// Whether a row with that key is there already.
+    pub fn is_twin(&self) -> bool {
+        matches!(self.code.as_deref(), Some("23505" | "1062" | "SQLITE_CONSTRAINT"))
     }
 
     /// Whether it says nothing of what was asked: locks, time limits, rights, a standby, a lost connection.
@@ -118,7 +123,9 @@ fn of_server(error: &dyn DatabaseError) -> SqlError {
             message.push_str(&format!("; {more}"));
         }
         let code = pg.code().to_owned();
-        let lost = code.starts_with("57P") || code.starts_with("08");
+        // Whatever its reason: with these the server ends the session.
+        let ended = matches!(pg.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+        let lost = ended || code.starts_with("57P") || code.starts_with("08");
         return SqlError { code: Some(code), message, lost };
     }
     if let Some(mysql) = error.try_downcast_ref::<MySqlDatabaseError>() {

@@ -262,6 +262,7 @@ impl Connection {
             environment: declaration.environment,
             nonce: declaration.nonce,
             standby: false,
+            read_only: false,
             encrypted: Some(self.inner.address.encrypted),
             sees_sessions: true,
             has_marker: false,

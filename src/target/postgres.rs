@@ -77,6 +77,7 @@ impl Connection {
         if reads_only {
             self.send("set default_transaction_read_only = on").await?;
         }
+        self.send(SURVIVES).await?;
         // Not on every platform, and not before version 14: a help where it is there.
         let _ = self.send("set client_connection_check_interval = 1000").await;
         let row =
@@ -191,6 +192,7 @@ impl Connection {
             environment: if declared.is_some() { Environment::Rehearsal } else { Environment::Production },
             nonce: declared,
             standby,
+            read_only: is("read_only"),
             encrypted: row.get("ssl").and_then(Value::as_bool),
             sees_sessions: is("sees_all"),
             has_marker: is("has_marker"),
@@ -224,6 +226,13 @@ impl Connection {
     }
 }
 
+/// What a role or a database may be set to and no step must meet: time limits that not every version has, by which a
+/// build would end in an index that is not valid, and commits that a crash of the server takes back.
+const SURVIVES: &str = "select set_config(name, value, false)
+    from (values ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('synchronous_commit', 'local')) v(name, value)
+    where current_setting(name, true) is not null
+      and (name <> 'synchronous_commit' or current_setting(name, true) = 'off')";
+
 // Whoever may not use the schema is told that nothing is there for him, not that the question is forbidden: to_regclass
 // would say the latter.
 const IDENTITY: &str =
@@ -231,6 +240,7 @@ const IDENTITY: &str =
       where n.nspname = 'backout' and has_schema_privilege(n.oid, 'usage'))
     select current_database() as db, current_user as usr, pg_is_in_recovery() as standby,
     current_setting('server_version') as version,
+    (select reset_val = 'on' from pg_settings where name = 'default_transaction_read_only') as read_only,
     (select ssl from pg_stat_ssl where pid = pg_backend_pid()) as ssl,
     pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees_all,
     exists (select from own where relname = 'environment') as has_environment,

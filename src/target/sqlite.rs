@@ -178,6 +178,7 @@ impl Connection {
             environment: if nonce.is_some() { Environment::Rehearsal } else { Environment::Production },
             nonce,
             standby,
+            read_only: false,
             encrypted: None,
             // There are no sessions of a server; who holds the file cannot be asked.
             sees_sessions: false,

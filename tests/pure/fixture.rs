@@ -162,6 +162,7 @@ fn identity(name: &str, kind: TargetKind, server: &str, words: &str) -> Identity
         environment: Environment::Production,
         nonce: None,
         standby: false,
+        read_only: false,
         encrypted: Some(true),
         sees_sessions: true,
         has_marker: true,

@@ -22,11 +22,14 @@ use proxy::{Moment, Proxy, Side, Wire};
 mod ended;
 mod index;
 mod mariadb;
+mod outside;
 mod proxy;
 mod queue;
 mod restart;
 mod server;
 mod standby;
+mod sweep;
+mod witness;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 

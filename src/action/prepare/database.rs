@@ -7,7 +7,7 @@ use crate::check::Context;
 use crate::failure::Result;
 use crate::run::record::{Environment, Undoing};
 use crate::runbook::Level;
-use crate::sql::{Dialect, is_relative_update};
+use crate::sql::is_relative_update;
 use crate::target::Identity;
 use crate::target::db::{Handle, text_bind};
 use crate::text::{counted, sha256};
@@ -31,15 +31,15 @@ pub async fn ddl(
     let facts = Box::pin(facts::gather(&plan, handle, ctx, identity)).await;
     let (rendered, object, undo, tries) = (plan.rendered(), plan.object(), plan.undoing(), plan.tries());
     let transactional = plan.transactional();
+    let half = if transactional { None } else { ddl::half_done(&plan, handle).await };
     let work = if transactional { Work::Transaction(Body::Ddl(plan)) } else { Work::Plain(plan) };
     let mut draft = Draft::new(work, word, rendered, level);
     draft.rendered.extend(tries);
     draft.object = object;
     draft.undo = undo;
     (draft.facts, draft.blockers) = (facts.lines, facts.blockers);
-    if transactional || handle.dialect() == Some(Dialect::Mysql) {
-        fence(&mut draft, handle, identity, ctx, "ddl", false).await?;
-    }
+    draft.facts.extend(half.map(|because| ("half done".to_owned(), format!("! {because}"))));
+    fence(&mut draft, handle, identity, ctx, "ddl", false).await?;
     Ok(draft)
 }
 
@@ -127,8 +127,8 @@ pub async fn fence(
         .await
         .map_err(|error| error.failure("reading the claim", &identity.seen.name))?;
     draft.epoch = Some(marker::next_epoch(claim.as_ref(), &ctx.access.run));
-    let place = match handle.dialect() {
-        Some(Dialect::Mysql) => "before the statement, in a transaction of its own: after a crash the catalog decides",
+    let place = match draft.work {
+        Work::Plain(_) => "before the statement, in a transaction of its own: after a crash the catalog decides",
         _ => "in the same transaction",
     };
     draft.facts.push(("marker".to_owned(), place.to_owned()));

@@ -1,10 +1,10 @@
-//! Evidence in a database: is it the same, is a session of the attempt left, is its marker there, what does the catalog
-//! show.
+//! Evidence in a database: is it the same and no older one, is a session of the attempt left, is its marker there or what
+//! commits with it, what does the catalog show.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Gathered, PATIENCE, done};
-use crate::action::marker;
+use crate::action::{ddl, marker};
 use crate::check::Context;
 use crate::names;
 use crate::run::gate::offer_digest;
@@ -13,7 +13,8 @@ use crate::run::settle::{Left, Marker, Server, Way};
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, Step};
 use crate::sql::Dialect;
-use crate::target::db::text_bind;
+use crate::target::db::{bind, text_bind};
+use crate::text::counted;
 
 pub(super) async fn gather(
     step: &Step,
@@ -30,6 +31,11 @@ pub(super) async fn gather(
         return;
     }
     let opened = reached.iter().rev().map(|(_, data)| data).find(|data| data.get("pid").is_some());
+    if let Some(words) = gone_back(opened, offer, reached, &target.name, ctx).await {
+        found.say("target", words);
+        found.evidence.server = Server::Another;
+        return;
+    }
     let (left, words) = sessions(opened, offer, found.evidence.way, &target.name, ctx).await;
     found.say("sessions", words);
     found.evidence.left = match left {
@@ -40,13 +46,24 @@ pub(super) async fn gather(
     if found.evidence.left == Left::Something {
         return;
     }
-    if found.evidence.way == Way::Transaction && offer.epoch.is_some() {
+    found.evidence.stood = opened.and_then(ddl::stood);
+    if offer.epoch.is_some() && (found.evidence.way == Way::Transaction || opened.is_some()) {
         let (marker, words) = read_marker(offer, &target.name, ctx).await;
         found.say("marker", words);
         found.evidence.marker = marker;
-        if marker == Marker::Ours {
-            remember(reached, found);
+    }
+    if found.evidence.way == Way::Plain {
+        return found.done(&done::of(step, offer, ctx).await);
+    }
+    match found.evidence.marker {
+        Marker::Ours => remember(reached, found),
+        Marker::Missing | Marker::None => {
+            if let Some(words) = trace(opened, offer, &target.name, ctx).await {
+                found.say("trace", words);
+                found.evidence.trace = true;
+            }
         }
+        _ => {}
     }
     match found.evidence.marker {
         Marker::None => found.done(&done::of(step, offer, ctx).await),
@@ -73,6 +90,70 @@ async fn server(target: &TargetSeen, ctx: &Context) -> (Server, String) {
         Ok(now) => (Server::Same, format!("the same: {}", now.seen.told())),
     }
 }
+
+/// Why what answers may lack what was there when the attempt began: a database of the same name that was made since, a
+/// backup of before it, or a claim that it took and that is not there.
+async fn gone_back(
+    opened: Option<&Value>,
+    offer: &Offer,
+    reached: &[(Point, Value)],
+    target: &str,
+    ctx: &Context,
+) -> Option<String> {
+    let mut handle = ctx.targets.monitor(target).await.ok()?;
+    let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).unwrap_or_default();
+    if handle.dialect() == Some(Dialect::Postgres) && !part("wal").is_empty() {
+        let row = handle.read(PLACE, vec![text_bind(part("database")), text_bind(part("wal"))]).await.ok()?;
+        let is = |name: &str| row.first().and_then(|row| row.get(name)) == Some(&Value::Bool(true));
+        if is("another") {
+            return Some("the database of that name is another one: it was made after this attempt began".to_owned());
+        }
+        if is("behind") {
+            let wal = part("wal");
+            return Some(format!(
+                "its log ends before {wal}, where it stood when this attempt began: a restored backup?"
+            ));
+        }
+    }
+    // It was taken in a transaction of its own before the first point.
+    let epoch = offer.epoch.filter(|_| !reached.is_empty())?;
+    let claim = marker::claim(&mut handle, &ctx.access.runbook).await.ok()?;
+    match claim {
+        Some(claim) if claim.epoch >= epoch => None,
+        Some(claim) => {
+            Some(format!("its claim is of epoch {}, and this attempt took {epoch}: a restored backup?", claim.epoch))
+        }
+        None => Some(
+            "the claim that this attempt took is not there: a restored backup, or somebody took it away".to_owned(),
+        ),
+    }
+}
+
+const PLACE: &str = "select oid::text <> $1::text as another, pg_current_wal_insert_lsn() < $2::text::pg_lsn as behind
+    from pg_database where datname = current_database()";
+
+/// What commits with the marker and is there without it. A number counts as long as the server has not been started
+/// again: what a crash loses of the numbers it gives away a second time.
+async fn trace(opened: Option<&Value>, offer: &Offer, target: &str, ctx: &Context) -> Option<String> {
+    let mut handle = ctx.targets.monitor(target).await.ok()?;
+    let dialect = handle.dialect()?;
+    let saved = marker::portable(
+        dialect,
+        "select count(*) as n from {b}before_image where run_id = $1::text and step = $2::text and n = $3::bigint",
+    );
+    let binds = vec![text_bind(&offer.run), text_bind(&offer.step), bind(json!(offer.att))];
+    let saved = handle.one(saved, binds).await.ok().flatten().and_then(|n| n.as_u64()).unwrap_or(0);
+    if saved > 0 {
+        return Some(format!("its before-image is there, {}", counted(saved, "row")));
+    }
+    let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).filter(|text| !text.is_empty());
+    let (xid, start) = (part("xid")?, part("backend_start")?);
+    let status = handle.one(NUMBER, vec![text_bind(&xid), text_bind(start)]).await.ok().flatten()?;
+    (status == "committed").then(|| format!("the server says that its transaction {xid} is committed"))
+}
+
+const NUMBER: &str = "select pg_xact_status($1::text::xid8) as status
+    where pg_postmaster_start_time() <= $2::text::timestamptz";
 
 /// Sessions of the attempt, by process id and start where the log has them, and by the name that only this attempt has;
 /// waits a while for the server to notice that their client is gone, or for its statement to come to its end. One whose

@@ -78,7 +78,8 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
                 _ => return Err(NoAnswer::Unknown(format!("several tables have an index {name}"))),
             }
         }
-        Fact::TriggerEnabled { .. }
+        Fact::Partition { .. }
+        | Fact::TriggerEnabled { .. }
         | Fact::Validated { .. }
         | Fact::EnumValue { .. }
         | Fact::EnumValues { .. }

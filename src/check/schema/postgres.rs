@@ -64,6 +64,14 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
             let sql = format!("select 1 from pg_index i where i.indexrelid = to_regclass($1::text){valid}");
             (there(handle, &sql, &[&quoted(name)]).await?, *present)
         }
+        Fact::Partition { table, partition, whole, present } => {
+            // Not every version has the column.
+            let whole = if *whole { " and to_jsonb(i) -> 'inhdetachpending' is distinct from 'true'::jsonb" } else { "" };
+            let sql = format!(
+                "select 1 from pg_inherits i where i.inhparent = to_regclass($1::text) and i.inhrelid = to_regclass($2::text){whole}"
+            );
+            (there(handle, &sql, &[&quoted(table), &quoted(partition)]).await?, *present)
+        }
         Fact::Constraint { table, name, present } => (there(handle, constraint, &[&quoted(table), name]).await?, *present),
         Fact::Validated { table, name, validated } => {
             (there(handle, &format!("{constraint} and c.convalidated"), &[&quoted(table), name]).await?, *validated)

@@ -37,7 +37,8 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
             let sql = format!("{column} and trim(c.dflt_value, '''') = ?");
             (there(handle, &sql, &[&bare(table), name, value]).await?, *present)
         }
-        Fact::Constraint { .. }
+        Fact::Partition { .. }
+        | Fact::Constraint { .. }
         | Fact::Validated { .. }
         | Fact::EnumValue { .. }
         | Fact::EnumValues { .. }

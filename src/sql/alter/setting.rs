@@ -1,5 +1,6 @@
 //! The actions of an `ALTER TABLE` on the table as a whole: triggers, rules, row security, storage, parents, partitions.
 
+use super::super::fact::Fact;
 use super::super::statement::{Object, ObjectKind, OldCode};
 use super::super::words::Words;
 use super::Action;
@@ -92,6 +93,10 @@ const SAVED: [Saved; 16] = [
     (&["inherit"], "ALTER TABLE … INHERIT", "", ""),
 ];
 
+fn partition(table: &str, partition: String, whole: bool, present: bool) -> Fact {
+    Fact::Partition { table: table.to_owned(), partition, whole, present }
+}
+
 pub(super) fn setting(mut words: Words<'_>, table: &str) -> Option<Action> {
     if let Some(pair) = PAIRS.iter().find(|pair| words.eat(pair.words)) {
         return Some(undone_by(&words, pair, table));
@@ -99,6 +104,7 @@ pub(super) fn setting(mut words: Words<'_>, table: &str) -> Option<Action> {
     if words.eat(&["attach", "partition"]) {
         let child = words.name()?;
         return Some(Action {
+            done: vec![partition(table, child.key(), true, true)],
             objects: vec![Object::new(ObjectKind::Table, child.key())],
             back: Some(format!("DETACH PARTITION {}", child.source())),
             saved: Some(format!("nothing, but {} keeps the indexes and constraints that it is given", child.key())),
@@ -115,7 +121,13 @@ pub(super) fn setting(mut words: Words<'_>, table: &str) -> Option<Action> {
         } else {
             "ALTER TABLE … DETACH PARTITION"
         };
+        let mut done = vec![partition(table, child.key(), false, false)];
+        if kind.ends_with("CONCURRENTLY") {
+            // Interrupted, it leaves a partition that is half detached.
+            done.push(partition(table, child.key(), true, false));
+        }
         return Some(Action {
+            done,
             objects: vec![Object::new(ObjectKind::Table, child.key())],
             saved: Some(format!("the bounds of {} (pg_get_expr of relpartbound)", child.key())),
             old_code: OldCode::both(format!("the rows of {} are gone from {table}", child.key())),

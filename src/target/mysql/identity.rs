@@ -84,6 +84,7 @@ impl Connection {
             environment: if nonce.is_some() { Environment::Rehearsal } else { Environment::Production },
             nonce,
             standby: read_only || replica,
+            read_only: false,
             encrypted: cipher.map(|row| row.values().nth(1).is_some_and(|cipher| !as_text(cipher).is_empty())),
             sees_sessions: self.own(SEES_ALL).await?.get("sees_all").is_some_and(|sees| as_text(sees) == "1"),
             has_marker: there && lacks.is_none(),

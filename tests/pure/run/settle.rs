@@ -26,6 +26,7 @@ fn every() -> Vec<Evidence> {
     ];
     let servers = [Server::Same, Server::Another, Server::Standby, Server::Silent, Server::None];
     let markers = [Marker::Ours, Marker::Anothers, Marker::Missing, Marker::Unreadable, Marker::None];
+    let traces = [(false, None), (true, None), (false, Some(Position::Done)), (false, Some(Position::NotDone))];
     let mut all = Vec::new();
     for way in WAYS {
         for reached in &reached {
@@ -34,8 +35,20 @@ fn every() -> Vec<Evidence> {
                     for marker in markers {
                         for done in positions {
                             for items in items {
-                                let reached = reached.clone();
-                                all.push(Evidence { way, reached, server, left, marker, done, items });
+                                for (trace, stood) in traces {
+                                    let reached = reached.clone();
+                                    all.push(Evidence {
+                                        way,
+                                        reached,
+                                        server,
+                                        left,
+                                        marker,
+                                        trace,
+                                        stood,
+                                        done,
+                                        items,
+                                    });
+                                }
                             }
                         }
                     }
@@ -67,13 +80,15 @@ fn nothing_is_applied_without_evidence_and_unknown_stays_unknown() {
                 match batch {
                     Some(items) => assert_eq!(items, Items::Done, "{evidence:?}"),
                     None => {
-                        assert!(marked || done, "{evidence:?}");
+                        let numbered = transaction && evidence.trace && evidence.marker == Marker::None;
+                        assert!(marked || done || numbered, "{evidence:?}");
                         assert!(!half && evidence.done != Some(Position::NotDone), "{evidence:?}");
                     }
                 }
             }
             OutcomeResult::NotApplied => {
                 assert!(!marked, "{evidence:?}");
+                assert!(!transaction || !evidence.trace || evidence.left != Left::Nothing, "{evidence:?}");
                 let never_began = evidence.reached.is_empty();
                 assert!(never_began || batch.is_some() || !done && !half, "{evidence:?}");
                 let outside = matches!(evidence.way, Way::Outside | Way::Events);
@@ -99,7 +114,7 @@ fn no_verdict_comes_from_another_server_or_over_the_head_of_what_still_works() {
 #[test]
 fn after_ready_only_a_marker_or_a_check_tells() {
     for evidence in every().into_iter().filter(|e| e.way == Way::Transaction && e.reached.contains(&Point::Ready)) {
-        let silent = matches!(evidence.done, None | Some(Position::Unknown));
+        let silent = matches!(evidence.done, None | Some(Position::Unknown)) && !evidence.trace;
         if silent && matches!(evidence.marker, Marker::None | Marker::Unreadable) {
             assert_eq!(settle(&evidence).0, OutcomeResult::Unknown, "{evidence:?}");
         }
@@ -146,9 +161,22 @@ fn the_table_says_what_it_promises() {
         (transaction(Marker::Unreadable), Unknown, "cannot be read"),
         (done(transaction(Marker::None), Position::Done), Applied, "no marker to read"),
         (done(transaction(Marker::None), Position::NotDone), NotApplied, "not done"),
+        (Evidence { trace: true, ..transaction(Marker::Missing) }, Unknown, "took it away"),
+        (Evidence { trace: true, ..transaction(Marker::None) }, Applied, "is committed"),
+        (Evidence { trace: true, ..done(transaction(Marker::None), Position::NotDone) }, Unknown, "changed it since"),
         (base(Way::Transaction, &[Point::TxOpen]), NotApplied, "no COMMIT was sent"),
         (done(base(Way::Plain, &[Point::Begun]), Position::HalfDone), Unknown, "half"),
         (done(base(Way::Plain, &[Point::Begun]), Position::Done), Applied, "shows it done"),
+        (
+            Evidence { stood: Some(Position::Done), ..done(base(Way::Plain, &[Point::Begun]), Position::Done) },
+            Unknown,
+            "so it did before",
+        ),
+        (
+            done(marked(base(Way::Plain, &[Point::Begun]), Marker::Missing), Position::Done),
+            Unknown,
+            "goes before it is not there",
+        ),
         (base(Way::Plain, &[]), NotApplied, "not begun"),
         (done(base(Way::Events, &[Point::Sent]), Position::HalfDone), Unknown, "send the rest"),
         (base(Way::Outside, &[]), NotApplied, "nothing was sent"),

@@ -126,6 +126,24 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// Keeps its files as they are when it has stopped.
+    pub fn is_copied(&mut self, stop: Stop) {
+        self.stops(stop);
+        self.copies("data", "backup");
+    }
+
+    /// Its files are again as they were kept.
+    pub fn is_restored(&self) {
+        std::fs::remove_dir_all(self.file("data")).unwrap();
+        self.copies("backup", "data");
+    }
+
+    fn copies(&self, from: &str, to: &str) {
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.file(from)).arg(self.file(to));
+        whole(copy);
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
