@@ -95,8 +95,13 @@ pub(super) async fn signal(
            and ($3::text = '' or query_start = nullif($3::text, '')::timestamptz)"
     );
     let binds = vec![text_bind(pid), text_bind(backend_start), text_bind(began.unwrap_or_default())];
-    let found = beside.one(sql, binds).await;
-    found.map(|found| found.is_some_and(|value| value == Value::Bool(true))).map_err(|error| error.words())
+    match beside.one(sql, binds).await {
+        Ok(found) => Ok(found.is_some_and(|value| value == Value::Bool(true))),
+        Err(error) if error.code.as_deref() == Some("42501") => {
+            Err(format!("{}; who may says SELECT {with}({pid})", error.words()))
+        }
+        Err(error) => Err(error.words()),
+    }
 }
 
 /// Waits until a cancel is asked for. False: nobody can ask any more. The guard that `wait_for` gives stays in here: it

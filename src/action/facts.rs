@@ -11,6 +11,7 @@ mod mysql;
 mod postgres;
 mod server;
 mod services;
+mod touched;
 
 use super::ddl::Plan;
 use crate::check::Context;
@@ -18,13 +19,14 @@ use crate::runbook::template::as_text;
 use crate::sql::{self, Dialect};
 use crate::target::Identity;
 use crate::target::db::Handle;
-use crate::text::counted;
+use crate::text::{counted, in_one_line};
 
 /// A label, as short as the gate's, and words.
 type Line = (String, String);
 
-fn line(label: &str, words: impl Into<String>) -> Line {
-    (label.to_owned(), words.into())
+/// Names and statements of others stand in it: one line of what can be seen.
+fn line(label: &str, words: impl AsRef<str>) -> Line {
+    (label.to_owned(), in_one_line(words.as_ref()).into_string())
 }
 
 /// For the gate.

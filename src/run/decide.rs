@@ -242,7 +242,8 @@ fn propose(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>) -
         Input::ActDone { act, applied, detail, tried } => {
             let (act, detail, tried) = (act.clone(), detail.clone(), tried.clone());
             let record = Record::ActOutcome { act, applied: *applied, detail, tried };
-            Ok(vec![run(record)])
+            let (step, att) = state.act_for.clone().unzip();
+            Ok(vec![Draft { step, att: att.flatten(), record }])
         }
         Input::Finish { end, open } => holds::finish(runbook, state, *end, open, facts),
     }

@@ -306,6 +306,9 @@ pub struct State {
     pub claims: BTreeMap<String, u64>,
     pub lost: BTreeMap<String, String>,
     pub act: Option<Act>,
+    /// The step, with its attempt, that the act is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act_for: Option<(String, Option<u32>)>,
     pub act_gate: Option<ActGate>,
     /// Overrides and break-glass: step, what, reason.
     pub overrides: Vec<(Option<String>, String, String)>,

@@ -24,6 +24,9 @@ pub const CHECK_MS: u64 = 5_000;
 /// Beyond its statement's limit only a dead network keeps a check waiting.
 const SILENCE: Duration = Duration::from_millis(CHECK_MS + 2_000);
 
+const SOONER: &str = "select set_config('deadlock_timeout', '1s', false)
+    from pg_roles where rolname = current_user and rolsuper and current_setting('deadlock_timeout')::interval > '1 s'";
+
 /// One connection of one owner.
 pub struct Connection {
     conn: PgConnection,
@@ -78,6 +81,8 @@ impl Connection {
             self.send("set default_transaction_read_only = on").await?;
         }
         self.send(SURVIVES).await?;
+        // An autovacuum gives way to whom it has kept waiting for that long; a superuser may want it sooner.
+        let _ = self.send(SOONER).await;
         // Not on every platform, and not before version 14: a help where it is there.
         let _ = self.send("set client_connection_check_interval = 1000").await;
         let row =

@@ -8,6 +8,9 @@ use backout::target::Handle;
 use crate::shop::Shop;
 use crate::support::{self, Database};
 
+mod others;
+mod ties;
+
 const RUNBOOK: &str = r#"
 backout: 1
 name: gate
@@ -60,6 +63,18 @@ const TABLES: [&str; 12] = [
 async fn shop(database: &Database, run: &str) -> Shop {
     let shop = Shop::with(RUNBOOK, &database.url, run);
     for sql in TABLES {
+        shop.sql(sql).await;
+    }
+    shop
+}
+
+/// A shop with a step a statement, named by its number, on tables of its own.
+async fn of(url: &str, run: &str, statements: &[&str], tables: &[&str]) -> Shop {
+    let head = RUNBOOK.split_once("steps:\n").unwrap().0;
+    let step = |(n, sql): (usize, &&str)| format!("  - {{ id: s{n}, on: shop, title: One, ddl: {sql:?} }}\n");
+    let steps: String = statements.iter().enumerate().map(step).collect();
+    let shop = Shop::with(&format!("{head}steps:\n{steps}"), url, run);
+    for sql in tables {
         shop.sql(sql).await;
     }
     shop

@@ -3,22 +3,29 @@
 //! Owns how each is said. Never lists a lock that does not conflict, and never says *nobody* of what it cannot see.
 
 use super::lane::{Lane, lasting, number, text};
-use super::postgres::Touched;
+use super::touched::{By, Touched};
 use super::{Line, line, server};
+use crate::action::LOCK_MS;
 use crate::target::db::Row;
 use crate::text::in_one_line;
 
 /// On a gate; the rest is counted.
 const SHOWN: usize = 4;
 
-/// A prepared transaction has no backend: what holds its locks holds the lock on its number, too.
-const HOLDERS: &str = "with l as materialized (select * from pg_locks where locktype in ('relation', 'transactionid'))
-    select l.relation::bigint as relation, l.pid, l.mode, l.granted,
+/// A prepared transaction has no backend: what holds its locks holds the lock on its number, too. What a parallel worker
+/// holds its leader holds. `ends`: whom the server lets end the session, where that is not our role.
+const HOLDERS: &str = "with l as materialized (select * from pg_locks where locktype in ('relation', 'transactionid')),
+    s as materialized (select * from pg_stat_activity)
+    select l.relation::bigint as relation, coalesce(w.leader_pid, l.pid) as pid, l.mode, l.granted,
       coalesce(nullif(a.application_name, ''), 'no name') as app, a.usename as usr, a.state, a.backend_type as kind,
       a.backend_start::text as since, left(a.query, 200) as query,
       extract(epoch from clock_timestamp() - a.xact_start)::bigint as age,
+      (extract(epoch from current_setting('deadlock_timeout')::interval) * 1000)::bigint as patience,
+      case when me.rolsuper then null when a.usesysid is null or r.rolsuper then 'superuser'
+        when not pg_has_role(a.usesysid, 'usage') and not pg_has_role('pg_signal_backend', 'usage') then 'right' end as ends,
       p.gid, p.owner, extract(epoch from clock_timestamp() - p.prepared)::bigint as prepared
-    from l left join pg_stat_activity a on a.pid = l.pid
+    from l left join s w on w.pid = l.pid left join s a on a.pid = coalesce(w.leader_pid, l.pid)
+    left join pg_roles me on me.rolname = current_user left join pg_roles r on r.oid = a.usesysid
     left join l x on l.pid is null and x.pid is null and x.locktype = 'transactionid' and x.mode = 'ExclusiveLock'
       and x.virtualtransaction = l.virtualtransaction
     left join pg_prepared_xacts p on p.transaction = x.transactionid
@@ -35,8 +42,7 @@ pub async fn holders(
     own: &str,
     sees: bool,
 ) -> (Vec<Line>, Vec<(String, String)>) {
-    let names: Vec<&str> = touched.iter().map(|one| one.name.as_str()).collect();
-    if names.is_empty() {
+    if touched.is_empty() {
         return (Vec::new(), Vec::new());
     }
     let rows = match lane.ask(HOLDERS, &[oids, own]).await {
@@ -61,7 +67,7 @@ pub async fn holders(
         }
     }
     if said.is_empty() {
-        let names = names.join(", ");
+        let names = names(touched);
         let words = match sees {
             true => format!("nobody holds a conflicting lock on {names} now"),
             false => format!("cannot see other sessions; pg_locks lists no conflicting lock on {names}"),
@@ -76,14 +82,38 @@ pub async fn holders(
     (lines, sessions)
 }
 
+/// `orders, payments and 12 below them`.
+fn names(touched: &[Touched]) -> String {
+    let by_descent = |one: &&Touched| one.by == By::Descent;
+    let names: Vec<&str> = touched.iter().filter(|one| !by_descent(one)).map(|one| one.name.as_str()).collect();
+    match touched.iter().filter(by_descent).count() {
+        0 => names.join(", "),
+        below => format!("{} and {below} below", names.join(", ")),
+    }
+}
+
+/// What an autovacuum does for whoever waits for it; `patience`: after how many milliseconds the server looks for that.
+pub fn autovacuum(query: &str, patience: Option<i64>) -> String {
+    let wait = i64::try_from(LOCK_MS).unwrap_or(i64::MAX);
+    match patience.filter(|patience| *patience >= wait) {
+        _ if query.contains("to prevent wraparound") => "it is to prevent wraparound and does NOT give way".to_owned(),
+        Some(patience) => format!(
+            "it gives way to who waits for {patience} ms (deadlock_timeout), a step waits for {wait}: it does NOT give way; \
+             a superuser may end it, or say ALTER ROLE … SET deadlock_timeout = '1s' for this role"
+        ),
+        None => "it gives way by itself once it is waited for".to_owned(),
+    }
+}
+
 fn words(row: &Row, on: &str, sees: bool) -> String {
     let lock = server::mode(&text(row, "mode"), row.get("granted").is_none_or(|granted| granted == true));
     let gid = text(row, "gid");
     if !gid.is_empty() {
         let (owner, age) = (text(row, "owner"), number(row, "prepared").map(lasting).unwrap_or_default());
+        let literal = gid.replace('\'', "''");
         return format!(
-            "! prepared transaction '{gid}' of {owner}, for {age}, {lock} on {on}: no session holds it, so none can be ended; \
-             its owner says ROLLBACK PREPARED '{gid}' or COMMIT PREPARED '{gid}' in this database"
+            "! prepared transaction '{literal}' of {owner}, for {age}, {lock} on {on}: no session holds it, so none can be \
+             ended; its owner says ROLLBACK PREPARED '{literal}' or COMMIT PREPARED '{literal}' in this database"
         );
     }
     let (app, pid) = (text(row, "app"), text(row, "pid"));
@@ -92,19 +122,29 @@ fn words(row: &Row, on: &str, sees: bool) -> String {
     }
     let age = number(row, "age").map(|age| format!(" for {}", lasting(age))).unwrap_or_default();
     let query = in_one_line(&text(row, "query")).into_string();
-    if text(row, "kind") == "autovacuum worker" {
-        let way = match query.contains("to prevent wraparound") {
-            true => "it is to prevent wraparound and does NOT give way",
-            false => "it gives way by itself once it is waited for",
-        };
+    let kind = text(row, "kind");
+    if kind == "autovacuum worker" {
+        let way = autovacuum(&query, number(row, "patience"));
         return format!("! autovacuum, pid {pid}{age}, {lock} on {on}: {way}");
     }
-    if !sees && text(row, "state").is_empty() {
-        return format!(
-            "! {app}, pid {pid} ({}), {lock} on {on}; cannot see for how long or what it does",
-            text(row, "usr")
-        );
+    let ends = match text(row, "ends").as_str() {
+        "superuser" => "; only a superuser may end it",
+        "right" => "; this role may not end it: it lacks pg_signal_backend",
+        _ => "",
+    };
+    let usr = text(row, "usr");
+    let kind = if kind.is_empty() || kind == "client backend" { String::new() } else { format!(", {kind}") };
+    let who = format!("! {app}, pid {pid}{kind}{}", if usr.is_empty() { String::new() } else { format!(" ({usr})") });
+    let state = text(row, "state");
+    if !sees && state.is_empty() {
+        return format!("{who}, {lock} on {on}; cannot see for how long or what it does{ends}");
     }
+    let state = match state.as_str() {
+        "" => String::new(),
+        "disabled" => ", what it does is not tracked".to_owned(),
+        state => format!(", {state}"),
+    };
     let query: String = query.chars().take(80).collect();
-    format!("! {app}, pid {pid} ({}), {}{age}, {lock} on {on}: {query}", text(row, "usr"), text(row, "state"))
+    let query = if query.is_empty() { query } else { format!(": {query}") };
+    format!("{who}{state}{age}, {lock} on {on}{ends}{query}")
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::lane::{Lane, number, text};
-use super::postgres::Touched;
+use super::touched::{By, Touched};
 use super::{Line, line};
 use crate::action::ddl::Plan;
 use crate::target::db::Row;
@@ -18,22 +18,36 @@ const LISTED: usize = 4;
 
 type Answer = Result<Vec<Row>, String>;
 
-const TABLES: &str = "select c.oid::bigint as oid, c.reltuples::bigint as rows,
-      (select count(*) from pg_index i where i.indrelid = c.oid) as indexes,
-      (select string_agg(i.indexrelid::regclass::text, ', ') from pg_index i where i.indrelid = c.oid
-         and not (i.indisvalid and i.indisready and i.indislive)) as invalid
-    from pg_class c where c.oid = any($1::text::oid[]) and c.relkind in ('r', 'p', 'm')";
+/// A table with its partitions: in it nothing is kept but them.
+const TREE: &str = "with recursive tree as (
+      select c.oid as of, c.oid from pg_class c where c.oid = any($1::text::oid[]) and c.relkind in ('r', 'p', 'm')
+      union select t.of, h.inhrelid from tree t join pg_inherits h on h.inhparent = t.oid
+        join pg_class c on c.oid = h.inhrelid and c.relispartition)";
+
+// What was never analysed has -1 rows, before version 14 none in no pages.
+const TABLES: &str = "select t.of::bigint as oid,
+      (case when bool_or(c.reltuples < 0 or c.reltuples = 0 and c.relpages = 0 and v.version < 140000) then -1
+        else coalesce(sum(c.reltuples), 0) end)::bigint as rows,
+      count(*) - 1 as below, (select count(*) from pg_index i where i.indrelid = t.of) as indexes,
+      (select string_agg(i.indexrelid::regclass::text, ', ' order by i.indexrelid::regclass::text) from pg_index i
+         join pg_class x on x.oid = i.indexrelid and x.relkind = 'i' join tree b on b.of = t.of and b.oid = i.indrelid
+         where not (i.indisvalid and i.indisready and i.indislive)) as invalid,
+      (select string_agg(i.indexrelid::regclass::text, ', ' order by i.indexrelid::regclass::text) from pg_index i
+         join pg_class x on x.oid = i.indexrelid and x.relkind = 'I' join tree b on b.of = t.of and b.oid = i.indrelid
+         where not i.indisvalid) as partial
+    from tree t left join pg_class c on c.oid = t.oid and c.relkind <> 'p'
+    cross join (select current_setting('server_version_num')::int as version) v group by t.of";
 
 // Apart from the others: the size of a table that somebody locks cannot be read.
-const SIZES: &str = "select c.oid::bigint as oid, pg_size_pretty(pg_total_relation_size(c.oid)) as size
-    from pg_class c where c.oid = any($1::text::oid[]) and c.relkind in ('r', 'p', 'm')";
+const SIZES: &str =
+    "select of::bigint as oid, pg_size_pretty(sum(pg_total_relation_size(oid))) as size from tree group by of";
 
 pub async fn tables(lane: &mut Lane, oids: &str) -> Answer {
-    lane.ask(TABLES, &[oids]).await
+    lane.ask(&format!("{TREE} {TABLES}"), &[oids]).await
 }
 
 pub async fn sizes(lane: &mut Lane, oids: &str) -> Answer {
-    lane.ask(SIZES, &[oids]).await
+    lane.ask(&format!("{TREE} {SIZES}"), &[oids]).await
 }
 
 /// One line a table, and one for what is invalid on it.
@@ -54,10 +68,18 @@ pub fn told(touched: &[Touched], tables: Answer, sizes: Answer) -> Vec<Line> {
             _ => "never analysed: rows not known".to_owned(),
         };
         let indexes = counted(number(row, "indexes").unwrap_or(0), "index").replace("indexs", "indexes");
-        lines.push(line("table", format!("{}: {}, {rows}, {indexes}", one.name, size.unwrap_or_default())));
-        let invalid = text(row, "invalid");
-        if !invalid.is_empty() {
-            lines.push(line("invalid", format!("! {invalid} on {}: kept up and not used", one.name)));
+        let below = match number(row, "below").unwrap_or(0) {
+            0 => String::new(),
+            below => format!(" in {}", counted(below, "partition")),
+        };
+        lines.push(line("table", format!("{}: {}{below}, {rows}, {indexes}", one.name, size.unwrap_or_default())));
+        for (which, what) in
+            [("invalid", "kept up and not used"), ("partial", "not on every partition, or not valid there")]
+        {
+            let names = text(row, which);
+            if !names.is_empty() {
+                lines.push(line("invalid", format!("! {names} on {}: {what}", one.name)));
+            }
         }
     }
     lines
@@ -124,6 +146,7 @@ fn does(plan: &Plan) -> Does {
 pub async fn hanging(lane: &mut Lane, plan: &Plan, touched: &[Touched]) -> Vec<Line> {
     let pairs: Vec<_> = touched
         .iter()
+        .filter(|one| one.by == By::Name)
         .flat_map(|one| match one.columns.as_slice() {
             [] => vec![json!([one.oid, null])],
             columns => columns.iter().map(|column| json!([one.oid, column])).collect(),
@@ -196,7 +219,7 @@ pub async fn bodies(lane: &mut Lane, plan: &Plan, touched: &[Touched]) -> Vec<Li
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned();
     let mut words: Vec<String> = touched.iter().flat_map(|one| one.columns.clone()).collect();
     if words.is_empty() {
-        words = touched.iter().filter(|one| one.kind != "i").map(|one| last(&one.name)).collect();
+        words = touched.iter().filter(|one| one.by == By::Name && one.kind != "i").map(|one| last(&one.name)).collect();
     }
     if words.is_empty() {
         return Vec::new();

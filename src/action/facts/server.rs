@@ -4,35 +4,57 @@ use super::lane::{Lane, lasting, number, text};
 use super::{Line, line};
 use crate::sql::Lock;
 use crate::target::db::Row;
+use crate::text::counted;
 
 /// A younger transaction is daily business, unless the statement waits for every transaction to end.
 const OLD_SECONDS: i64 = 60;
 
-const OLDEST: &str = "select coalesce(nullif(application_name, ''), 'no name') as app, pid, usename as usr, state,
-      extract(epoch from clock_timestamp() - xact_start)::bigint as age, left(query, 80) as query
+/// The oldest transaction of a session, and the oldest that was prepared and left. What is not tracked has no start.
+const OLDEST: &str = "(select coalesce(nullif(application_name, ''), 'no name') as app, pid, usename as usr, state,
+      extract(epoch from clock_timestamp() - xact_start)::bigint as age, null as gid, 0 as untold
     from pg_stat_activity
     where datname = current_database() and xact_start is not null and pid <> pg_backend_pid()
-      and coalesce(application_name, '') not like 'backout/%'
-    order by xact_start limit 1";
+      and application_name is distinct from $1::text
+    order by xact_start limit 1)
+    union all (select null, null, owner, null, extract(epoch from clock_timestamp() - prepared)::bigint, gid, 0
+    from pg_prepared_xacts where database = current_database() order by prepared limit 1)
+    union all (select null, null, null, null, null, null, count(*) from pg_stat_activity
+    where datname = current_database() and state = 'disabled' having count(*) > 0)";
 
-/// The oldest transaction of the database: an index that is built concurrently waits for it.
-pub async fn oldest(lane: &mut Lane, transactional: bool, sees: bool) -> Vec<Line> {
+/// The oldest transactions of the database: an index that is built concurrently waits for them. `own`: the name of the
+/// connections that the gate itself asks on.
+pub async fn oldest(lane: &mut Lane, transactional: bool, own: &str, sees: bool) -> Vec<Line> {
+    let mut lines = Vec::new();
     if !sees {
         let words = "cannot see other sessions' states, transactions and queries: the role lacks pg_read_all_stats";
-        return vec![line("sessions", words)];
+        lines.push(line("sessions", words));
     }
-    match lane.ask(OLDEST, &[]).await {
-        Ok(rows) => rows
-            .iter()
-            .filter(|row| !transactional || number(row, "age").is_some_and(|age| age >= OLD_SECONDS))
-            .map(|row| {
-                let age = number(row, "age").map(lasting).unwrap_or_default();
-                let (app, pid, state) = (text(row, "app"), text(row, "pid"), text(row, "state"));
-                line("oldest", format!("transaction of {app}, pid {pid} ({}), {state}: for {age}", text(row, "usr")))
-            })
-            .collect(),
-        Err(words) => vec![line("oldest", format!("transaction cannot be seen: {words}"))],
+    let rows = match lane.ask(OLDEST, &[own]).await {
+        Ok(rows) => rows,
+        Err(words) => {
+            lines.push(line("oldest", format!("transaction cannot be seen: {words}")));
+            return lines;
+        }
+    };
+    for row in &rows {
+        let untold = number(row, "untold").unwrap_or(0);
+        if untold > 0 {
+            let words =
+                format!("cannot see the transactions of {}: track_activities is off", counted(untold, "session"));
+            lines.push(line("sessions", words));
+        }
+        let Some(age) = number(row, "age").filter(|age| !transactional || *age >= OLD_SECONDS) else { continue };
+        let (age, usr, gid) = (lasting(age), text(row, "usr"), text(row, "gid"));
+        if gid.is_empty() {
+            let (app, pid, state) = (text(row, "app"), text(row, "pid"), text(row, "state"));
+            lines.push(line("oldest", format!("transaction of {app}, pid {pid} ({usr}), {state}: for {age}")));
+        } else {
+            let gid = gid.replace('\'', "''");
+            let words = format!("! transaction '{gid}' of {usr}, for {age}: no session holds it, its owner ends it");
+            lines.push(line("prepared", words));
+        }
     }
+    lines
 }
 
 const STANDBYS: &str = "select coalesce(nullif(application_name, ''), 'standby') as name, state, sync_state as sync,
@@ -41,7 +63,7 @@ const STANDBYS: &str = "select coalesce(nullif(application_name, ''), 'standby')
     from pg_stat_replication order by 1, pid";
 
 const SLOTS: &str = "select slot_name as name, slot_type as kind, active, wal_status as wal,
-      pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(confirmed_flush_lsn, restart_lsn))) as bytes
+      pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) as bytes
     from pg_replication_slots where not active or wal_status is distinct from 'reserved' order by 1";
 
 /// Standbys, and the slots that are not as they should be.

@@ -252,13 +252,24 @@ pub(super) fn act_input(runbook: &Runbook, state: &State, act: &Act, token: &str
         return Err(but(format!("that is not {token}: nothing was sent"), format!("type {token} to do it")));
     }
     let mut drafts = trial_allowed(runbook, state, act)?;
+    let (step, att) = act_for(state, act).unzip();
     let (act, token, typed) = (act.clone(), token.to_owned(), typed.to_owned());
-    drafts.extend([
-        run(Record::ActShown { act: act.clone(), token }),
-        run(Record::ActAnswered { act: act.clone(), yes: true, typed }),
-        run(Record::ActIntent { act }),
-    ]);
+    let records = [
+        Record::ActShown { act: act.clone(), token },
+        Record::ActAnswered { act: act.clone(), yes: true, typed },
+        Record::ActIntent { act },
+    ];
+    drafts.extend(records.map(|record| Draft { step: step.clone(), att: att.flatten(), record }));
     Ok(drafts)
+}
+
+/// The step that an act is for: the one that it tries, or whoever is under way or at its gate.
+fn act_for(state: &State, act: &Act) -> Option<(String, Option<u32>)> {
+    if let Act::Trial { step, .. } = act {
+        return Some((step.clone(), None));
+    }
+    let open = state.open.as_ref().map(|open| (open.step.clone(), Some(open.att)));
+    open.or_else(|| state.gate.as_ref().map(|gate| (gate.step.clone(), Some(gate.att))))
 }
 
 /// A trial is of a statement on a schema that has not been applied, and takes locks: not beside an open intent. At full

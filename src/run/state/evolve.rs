@@ -201,12 +201,14 @@ impl State {
                 }
                 self.act_gate = None;
                 self.act = Some(act.clone());
+                self.act_for = event.step.clone().map(|step| (step, event.att));
             }
             Record::ActOutcome { act, detail, tried, .. } => {
                 if self.act.as_ref() != Some(act) {
                     return Err("no such act is open".into());
                 }
                 self.act = None;
+                self.act_for = None;
                 if let Act::Trial { step, .. } = act
                     && let Some(step) = self.steps.get_mut(step)
                 {
