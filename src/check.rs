@@ -26,7 +26,6 @@ pub mod schema;
 pub mod service;
 pub mod sessions;
 pub mod sql;
-pub mod touched;
 
 use sql::Asked;
 pub use sql::{NoAnswer, Where, plain};

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::ddl::Plan;
 use super::rows;
-use crate::check::Context;
-use crate::check::touched::{self, Objects, Scope};
+use crate::check::schema::touched::{self, Objects, Scope};
+use crate::check::{Context, schema};
 use crate::run::record::{Kept, Offer, Restored};
 use crate::runbook::Action;
 use crate::target::db::Handle;
@@ -22,6 +22,9 @@ const FOLDER: &str = "undo";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Before {
+    /// Of the reading: another one says nothing of this one.
+    #[serde(default)]
+    version: u32,
     target: String,
     scope: Scope,
     objects: Objects,
@@ -42,7 +45,7 @@ pub(super) async fn keep(plan: &Plan, handle: &mut Handle, offer: &Offer, ctx: &
 async fn write(plan: &Plan, handle: &mut Handle, offer: &Offer, ctx: &Context) -> Result<(String, String), String> {
     let scope = Scope::of(plan.statements.iter().map(|(_, statement)| statement));
     let objects = touched::read(&scope, handle).await.map_err(|none| none.words())?;
-    let before = Before { target: handle.target().to_owned(), scope, objects };
+    let before = Before { version: schema::VERSION, target: handle.target().to_owned(), scope, objects };
     let line = serde_json::to_value(&before).map_err(|error| error.to_string())?;
     rows::write(&ctx.access.run_dir, FOLDER, &offer.step, &[line]).map_err(|failure| failure.to_string())
 }
@@ -56,7 +59,11 @@ fn read(kept: &Kept, ctx: &Context) -> Result<Before, String> {
     if sha256(&bytes) != *digest {
         return Err(format!("{file} is not what was kept: its digest is another"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| format!("{file}: {error}"))
+    let before: Before = serde_json::from_slice(&bytes).map_err(|error| format!("{file}: {error}"))?;
+    if before.version != schema::VERSION {
+        return Err(format!("{file} was read by another version of backout, which sees other things in a catalog"));
+    }
+    Ok(before)
 }
 
 /// What a gate says of it before the undo.
@@ -110,7 +117,10 @@ pub async fn compare(undone: &str, ctx: &Context) -> Option<Restored> {
             let (was, is) = (taken(&mut before.objects, &theirs), taken(&mut now, &theirs));
             meanwhile.extend(touched::differences(&was, &is).into_iter().map(|line| format!("{line} (since {step})")));
         }
-        Ok(Restored::Compared { differs: touched::differences(&before.objects, &now), meanwhile })
+        let mut differs = touched::differences(&before.objects, &now);
+        differs.extend(touched::another(&before.scope, &before.objects, &now));
+        let unseen = handle.dialect().map(schema::unseen).unwrap_or_default().to_owned();
+        Ok(Restored::Compared { differs, meanwhile, unseen })
     };
     Some(compared.await.unwrap_or_else(|because: String| Restored::Unknown { because }))
 }

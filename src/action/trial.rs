@@ -15,7 +15,7 @@ use super::ddl::Plan;
 use super::prepare::prepare;
 use super::transaction::Body;
 use super::{Work, copied};
-use crate::check::touched::{self, Objects, Scope};
+use crate::check::schema::touched::{self, Objects, Reach, Scope};
 use crate::check::{self, Context, Depth, Where, schema};
 use crate::names;
 use crate::run::next::target_of;
@@ -117,6 +117,9 @@ pub async fn attempt(
     let app = names::application_name(ctx.access.run8(), "trial", 0);
     let mut handle = ctx.targets.dedicated(&target, &app).await.map_err(|failure| whole(&failure))?;
     let undo = Back::of(step, &prepared.offer.undo, &handle, ctx);
+    if let (Some(why), None) = (beside(&plan), wanted.reason) {
+        return Err(format!("refused: {why}, and no rollback would take that back; try it with a reason"));
+    }
     if wanted.copy {
         copied::admits(&plan, &mut handle).await?;
     } else if let (Some(big), None) = (too_big(&plan, wanted, &mut handle).await?, wanted.reason) {
@@ -148,6 +151,23 @@ fn not_transactional(plan: &Plan, target: &str, ctx: &Context) -> String {
     let first = plan.statements.iter().find(|(_, statement)| !statement.transactional);
     let kind = first.map_or("it", |(_, statement)| statement.kind);
     format!("refused: {kind} runs outside a transaction, so it cannot be taken back")
+}
+
+/// What a statement may do that is no part of its transaction, in words: a call elsewhere, a program, a number drawn.
+fn beside(plan: &Plan) -> Option<String> {
+    plan.statements.iter().find_map(|(_, statement)| match statement.kind {
+        kind @ ("DO" | "CALL" | "unknown statement") => {
+            Some(format!("nobody knows what {kind} does outside the transaction"))
+        }
+        kind if kind.starts_with("COPY") => {
+            Some(format!("{kind} may read, write or start something outside the transaction"))
+        }
+        _ if !statement.calls.is_empty() => {
+            let calls = statement.calls.join(", ");
+            Some(format!("it calls {calls}, which may do something outside the transaction"))
+        }
+        _ => None,
+    })
 }
 
 /// What is scanned or rewritten and is too much for a trial, in words.
@@ -215,6 +235,9 @@ impl Back {
     }
 }
 
+/// What was found, and the catalog as it was and as the undo left it.
+type Inside = (Tried, Option<(Objects, Objects)>);
+
 struct Trial<'a> {
     step: &'a Step,
     plan: Plan,
@@ -230,14 +253,19 @@ impl Trial<'_> {
     async fn run(&self, handle: &mut Handle, mut cancel: watch::Receiver<bool>) -> Result<Tried, String> {
         let (stop, stopped) = watch::channel(false);
         let canceller = Canceller::of(handle, self.ctx);
+        // All that can be read before the first lock is read before it.
         let outside = schema::catalog(handle).await.map_err(|none| none.words())?;
+        let before = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
+        let reach = touched::reach(&self.scope, handle).await.map_err(|none| none.words())?;
+        let fired = fired(handle).await.map_err(|error| error.words())?;
         // A server plans a connection's first readings slowly: they are not to be made under the lock.
-        touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
-        touched::files(&self.scope, handle).await.map_err(|none| none.words())?;
+        touched::files(&reach, handle).await.map_err(|none| none.words())?;
+        // Copies are there only inside.
+        let seen = (!self.copy).then_some((before, reach));
         locks(handle).await.map_err(|error| error.words())?;
         let began = Instant::now();
         let worked = {
-            let work = watched(&stopped, &canceller, self.inside(handle));
+            let work = watched(&stopped, &canceller, self.inside(seen, handle));
             let over = async {
                 let long = self.limit + BESIDE;
                 // Nobody can cancel any more: then only time ends it.
@@ -254,7 +282,7 @@ impl Trial<'_> {
         };
         let back = handle.run("rollback", vec![]).await;
         let held_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let tried = match (worked, &back) {
+        let (mut tried, undone) = match (worked, &back) {
             (Err(words), _) if *cancel.borrow() => return Err(format!("cancelled and rolled back ({words})")),
             (Err(words), Ok(_)) => return Err(format!("{words}; rolled back, nothing is left")),
             (Err(words), Err(_)) => {
@@ -265,38 +293,76 @@ impl Trial<'_> {
             }
             (Ok(found), Ok(_)) => found,
         };
-        let after = schema::catalog(handle).await.map_err(|none| none.words())?;
-        let outside = schema::differences(&outside, &after, &[]);
-        Ok(Tried { held_us, outside, ..tried })
+        tried.held_us = held_us;
+        tried.not_tried.extend(fired);
+        let unread = |words: String| format!("tried and rolled back, but what is there now cannot be read: {words}");
+        if let Some((before, undone)) = undone {
+            let really = match self.copy {
+                true => before.clone(),
+                false => touched::read(&self.scope, handle).await.map_err(|none| unread(none.words()))?,
+            };
+            tried.undo = self.judged(&before, &undone, &really);
+        }
+        let after = schema::catalog(handle).await.map_err(|none| unread(none.words()))?;
+        tried.outside = schema::differences(&outside, &after, &[]);
+        tried.unseen = handle.dialect().map(schema::unseen).unwrap_or_default().to_owned();
+        Ok(tried)
     }
 
-    /// Everything between BEGIN and ROLLBACK.
-    async fn inside(&self, handle: &mut Handle) -> Result<Tried, String> {
+    /// What the undo left other than it was. What is so outside, too, was changed by others meanwhile.
+    fn judged(&self, before: &Objects, undone: &Objects, really: &Objects) -> TriedUndo {
+        let of_others = |object: &String| undone.get(object) == really.get(object);
+        let ours = |objects: &Objects| -> Objects {
+            objects.iter().filter(|(object, _)| !of_others(object)).map(|(o, is)| (o.clone(), is.clone())).collect()
+        };
+        let mut told = touched::differences(&ours(before), &ours(undone));
+        told.extend(touched::another(&self.scope, before, undone));
+        if told.is_empty() { TriedUndo::Exact } else { TriedUndo::Differs(told) }
+    }
+
+    /// Everything between BEGIN and ROLLBACK; with it the catalog before it and after the undo, where that could be run.
+    async fn inside(&self, seen: Option<(Objects, Reach)>, handle: &mut Handle) -> Result<Inside, String> {
         self.open(handle).await.map_err(|error| refused(&error))?;
-        let scope = &self.scope;
-        let before = touched::read(scope, handle).await.map_err(|none| none.words())?;
-        let mut files = touched::files(scope, handle).await.map_err(|none| none.words())?;
+        let (before, reach) = match seen {
+            Some(seen) => seen,
+            None => {
+                let before = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
+                (before, touched::reach(&self.scope, handle).await.map_err(|none| none.words())?)
+            }
+        };
+        let mut files = touched::files(&reach, handle).await.map_err(|none| none.words())?;
         let mut statements = Vec::new();
         for (n, (sql, _)) in self.plan.statements.iter().enumerate() {
             let began = Instant::now();
             let ran = handle.run(sql.as_str(), vec![]).await;
             let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             ran.map_err(|error| format!("statement {} of {}: {}", n + 1, self.plan.statements.len(), refused(&error)))?;
-            let now = touched::files(scope, handle).await.map_err(|none| none.words())?;
+            let now = touched::files(&reach, handle).await.map_err(|none| none.words())?;
             let rewrote = rewritten(&files, &now);
             files = now;
             statements.push(TriedStatement { sql: sql.clone(), took_us, rewrote });
         }
         let locks = locks(handle).await.map_err(|error| error.words())?;
         let (checks, mut not_tried) = self.checks(handle).await;
-        let undo = self.undo(handle, &before).await?;
+        let (undo, undone) = self.undo(handle).await?;
         if self.copy {
             not_tried.extend(copied::unseen());
         }
-        Ok(Tried { statements, copy: self.copy, locks, held_us: 0, checks, not_tried, undo, outside: Vec::new() })
+        let tried = Tried {
+            statements,
+            copy: self.copy,
+            locks,
+            held_us: 0,
+            checks,
+            not_tried,
+            undo,
+            outside: Vec::new(),
+            unseen: String::new(),
+        };
+        Ok((tried, undone.map(|undone| (before, undone))))
     }
 
-    /// BEGIN, the limits, and the tables: no other change of their schema may come between the two readings of it.
+    /// BEGIN, the limits, and where it is wanted, the copies.
     async fn open(&self, handle: &mut Handle) -> Result<(), SqlError> {
         if handle.dialect() != Some(Dialect::Postgres) {
             handle.run(format!("pragma busy_timeout = {LOCK_MS}"), vec![]).await?;
@@ -307,15 +373,6 @@ impl Trial<'_> {
         handle.run(format!("set local statement_timeout = {}", self.limit.as_millis()), vec![]).await?;
         if self.copy {
             return copied::make(&self.plan, handle).await;
-        }
-        // Of what the statements lock anyway, with the weakest lock that keeps other schema changes out.
-        for table in locked(&self.plan) {
-            let ordinary =
-                "select c.oid from pg_class c where c.oid = to_regclass($1::text) and c.relkind in ('r', 'p')";
-            let quoted = check::schema::quoted(&table);
-            if handle.one(ordinary, vec![text_bind(&quoted)]).await?.is_some() {
-                handle.run(format!("lock table {quoted} in share update exclusive mode"), vec![]).await?;
-            }
         }
         Ok(())
     }
@@ -353,9 +410,10 @@ impl Trial<'_> {
         (checks, not)
     }
 
-    async fn undo(&self, handle: &mut Handle, before: &Objects) -> Result<TriedUndo, String> {
+    /// What came of the undo, and the catalog after it where it ran.
+    async fn undo(&self, handle: &mut Handle) -> Result<(TriedUndo, Option<Objects>), String> {
         let plan = match &self.undo {
-            Back::None(because) => return Ok(TriedUndo::None(because.clone())),
+            Back::None(because) => return Ok((TriedUndo::None(because.clone()), None)),
             Back::By(plan) => plan,
         };
         // After a failed statement PostgreSQL answers nothing until a savepoint is rolled back to.
@@ -364,14 +422,11 @@ impl Trial<'_> {
             match handle.run(sql.as_str(), vec![]).await {
                 Ok(_) => {}
                 Err(error) if error.lost => return Err(error.words()),
-                Err(error) => return Ok(TriedUndo::Failed(error.words())),
+                Err(error) => return Ok((TriedUndo::Failed(error.words()), None)),
             }
         }
-        let after = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
-        Ok(match touched::differences(before, &after) {
-            told if told.is_empty() => TriedUndo::Exact,
-            told => TriedUndo::Differs(told),
-        })
+        let undone = touched::read(&self.scope, handle).await.map_err(|none| none.words())?;
+        Ok((TriedUndo::Exact, Some(undone)))
     }
 }
 
@@ -383,21 +438,16 @@ fn refused(error: &SqlError) -> String {
     }
 }
 
-/// Tables on which a statement takes a lock that keeps out other changes of the schema.
-fn locked(plan: &Plan) -> Vec<String> {
-    use crate::sql::{Lock, ObjectKind, Place};
-    let weak = [Lock::ACCESS_SHARE, Lock::ROW_SHARE, Lock::ROW_EXCLUSIVE];
-    let held = plan.statements.iter().flat_map(|(_, statement)| &statement.locks);
-    let mut tables: Vec<String> = held
-        .filter(|held| !weak.contains(&held.lock))
-        .filter_map(|held| match &held.on {
-            Place::Object(object) if object.kind == ObjectKind::Table => Some(object.name.clone()),
-            _ => None,
-        })
-        .collect();
-    tables.sort();
-    tables.dedup();
-    tables
+/// What runs for real beside the statements, and can do what no rollback takes back.
+async fn fired(handle: &mut Handle) -> Result<Option<(String, String)>, SqlError> {
+    if handle.dialect() != Some(Dialect::Postgres) {
+        return Ok(None);
+    }
+    let sql = "select string_agg(quote_ident(evtname), ', ' order by evtname) from pg_event_trigger where evtenabled in ('O', 'A')";
+    let names = handle.one(sql, vec![]).await?.filter(|names| !names.is_null()).map(|names| as_text(&names));
+    Ok(names.map(|names| {
+        (format!("event triggers {names}"), "they ran, and what they do outside the transaction stays".to_owned())
+    }))
 }
 
 fn rewritten(was: &BTreeMap<String, (String, String)>, now: &BTreeMap<String, (String, String)>) -> Vec<String> {

@@ -20,8 +20,9 @@ mod postgres;
 pub mod release;
 mod rights;
 mod sqlite;
+pub mod touched;
 
-pub use catalog::{catalog, differences, said};
+pub use catalog::{VERSION, catalog, differences, fingerprint, said, unseen};
 pub use postgres::quoted;
 
 /// All facts together: passes when every one holds; the words name those that do not.

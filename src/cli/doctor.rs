@@ -112,7 +112,7 @@ fn sql(target: &str, runbook: &Runbook) -> Result<u8> {
 
 async fn fingerprint(target: &str, targets: &Targets) -> Result<u8> {
     let mut handle = targets.monitor(target).await?;
-    let lines = crate::check::schema::catalog(&mut handle).await.map_err(|none| {
+    let lines = crate::check::schema::fingerprint(&mut handle).await.map_err(|none| {
         Failure::new(Kind::Target, format!("the catalog of {target} cannot be read")).cause(none.words())
     })?;
     let mut out = io::stdout().lock();

@@ -151,7 +151,7 @@ impl Hands {
                     vec!["index by_ref is gone".into()].split_off(self.random.random_range(0..2));
                 let restored = [
                     None,
-                    Some(Restored::Compared { differs, meanwhile: vec![] }),
+                    Some(Restored::Compared { differs, meanwhile: vec![], unseen: String::new() }),
                     Some(Restored::Unknown { because: "no answer".into() }),
                 ];
                 let undoes = state.steps[&step].undoes.is_some();

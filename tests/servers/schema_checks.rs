@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use crate::shop::Shop;
 use crate::support;
 
+mod seen;
+
 const RUN: &str = "run-cccccccc";
 
 /// A runbook with these checks, each `name: facts`.

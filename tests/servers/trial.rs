@@ -151,7 +151,7 @@ async fn an_undo_that_does_not_bring_back_everything_is_told() {
     let before = catalog(&shop).await;
     let result = tried(&shop, "drop-ref", &Wanted::default()).await.unwrap();
     let TriedUndo::Differs(told) = &result.undo else { panic!("{result:?}") };
-    assert!(told.iter().any(|line| line.starts_with("index by_ref is gone")), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("index orders.by_ref is gone")), "{told:?}");
     assert!(!result.is_good() && result.words().contains("NOT as before"), "{}", result.words());
     assert_eq!(catalog(&shop).await, before);
 }

@@ -160,7 +160,7 @@ impl Person {
 
 fn compared(now: &Snapshot, step: &str) -> (Vec<String>, Vec<String>) {
     match &now.state.steps[step].restored {
-        Some(Restored::Compared { differs, meanwhile }) => (differs.clone(), meanwhile.clone()),
+        Some(Restored::Compared { differs, meanwhile, .. }) => (differs.clone(), meanwhile.clone()),
         other => panic!("{step} was not compared: {other:?}"),
     }
 }
@@ -169,15 +169,15 @@ fn exact() -> (Vec<String>, Vec<String>) {
     (Vec::new(), Vec::new())
 }
 
-/// A rename; and a column that comes back at another place, which is none.
+/// A rename, and a default: the same objects as before.
 async fn restores_exactly(kind: &str) {
     let steps = ddl("rename", &["ALTER TABLE orders RENAME COLUMN ref TO payment_ref"], &[])
-        + &ddl("drop", &["ALTER TABLE orders DROP COLUMN note"], &["ALTER TABLE orders ADD COLUMN note varchar(40)"]);
+        + &ddl("add", &["ALTER TABLE orders ADD COLUMN more int"], &[]);
     let more = ["CREATE INDEX by_ref ON orders (ref)", "CREATE VIEW refs AS SELECT id, ref FROM orders"];
     // MariaDB does not write a view again when its column gets another name.
     let more = if kind == "mysql" { &more[..1] } else { &more[..] };
     let Some(person) = Person::at(kind, &steps, more).await else { return };
-    for step in ["rename", "drop"] {
+    for step in ["rename", "add"] {
         person.does(step).await;
         let state = &person.handle.snapshots.borrow().state.clone();
         let Some((Kept::In { file, .. }, _)) = &state.steps[step].before else { panic!("{:?}", state.steps[step]) };
@@ -241,33 +241,34 @@ async fn tells_what_is_lost(kind: &str, more: &[&str], lost: &[&str], mend: &[&s
     let now = person.undoes("drop").await;
     assert_eq!(now.state.status("drop"), Status::NotExact, "{:?}", now.state.steps["drop"]);
     let (differs, meanwhile) = compared(&now, "drop");
+    // The column has the name, the type and the place of none: what it held is gone, and it stands last.
+    let whatever = ["the columns of orders come in another order: id, ref, amount, note", "orders.note is another one"];
+    let lost: Vec<&str> = lost.iter().chain(&whatever).copied().collect();
     assert_eq!((differs.len(), meanwhile.len()), (lost.len(), 0), "{differs:?}");
-    for (told, lost) in differs.iter().zip(lost) {
-        assert!(told.starts_with(lost), "{told} does not begin with {lost}");
+    for (told, lost) in differs.iter().zip(&lost) {
+        assert!(told.contains(lost), "{told} does not say {lost}");
     }
     assert!(now.state.holds.contains(&HoldReason::Step { step: "drop".into() }), "{:?}", now.state.holds);
-    for sql in mend {
-        person.shop.sql(sql).await;
-    }
-    let wanted = if mend.is_empty() {
-        // Left as it is, with a reason: it is undone.
-        person.asks(Ask::Override { step: "drop".into(), reason: "nobody asks by the note".into() }).await
-    } else {
+    if !mend.is_empty() {
+        for sql in mend {
+            person.shop.sql(sql).await;
+        }
+        // What can be mended by hand is not told again; the values are still not those that were.
         person.asks(Ask::Verify { step: "drop".into() }).await;
-        let now = person.sees("the end", |now| now.state.status("drop") == Status::Undone).await;
-        assert_eq!(compared(&now, "drop"), exact());
-        now
-    };
-    assert_eq!(wanted.state.status("drop"), Status::Undone);
-    assert!(wanted.state.holds.is_empty());
+        let now = person.sees("fewer differences", |now| compared(now, "drop").0.len() == whatever.len()).await;
+        assert_eq!(now.state.status("drop"), Status::NotExact);
+    }
+    // Left as it is, with a reason: it is undone.
+    let now = person.asks(Ask::Override { step: "drop".into(), reason: "nobody asks by the note".into() }).await;
+    assert_eq!(now.state.status("drop"), Status::Undone);
+    assert!(now.state.holds.is_empty());
     person.does("more").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_tells_a_lost_index_and_a_lost_grant() {
     let more = ["CREATE INDEX by_note ON orders (note)", "GRANT SELECT (note) ON orders TO public"];
-    let lost =
-        ["column orders.note is character varying(40) (it was: character varying(40) grants", "index by_note is gone"];
+    let lost = ["grant orders.note to public is gone", "index orders.by_note is gone"];
     tells_what_is_lost("postgres", &more, &lost, &more).await;
 }
 

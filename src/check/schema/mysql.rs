@@ -1,5 +1,7 @@
 //! The catalog of MySQL and MariaDB, as `information_schema` has it.
 
+pub(super) mod objects;
+
 use super::there;
 use crate::check::sql::{Asked, NoAnswer};
 use crate::runbook::template::as_text;
@@ -96,23 +98,3 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
 fn parts(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }
-
-pub(super) const CATALOG: &str = "select line from (
-  select concat('column ', table_name, '.', column_name, ': ', column_type,
-    if(is_nullable = 'NO', ' not null', ''), coalesce(concat(' default ', column_default), ''), ' ', extra) as line
-  from information_schema.columns where table_schema = database() and table_name not like 'backout\\_%'
-  union all
-  select concat('index ', table_name, '.', index_name, ': ', if(non_unique, '', 'unique '), '(',
-    group_concat(coalesce(column_name, '?') order by seq_in_index), ')')
-  from information_schema.statistics where table_schema = database() and table_name not like 'backout\\_%'
-  group by table_name, index_name, non_unique
-  union all
-  select concat('constraint ', table_name, ' ', constraint_name, ': ', constraint_type)
-  from information_schema.table_constraints where table_schema = database() and table_name not like 'backout\\_%'
-  union all
-  select concat('trigger ', event_object_table, '.', trigger_name, ': ', action_timing, ' ', event_manipulation, ' ',
-    action_statement)
-  from information_schema.triggers where trigger_schema = database()
-  union all
-  select concat('view ', table_name, ': ', view_definition) from information_schema.views where table_schema = database()
-) catalog order by line";

@@ -1,5 +1,7 @@
 //! Facts as PostgreSQL's catalog tells them.
 
+pub(super) mod objects;
+
 use crate::check::sql::Asked;
 use crate::sql::Fact;
 use crate::target::db::Handle;

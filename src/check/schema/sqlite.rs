@@ -1,5 +1,7 @@
 //! Facts as SQLite's schema table tells them.
 
+pub(super) mod objects;
+
 use crate::check::sql::{Asked, NoAnswer};
 use crate::sql::Fact;
 use crate::target::db::Handle;

@@ -24,6 +24,9 @@ pub enum Restored {
         /// What later steps of the run changed on the same objects: no failure of the undo.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         meanwhile: Vec<String>,
+        /// What no comparison of the catalog sees.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        unseen: String,
     },
     /// There is something to compare with, and it could not be compared.
     Unknown { because: String },
@@ -44,13 +47,14 @@ impl Restored {
     /// The finding, and what it consists of, an object a line.
     pub fn lines(&self) -> (String, Vec<String>) {
         match self {
-            Self::Compared { differs, meanwhile } => {
+            Self::Compared { differs, meanwhile, unseen } => {
                 let words = match (differs.is_empty(), meanwhile.is_empty()) {
-                    (true, true) => "restored exactly: what it touched is as it was before the step",
+                    (true, true) => "restored exactly: the catalog of what it touched is as before the step.",
                     (true, false) => "restored, but for what later steps changed on the same objects:",
                     (false, _) => "undone, and NOT as before:",
                 };
-                (words.to_owned(), differs.iter().chain(meanwhile).cloned().collect())
+                let unseen = (!unseen.is_empty()).then(|| format!("not compared: {unseen}"));
+                (words.to_owned(), differs.iter().chain(meanwhile).cloned().chain(unseen).collect())
             }
             Self::Unknown { because } => {
                 (format!("nobody can tell whether all of it is restored: {because}"), Vec::new())

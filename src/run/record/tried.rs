@@ -18,9 +18,13 @@ pub struct Tried {
     /// What could not be tried, and why.
     pub not_tried: Vec<(String, String)>,
     pub undo: TriedUndo,
-    /// What is other outside after the rollback than it was before: others' work, for a trial leaves nothing.
+    /// What is other outside after the rollback than it was before: others' work, or what a function of the statements
+    /// did outside their transaction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outside: Vec<String>,
+    /// What no comparison of the catalog sees.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unseen: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,15 +94,20 @@ impl Tried {
             }
         }
         match &self.undo {
-            TriedUndo::Exact => {
-                lines.push(("undo", "undone again: the catalog is exactly as before".into(), Tone::Good))
-            }
+            TriedUndo::Exact => lines.push((
+                "undo",
+                "undone again: the catalog of what it touches is exactly as before".into(),
+                Tone::Good,
+            )),
             TriedUndo::Differs(told) => {
                 lines.push(("undo", "undone again, and NOT as before:".into(), Tone::Bad));
                 lines.extend(told.iter().map(|line| ("", line.clone(), Tone::Bad)));
             }
             TriedUndo::Failed(words) => lines.push(("undo", format!("the undo FAILED: {words}"), Tone::Bad)),
             TriedUndo::None(because) => lines.push(("undo", format!("not tried: {because}"), Tone::Plain)),
+        }
+        if matches!(self.undo, TriedUndo::Exact | TriedUndo::Differs(_)) && !self.unseen.is_empty() {
+            lines.push(("", format!("not compared: {}", self.unseen), Tone::Plain));
         }
         let held = ms(self.held_us);
         for (on, lock) in &self.locks {
@@ -113,7 +122,11 @@ impl Tried {
         }
         lines.push(match self.outside.as_slice() {
             [] => ("after", "rolled back: the catalog outside is as it was".into(), Tone::Good),
-            told => ("after", format!("rolled back; changed by others meanwhile: {}", told.join("; ")), Tone::Bad),
+            told => (
+                "after",
+                format!("rolled back; other now, by others or outside the transaction: {}", told.join("; ")),
+                Tone::Bad,
+            ),
         });
         lines
     }

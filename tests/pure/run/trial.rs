@@ -32,6 +32,7 @@ fn tried() -> Tried {
         not_tried: vec![("loyalty-lag".into(), "it must hold for a while".into())],
         undo: TriedUndo::Exact,
         outside: Vec::new(),
+        unseen: String::new(),
     }
 }
 

@@ -140,11 +140,11 @@ impl Desk {
 }
 
 fn exactly() -> Option<Restored> {
-    Some(Restored::Compared { differs: vec![], meanwhile: vec![] })
+    Some(Restored::Compared { differs: vec![], meanwhile: vec![], unseen: String::new() })
 }
 
 fn differs() -> Option<Restored> {
-    Some(Restored::Compared { differs: vec!["index by_ref is gone".into()], meanwhile: vec![] })
+    Some(Restored::Compared { differs: vec!["index by_ref is gone".into()], meanwhile: vec![], unseen: String::new() })
 }
 
 fn forward(step: &str) -> Input {
