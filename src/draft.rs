@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::failure::{Failure, Kind, Result};
 use crate::runbook::{Action, CheckRef, Need, Runbook, Service, Step};
-use crate::sql::shim::{self, Form, Rename, Shim};
+use crate::sql::shim::{self, Beside, Form, Rename, Shim};
 use crate::sql::{self, Dialect, Statement};
 use crate::target::{Monitor, Targets};
 
@@ -52,8 +52,8 @@ pub async fn shim(
     let mut handle = open(step.on.as_deref().unwrap_or_default(), targets).await?;
     let table = catalog::table(&rename, &mut handle).await?;
     let mut refused = Vec::new();
-    for form in forms.iter().filter(|form| wanted.is_none_or(|wanted| wanted == **form)) {
-        match shim::make(*form, &rename, &table) {
+    for form in shim::by_cost(forms, &table).into_iter().filter(|form| wanted.is_none_or(|wanted| wanted == *form)) {
+        match shim::make(form, &rename, &table) {
             Ok(shim) => {
                 let first = table.columns.first().map(|column| column.name.as_str()).unwrap_or_default();
                 return Ok(written(runbook, step, &statement, &rename, &shim, first, &refused, owned));
@@ -79,6 +79,11 @@ fn renaming(runbook: &Runbook, step: &Step) -> Option<(Dialect, Statement)> {
     let [text] = forms.get(dialect)?.as_slice() else { return None };
     let statement = sql::judge(dialect, &text.text);
     Rename::of(&statement).map(|_| (dialect, statement))
+}
+
+/// The checks that a step's wanted name is there, and that both names say the same.
+fn names(step: &str) -> (String, String) {
+    (yaml::named(&format!("{step}-name")), yaml::named(&format!("{step}-both-names")))
 }
 
 /// The step that takes the second name away.
@@ -107,7 +112,7 @@ fn written(
         })
         .collect();
     let (id, end) = (&step.id, end(step));
-    let (named, agree) = (yaml::named(&format!("{id}-name")), yaml::named(&format!("{id}-both-names")));
+    let (named, agree) = names(id);
     let what = match rename {
         Rename::Column { table, from, to } => format!("{table}.{from} beside {table}.{to}"),
         Rename::Table { from, to } => format!("{from} beside {to}"),
@@ -121,45 +126,28 @@ fn written(
     }
     let _ = writeln!(
         out,
-        "# The first step stands in the place of {id}: what else that says (why, when, after, leaves) stays with it."
+        "# It stands in the place of {id}: what else that says (why, when, after, leaves) stays with it."
     );
-    checks(&mut out, on, &named, &agree, rename, shim, first);
+    checks(&mut out, id, on, rename, shim, first);
     let gone = |need: &&Need| matches!(&need.check, CheckRef::ServiceGone(name) if needing.iter().any(|service| &service.name == name));
-    let kept: Vec<_> = step.needs.iter().filter(|need| !gone(need)).map(need).collect();
-    let mut verify: Vec<_> = step.verify.iter().map(check).collect();
-    verify.push(named.clone());
-    if shim.batches.is_none() {
-        verify.push(agree.clone());
+    let mut needs: Vec<_> = step.needs.iter().filter(|need| !gone(need)).map(need).collect();
+    let verify = step.verify.iter().map(check).chain([named.clone(), agree.clone()]).collect::<Vec<_>>().join(", ");
+    out.push_str("steps:\n");
+    if let Some(before) = &shim.beside {
+        beside(&mut out, step, on, before, &agree, owned, rename.table());
+        needs.push(format!("{{ check: {agree}, hard: true }}"));
     }
-    let _ = write!(out, "steps:\n  - id: {id}\n    phase: {}\n    on: {on}\n", yaml::phase(step.phase));
+    let _ = write!(out, "  - id: {id}\n    phase: {}\n    on: {on}\n", yaml::phase(step.phase));
     let _ = writeln!(out, "    title: {}", quoted(&step.title));
-    if !kept.is_empty() {
-        let _ = writeln!(out, "    needs: [{}]", kept.join(", "));
+    if !needs.is_empty() {
+        let _ = writeln!(out, "    needs: [{}]", needs.join(", "));
     }
     list(&mut out, 4, "ddl", &shim.ddl);
     let _ = writeln!(out, "    undo:");
     list(&mut out, 6, "ddl", &shim.undo);
-    let _ = write!(out, "    verify: [{}]\n    done_when: [{named}]\n", verify.join(", "));
+    let _ = write!(out, "    verify: [{verify}]\n    done_when: [{named}]\n");
     let owner = owned.owner.clone().or_else(|| needing.iter().find_map(|service| service.owner.clone()));
     leaves(&mut out, &format!("{what}, as {}", shim.form.words()), owner.as_deref(), owned.remove_by.as_deref(), &end);
-    if let Some((batch, why)) = &shim.batches {
-        let what = format!("In psql, until it says UPDATE 0: {}", line(batch));
-        let _ = writeln!(out, "  # By hand, batch by batch: {}.", line(why));
-        let _ = writeln!(
-            out,
-            "  - id: {}\n    layer: data\n    title: Fill the second column in batches",
-            yaml::named(&format!("{id}-fill"))
-        );
-        let _ = write!(out, "    manual: {{ what: {} }}\n    verify: [{agree}]\n", quoted(&what));
-    }
-    for (n, index) in shim.indexes.iter().enumerate() {
-        let _ = writeln!(
-            out,
-            "  - id: {}\n    on: {on}\n    ddl: |\n{}",
-            yaml::named(&format!("{id}-index-{}", n + 1)),
-            yaml::block(6, index)
-        );
-    }
     let hard: Vec<_> =
         needing.iter().map(|service| format!("{{ service: {}, gone: true, hard: true }}", service.name)).collect();
     let _ = write!(
@@ -177,16 +165,47 @@ fn written(
     out
 }
 
-fn checks(out: &mut String, on: &str, named: &str, agree: &str, rename: &Rename, shim: &Shim, first: &str) {
+/// The second column made, filled, indexed and proved while nobody knows it.
+fn beside(out: &mut String, step: &Step, on: &str, made: &Beside, agree: &str, owned: &Owned, table: &str) {
+    let name = |end: &str| yaml::named(&format!("{}-{end}", step.id));
+    let _ = write!(out, "  - id: {}\n    phase: {}\n    on: {on}\n", name("beside"), yaml::phase(step.phase));
+    let _ =
+        writeln!(out, "    title: {}", quoted(&format!("Add {} to {table}, for the rows to be filled", made.column)));
+    list(out, 4, "ddl", &made.ddl);
+    out.push_str("    undo:\n");
+    list(out, 6, "ddl", &made.undo);
+    let there = yaml::named(&format!("{}-second", step.id));
+    let _ = write!(out, "    verify: [{there}]\n    done_when: [{there}]\n");
+    let what = format!("{table}.{}, until it has its name", made.column);
+    leaves(out, &what, owned.owner.as_deref(), owned.remove_by.as_deref(), &step.id);
+    let _ = writeln!(out, "  # By hand: {}.", line(&made.why));
+    let what = format!("In psql, again until it says 0 rows filled: {}", made.fill);
+    let _ = writeln!(out, "  - id: {}\n    layer: data\n    title: Fill the second column", name("fill"));
+    let _ = writeln!(out, "    manual: {{ what: {} }}", quoted(&what));
+    for (n, index) in made.indexes.iter().enumerate() {
+        let id = name(&format!("index-{}", n + 1));
+        let _ = writeln!(out, "  - id: {id}\n    on: {on}\n    ddl: |\n{}", yaml::block(6, index));
+    }
+    let _ = writeln!(
+        out,
+        "  - id: {}\n    on: {on}\n    title: Let the server prove that every row is filled",
+        name("proved")
+    );
+    let _ = writeln!(out, "    ddl: |\n{}\n    undo:", yaml::block(6, &made.prove));
+    list(out, 6, "ddl", &made.unprove);
+    let _ = writeln!(out, "    verify: [{agree}]");
+}
+
+fn checks(out: &mut String, id: &str, on: &str, rename: &Rename, shim: &Shim, first: &str) {
+    let (named, agree) = names(id);
     let (column, title) = match rename {
         Rename::Column { table, to, .. } => (format!("{table}.{to}"), format!("{table}.{to} is there")),
         Rename::Table { to, .. } => (format!("{to}.{first}"), format!("{to} is there")),
     };
-    // It reads rows, each time it is asked.
-    let every = match (&shim.batches, shim.form) {
-        (Some(_), _) => "    every: 10m\n    fresh: 20m\n",
+    // It reads every row, each time it is asked.
+    let every = match (&shim.beside, shim.form) {
         (None, Form::Column) => "    every: 1m\n    fresh: 2m\n",
-        (None, Form::View) => "",
+        _ => "",
     };
     let _ = write!(
         out,
@@ -195,6 +214,14 @@ fn checks(out: &mut String, on: &str, named: &str, agree: &str, rename: &Rename,
         quoted(&column),
         yaml::block(6, &shim.drift),
     );
+    if let Some(made) = &shim.beside {
+        let second = yaml::named(&format!("{id}-second"));
+        let _ = write!(
+            out,
+            "  {second}:\n    layer: schema\n    on: {on}\n    title: The second column is there\n    query: |\n{}\n    expect: 1\n",
+            yaml::block(6, &made.there),
+        );
+    }
 }
 
 fn need(need: &Need) -> String {

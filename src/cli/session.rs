@@ -19,7 +19,7 @@ use crate::run::record::{Actor, Event, RunStarted};
 use crate::runbook::{self, Runbook};
 use crate::target::Access;
 use crate::text::Secret;
-use crate::{telemetry, tui};
+use crate::{run, telemetry, tui};
 
 /// What every verb that opens a runbook takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -164,6 +164,7 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             steps: self.runbook.steps.keys().cloned().collect(),
             headless: drive.headless,
+            leaves: run::left::declared(&self.runbook),
         };
         let actor = actor("a1");
         let first = Input::Start { started, actor: actor.clone() };

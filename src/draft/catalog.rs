@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::check::schema::quoted;
 use crate::failure::{Failure, Kind, Result};
-use crate::sql::shim::{FILLED_AT_ONCE, Rename, Table, TypeFacts};
+use crate::sql::shim::{ROWS_AT_ONCE, Rename, Table, TypeFacts};
 use crate::target::Handle;
 use crate::target::db::text_bind;
 
@@ -21,9 +21,9 @@ pub async fn table(rename: &Rename, handle: &mut Handle) -> Result<Table> {
     };
     let binds = [&quoted(name), from, bare(to), bare(name)];
     let mut table: Table = read(TABLE, &binds, handle, &format!("the table {name} is not there")).await?;
-    let rows = format!("select count(*) as n from (select from {} limit {}) as r", quoted(name), FILLED_AT_ONCE + 1);
+    let rows = format!("select count(*) as n from (select from {} limit {}) as r", quoted(name), ROWS_AT_ONCE + 1);
     let counted = handle.one(rows, vec![]).await.map_err(|error| error.failure("counting rows", handle.target()))?;
-    table.rows = counted.and_then(|n| n.as_u64()).unwrap_or(FILLED_AT_ONCE + 1);
+    table.rows = counted.and_then(|n| n.as_u64()).unwrap_or(ROWS_AT_ONCE + 1);
     Ok(table)
 }
 
@@ -65,6 +65,8 @@ const TABLE: &str = "with t as (
   select jsonb_build_object(
     'kind', t.relkind::text, 'major', current_setting('server_version_num')::int / 10000,
     'schema', t.nspname, 'rows', 0,
+    'bytes', case when t.relkind = 'p' then (select coalesce(sum(pg_table_size(relid)), 0) from pg_partition_tree(t.oid) where isleaf)
+       else pg_table_size(t.oid) end,
     'owner', case when pg_get_userbyid(t.relowner) <> current_user then pg_get_userbyid(t.relowner) end,
     'row_security', t.relrowsecurity,
     'rules', exists (select from pg_rewrite r where r.ev_class = t.oid and t.relkind in ('r', 'p')),
@@ -102,7 +104,7 @@ const TABLE: &str = "with t as (
           'columns', (select coalesce(jsonb_agg(a.attname order by k.at), '[]')
              from unnest(i.indkey::int2[]) with ordinality k(num, at)
              join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num),
-          'plain', i.indisvalid and i.indexprs is null and i.indpred is null and i.indnatts = i.indnkeyatts
+          'plain', i.indisvalid and i.indimmediate and i.indexprs is null and i.indpred is null and i.indnatts = i.indnkeyatts
              and not i.indisexclusion and pg_get_indexdef(i.indexrelid) !~ 'NULLS NOT DISTINCT'
              and not exists (select from unnest(i.indoption::int2[]) o where o <> 0)
              and not exists (select from unnest(i.indclass::oid[]) o join pg_opclass q on q.oid = o where not q.opcdefault))

@@ -22,7 +22,7 @@ pub use gate::{CloseReason, Evidence, GateAnswered, GateShown, Offer, TargetSeen
 pub use now::Now;
 pub use parts::exact;
 pub use restored::{Kept, Restored};
-pub use run::{Actor, End, HoldReason, OpenItem, RunStarted};
+pub use run::{Actor, End, HoldReason, OpenItem, RunStarted, Temporary};
 pub use tried::{Tone, Tried, TriedCheck, TriedStatement, TriedUndo};
 pub use work::{Act, Intent, ItemDone, Outcome, OutcomeResult, Point, Settled};
 pub use world::{Checked, Environment, Found, Frozen, FrozenContent, Position, Surveyed};

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{Dialect, Fact, Statement};
 use crate::names;
+use crate::text::counted;
 
 mod column;
 mod value;
@@ -111,8 +112,10 @@ pub struct Table {
     /// PostgreSQL's major number.
     pub major: u32,
     pub schema: String,
-    /// Counted, up to one more than [`FILLED_AT_ONCE`].
+    /// Counted, up to one more than [`ROWS_AT_ONCE`].
     pub rows: u64,
+    /// With its partitions and what is kept out of line, its indexes left out.
+    pub bytes: u64,
     /// Where it is another than who asks.
     pub owner: Option<String>,
     pub row_security: bool,
@@ -191,16 +194,56 @@ pub struct Shim {
     /// Rows that say something else under the two names, and every row while the wanted name is not there; still to be
     /// asked once the shim is removed.
     pub drift: String,
-    /// What is filled by hand, one batch at a time, and why.
-    pub batches: Option<(String, String)>,
-    /// Built afterwards, each in a step of its own.
-    pub indexes: Vec<String>,
+    /// What has to be there before `ddl`, where the rows are too many to be written under its lock.
+    pub beside: Option<Beside>,
     /// What it costs, and what it cannot carry.
     pub limits: Vec<String>,
 }
 
-/// More rows than this are not rewritten under a lock that stops every reader.
-pub const FILLED_AT_ONCE: u64 = 100_000;
+/// The second column under a name that nobody knows, until it is filled and the server has proved it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    pub column: String,
+    pub ddl: Vec<String>,
+    pub undo: Vec<String>,
+    /// For psql, to be said again until it fills nothing.
+    pub fill: String,
+    /// Why it is filled by hand.
+    pub why: String,
+    /// Built once it is filled, each in a step of its own.
+    pub indexes: Vec<String>,
+    pub prove: String,
+    pub unprove: Vec<String>,
+    /// 1 where the column is there under this name or its last.
+    pub there: String,
+}
+
+/// More than this is not rewritten under a lock that stops every reader.
+pub const ROWS_AT_ONCE: u64 = 100_000;
+pub const BYTES_AT_ONCE: u64 = 64 * 1024 * 1024;
+
+impl Table {
+    fn at_once(&self) -> bool {
+        self.rows <= ROWS_AT_ONCE && self.bytes <= BYTES_AT_ONCE
+    }
+
+    fn size(&self) -> String {
+        let rows = match self.rows > ROWS_AT_ONCE {
+            true => format!("more than {ROWS_AT_ONCE} rows"),
+            false => counted(self.rows, "row"),
+        };
+        format!("{rows}, {} MB", self.bytes.div_ceil(1_000_000))
+    }
+}
+
+/// The forms of a rename for this table, the one first that costs the least now: nothing is copied by a view.
+pub fn by_cost(forms: &[Form], table: &Table) -> Vec<Form> {
+    let mut forms = forms.to_vec();
+    if !table.at_once() {
+        forms.reverse();
+    }
+    forms
+}
 
 /// The form for a rename.
 ///

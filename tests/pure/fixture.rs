@@ -310,6 +310,7 @@ fn begun() -> Vec<Event> {
         version: "0.1.0".into(),
         steps: book.steps.keys().cloned().collect(),
         headless: false,
+        leaves: Vec::new(),
     };
     let alice = Actor {
         id: "a1".into(),

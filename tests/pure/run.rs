@@ -259,6 +259,7 @@ fn whatever_comes_the_log_is_legal_and_is_the_state() {
             version: "0".into(),
             steps: runbook.steps.keys().cloned().collect(),
             headless: false,
+            leaves: Vec::new(),
         };
         let actor =
             Actor { id: "a1".into(), user: "u".into(), uid: 1, host: "h".into(), tty: None, claimed_ssh: None, pid: 1 };

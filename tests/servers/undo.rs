@@ -84,6 +84,7 @@ impl Person {
             version: String::new(),
             steps: shop.context.runbook.steps.keys().cloned().collect(),
             headless: false,
+            leaves: Vec::new(),
         };
         let (id, user, host) = ("a1".to_owned(), "alice".to_owned(), "here".to_owned());
         let actor = Actor { id, user, uid: 1, host, tty: None, claimed_ssh: None, pid: 1 };

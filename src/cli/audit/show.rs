@@ -13,8 +13,9 @@ use serde_json::json;
 use crate::audit::{self, Envelope, Options};
 use crate::engine;
 use crate::failure::Result;
-use crate::run::record::Record;
-use crate::run::words;
+use crate::run::record::{Record, Temporary};
+use crate::run::state::State;
+use crate::run::{left, words};
 use crate::text::Shown;
 
 /// Columns where the output is no terminal.
@@ -35,8 +36,13 @@ pub fn show(dir: &Path, step: Option<&str>, form: Form) -> Result<u8> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
     let mut lines = Lines { columns: columns(), names: BTreeMap::new(), day: String::new() };
+    let mut state = State::default();
     let mut each = |envelope: &Envelope| {
         let event = engine::event_of(envelope);
+        if let Ok(event) = &event {
+            // What is illegal is `verify`'s to say: here the records are shown.
+            let _ = state.evolve(event);
+        }
         if let Ok(Record::OperatorJoined(actor)) = event.as_ref().map(|event| &event.record) {
             lines.names.insert(actor.id.clone(), actor.user.clone());
         }
@@ -51,12 +57,40 @@ pub fn show(dir: &Path, step: Option<&str>, form: Form) -> Result<u8> {
         Ok(())
     };
     let report = audit::verify(dir, &Options::default(), &mut each)?;
+    if step.is_none() && form != Form::Json {
+        written = written.and_then(|()| temporary(&mut out, &state));
+    }
     let written = written.and_then(|()| out.flush());
     if report.exit_code() != 0 {
         // Where stderr is gone, the exit code says it.
         let _ = writeln!(io::stderr().lock(), "the log is not whole: {}", report.first_fault());
     }
     super::super::lint::quiet(written.map(|()| report.exit_code()))
+}
+
+/// What may still be there of a run that has no end, which would name it.
+fn temporary(out: &mut impl Write, state: &State) -> io::Result<()> {
+    let left = left::recorded(state);
+    if state.ended.is_some() || left.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "still temporary: the run has no end that says whose")?;
+    for Temporary { step, what, owner, by, remove } in left {
+        let unsure = if state.status(step).stands() { "" } else { "may be there: " };
+        let owner = owner.as_deref().unwrap_or("nobody's yet");
+        let by = by.as_deref().map_or_else(|| ", no date yet".to_owned(), |by| format!(" by {by}"));
+        let end =
+            remove.as_ref().map_or_else(|| format!("left by {step}"), |end| format!("left by {step}, {end} ends it"));
+        writeln!(
+            out,
+            "  {unsure}{}: {}{} ({})",
+            Shown::new(what),
+            Shown::new(owner),
+            Shown::new(&by),
+            Shown::new(&end)
+        )?;
+    }
+    Ok(())
 }
 
 fn columns() -> usize {

@@ -14,6 +14,19 @@ pub struct RunStarted {
     /// Steps of the runbook in order: the fold needs no other file.
     pub steps: Vec<String>,
     pub headless: bool,
+    /// What its steps leave for a while: whoever has the log alone can tell what is still there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<Temporary>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Temporary {
+    pub step: String,
+    pub what: String,
+    pub owner: Option<String>,
+    pub by: Option<String>,
+    /// The step that takes it away.
+    pub remove: Option<String>,
 }
 
 /// Fields named `claimed_*` come from the environment; the others were observed.

@@ -1,7 +1,7 @@
 //! A second column under the wanted name, and a trigger that keeps the two equal whoever writes which.
 
 use super::{
-    Column, FILLED_AT_ONCE, Form, Shim, Table, bare, beside, drift, fit, grants, published, quoted, quoted_ident,
+    Beside, Column, Form, Shim, Table, bare, beside, drift, fit, grants, literal, published, quoted, quoted_ident,
 };
 
 pub(super) fn make(
@@ -15,58 +15,63 @@ pub(super) fn make(
         refused.push(format!("{name} has no column {from}"));
         return Err(refused);
     };
+    let at_once = table.at_once();
+    let filling = fit(format!("{to}_filling"));
     refuse(name, column, to, table, &mut refused);
+    if !at_once && table.columns.iter().any(|other| other.name == filling) {
+        refused.push(format!("{name} has a column {filling} already"));
+    }
     if !refused.is_empty() {
         return Err(refused);
     }
-    let made = Names::of(name, to);
-    let at_once = table.rows <= FILLED_AT_ONCE;
-    let mut ddl = created(&made, column, at_once);
-    let (indexes, lost) = indexes(name, from, to, table, at_once);
-    ddl.extend(grants(table.grants.iter().filter(|grant| grant.column.as_deref() == Some(from)), name, |_| {
-        vec![to.to_owned()]
-    }));
-    let (mut after, mut restore) = (Vec::new(), vec![renamed(&made.table, to, from)]);
-    restore.extend(created(&made, column, true));
-    restore.extend(ddl.iter().filter(|sql| sql.starts_with("GRANT")).cloned());
-    match at_once {
-        true => {
-            restore.extend(indexes.iter().cloned());
-            ddl.extend(indexes);
-        }
-        false => after = indexes,
+    let made = Names::of(name, from, to);
+    let granted = |to: &str| {
+        let of_column = table.grants.iter().filter(|grant| grant.column.as_deref() == Some(from));
+        grants(of_column, name, |_| vec![to.to_owned()])
+    };
+    let (whole, lost) = indexes(name, from, to, to, table, "");
+    let whole = [added(&made, column, to, true), granted(to), whole].concat();
+    let restore = [vec![renamed(&made.table, to, from)], whole.clone()].concat();
+    let remove = [dropped(&made, to), vec![renamed(&made.table, from, to)]].concat();
+    let limits = limits(name, from, to, table, &made, lost);
+    if at_once {
+        return Ok(Shim {
+            form: Form::Column,
+            ddl: whole,
+            undo: dropped(&made, to),
+            remove,
+            restore,
+            drift: drift(name, from, to, ""),
+            beside: None,
+            limits,
+        });
     }
-    let undo = vec![
-        format!("DROP TRIGGER {} ON {}", made.trigger, made.table),
-        format!("DROP FUNCTION {}()", made.function),
-        format!("ALTER TABLE {} DROP COLUMN {}", made.table, made.to),
-    ];
-    let mut remove = undo.clone();
-    remove.push(renamed(&made.table, from, to));
-    let differs = differs(&made.to, &quoted_ident(from), "");
-    let batches = (!at_once).then(|| {
-        let batch = format!(
-            "UPDATE {t} SET {to} = {from} WHERE (tableoid, ctid) IN (SELECT tableoid, ctid FROM {t} WHERE {differs} LIMIT 1000)",
-            t = made.table,
-            to = made.to,
-            from = quoted_ident(from),
-        );
-        let why = format!(
-            "{name} has more than {FILLED_AT_ONCE} rows: in one statement every reader or writer of them would wait, and the \
-             rows as they were would be saved once more"
-        );
-        (batch, why)
-    });
+    // No other session can wait inside the transaction that makes the column; a partitioned table has no such build.
+    let concurrently = if table.kind == "p" { "" } else { "CONCURRENTLY " };
     Ok(Shim {
         form: Form::Column,
-        ddl,
-        undo,
+        ddl: vec![renamed(&made.table, &filling, to), function(&made, column, to, " OR REPLACE")],
+        undo: vec![renamed(&made.table, to, &filling), function(&made, column, &filling, " OR REPLACE")],
         remove,
         restore,
-        drift: drift(name, from, to, ""),
-        batches,
-        indexes: after,
-        limits: limits(name, from, to, table, &made, at_once, lost),
+        drift: proof(name, from, &made),
+        beside: Some(Beside {
+            fill: fill(&made, &filling),
+            why: format!("{name} has {}: written in one statement, every reader and writer would wait", table.size()),
+            ddl: [added(&made, column, &filling, false), granted(&filling)].concat(),
+            undo: dropped(&made, &filling),
+            indexes: indexes(name, from, &filling, to, table, concurrently).0,
+            unprove: vec![let_go(&made), held(&made, &filling, " NOT VALID")],
+            there: format!(
+                "SELECT count(*) FROM pg_attribute\nWHERE attrelid = to_regclass({}) AND attname IN ({}, {}) AND NOT attisdropped",
+                literal(&made.table),
+                literal(&filling),
+                literal(to),
+            ),
+            column: filling,
+            prove: format!("ALTER TABLE {} VALIDATE CONSTRAINT {}", made.table, made.constraint),
+        }),
+        limits,
     })
 }
 
@@ -123,23 +128,26 @@ fn is_constant(default: &str) -> bool {
     quoted || number || matches!(bare, "true" | "false")
 }
 
-struct Names {
+/// Everything quoted but the plain names that are said.
+struct Names<'a> {
     table: String,
-    to: String,
+    from: String,
     trigger: String,
     function: String,
-    table_name: String,
+    constraint: String,
+    plain: (&'a str, &'a str, &'a str),
 }
 
-impl Names {
-    fn of(name: &str, to: &str) -> Self {
+impl<'a> Names<'a> {
+    fn of(name: &'a str, from: &'a str, to: &'a str) -> Self {
         Self {
             table: quoted(name),
-            to: quoted_ident(to),
+            from: quoted_ident(from),
             // Triggers fire in the order of their names: a digit comes first, so that the others see both columns.
             trigger: quoted_ident(&fit(format!("0_both_names_{to}"))),
             function: quoted(&beside(name, &fit(format!("both_names_{}_{to}", bare(name))))),
-            table_name: name.to_owned(),
+            constraint: quoted_ident(&fit(format!("both_names_{to}"))),
+            plain: (name, from, to),
         }
     }
 }
@@ -148,61 +156,82 @@ fn renamed(table: &str, from: &str, to: &str) -> String {
     format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", quoted_ident(from), quoted_ident(to))
 }
 
-/// The column with its values, its function and its trigger.
-fn created(made: &Names, column: &Column, at_once: bool) -> Vec<String> {
-    let Names { table, to, trigger, function, .. } = made;
-    let (from, type_name) = (quoted_ident(&column.name), &column.type_name);
+/// The column with its values, its function and its trigger; and the constraint, for whatever writes past the trigger.
+fn added(made: &Names<'_>, column: &Column, to: &str, at_once: bool) -> Vec<String> {
+    let Names { table, from, trigger, function, .. } = made;
+    let (type_name, second) = (&column.type_name, quoted_ident(to));
     let collation = column.collation.as_ref().map(|name| format!(" COLLATE {name}")).unwrap_or_default();
     let mut ddl = Vec::new();
     match at_once {
         // Filled by the rewrite itself, which fires no trigger; then a plain column. No reader ever meets it empty.
         true => ddl.extend([
-            format!("ALTER TABLE {table} ADD COLUMN {to} {type_name}{collation} GENERATED ALWAYS AS ({from}) STORED"),
-            format!("ALTER TABLE {table} ALTER COLUMN {to} DROP EXPRESSION"),
+            format!(
+                "ALTER TABLE {table} ADD COLUMN {second} {type_name}{collation} GENERATED ALWAYS AS ({from}) STORED"
+            ),
+            format!("ALTER TABLE {table} ALTER COLUMN {second} DROP EXPRESSION"),
         ]),
-        false => ddl.push(format!("ALTER TABLE {table} ADD COLUMN {to} {type_name}{collation}")),
+        false => ddl.push(format!("ALTER TABLE {table} ADD COLUMN {second} {type_name}{collation}")),
     }
     ddl.extend([
-        format!(
-            "CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $both$\n{}$both$",
-            body(made, column)
-        ),
+        self::function(made, column, to, ""),
         format!(
             "CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"
         ),
         // Also for what replication applies.
         format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}"),
+        held(made, to, if at_once { "" } else { " NOT VALID" }),
     ]);
     ddl
 }
 
-fn body(made: &Names, column: &Column) -> String {
-    let (new, old) = (quoted_ident(&column.name), &made.to);
+fn held(made: &Names<'_>, to: &str, not_valid: &str) -> String {
+    let Names { table, from, constraint, .. } = made;
+    format!(
+        "ALTER TABLE {table} ADD CONSTRAINT {constraint} CHECK (pg_catalog.record_image_eq(ROW({from}), ROW({}))){not_valid}",
+        quoted_ident(to)
+    )
+}
+
+fn let_go(made: &Names<'_>) -> String {
+    format!("ALTER TABLE {} DROP CONSTRAINT {}", made.table, made.constraint)
+}
+
+fn dropped(made: &Names<'_>, to: &str) -> Vec<String> {
+    let Names { table, trigger, function, .. } = made;
+    vec![
+        format!("DROP TRIGGER {trigger} ON {table}"),
+        format!("DROP FUNCTION {function}()"),
+        let_go(made),
+        format!("ALTER TABLE {table} DROP COLUMN {}", quoted_ident(to)),
+    ]
+}
+
+fn function(made: &Names<'_>, column: &Column, to: &str, replace: &str) -> String {
+    let (new, old) = (format!("NEW.{}", made.from), format!("NEW.{}", quoted_ident(to)));
     // A default stands where nothing was written.
     let unwritten = match &column.default {
         Some(default) => {
-            format!("NEW.{new} IS NULL OR NOT {}", text_differs(&format!("NEW.{new}"), &format!("({default})")))
+            format!("{new} IS NULL OR NOT {}", differs(&new, &format!("({default})::{}", column.type_name)))
         }
-        None => format!("NEW.{new} IS NULL"),
+        None => format!("{new} IS NULL"),
     };
+    let (name, from, wanted) = made.plain;
     let both = format!(
-        "RAISE EXCEPTION '% and % of % are two names of one value and were given two', '{}', '{}', '{}' USING ERRCODE = 'integrity_constraint_violation';",
-        column.name.replace('\'', "''"),
-        made.to.trim_matches('"').replace('\'', "''"),
-        made.table_name.replace('\'', "''"),
+        "RAISE EXCEPTION '% and % of % are two names of one value and were given two', {}, {}, {} USING ERRCODE = 'integrity_constraint_violation';",
+        literal(from),
+        literal(wanted),
+        literal(name),
     );
-    let (new_changed, old_changed) = (
-        text_differs(&format!("NEW.{new}"), &format!("OLD.{new}")),
-        text_differs(&format!("NEW.{old}"), &format!("OLD.{old}")),
-    );
-    let differ = differs(&new, old, "NEW.");
+    let changed = |new: &str| differs(new, &new.replacen("NEW.", "OLD.", 1));
+    let (new_changed, old_changed, differ) = (changed(&new), changed(&old), differs(&new, &old));
     format!(
-        "BEGIN
+        "CREATE{replace} FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS $both$
+BEGIN
   IF TG_OP = 'INSERT' THEN
-    IF NEW.{old} IS NULL THEN
-      NEW.{old} := NEW.{new};
+    IF {old} IS NULL THEN
+      {old} := {new};
     ELSIF {unwritten} THEN
-      NEW.{new} := NEW.{old};
+      {new} := {old};
     ELSIF {differ} THEN
       {both}
     END IF;
@@ -210,27 +239,60 @@ fn body(made: &Names, column: &Column) -> String {
     IF {new_changed} AND {differ} THEN
       {both}
     END IF;
-    NEW.{new} := NEW.{old};
+    {new} := {old};
   ELSE
-    NEW.{old} := NEW.{new};
+    {old} := {new};
   END IF;
   RETURN NEW;
 END
-"
+$both$",
+        made.function
     )
 }
 
-fn differs(one: &str, other: &str, row: &str) -> String {
-    text_differs(&format!("{row}{one}"), &format!("{row}{other}"))
+/// By their bytes: some types take for equal what is not, and what a value reads like is a setting of the session.
+fn differs(one: &str, other: &str) -> String {
+    format!("pg_catalog.record_image_ne(ROW({one}), ROW({other}))")
 }
 
-/// As text: some types take for equal what does not read the same.
-fn text_differs(one: &str, other: &str) -> String {
-    format!("({one}::text COLLATE \"C\" IS DISTINCT FROM {other}::text COLLATE \"C\")")
+/// Some pages at a time, each its own transaction. A row that somebody holds is left for the next time: it waits for
+/// nobody, so nobody is chosen for a deadlock.
+fn fill(made: &Names<'_>, filling: &str) -> String {
+    let (to, from) = (quoted_ident(filling).replace('%', "%%"), made.from.replace('%', "%%"));
+    let (table, differ) = (literal(&made.table), differs(&from, &to));
+    format!(
+        "DO $fill$ DECLARE part regclass; page bigint; pages bigint; n bigint; filled bigint := 0; BEGIN \
+         FOR part IN SELECT relid FROM pg_partition_tree({table}) WHERE isleaf UNION SELECT {table}::regclass LOOP \
+         page := 0; pages := pg_relation_size(part) / current_setting('block_size')::bigint; \
+         WHILE page < pages LOOP \
+         EXECUTE format($batch$WITH b AS (SELECT ctid AS at FROM ONLY %1$s WHERE ctid >= '(%2$s,0)' AND ctid < '(%3$s,0)' AND {differ} \
+         FOR NO KEY UPDATE SKIP LOCKED) UPDATE ONLY %1$s AS o SET {to} = {from} FROM b WHERE o.ctid = b.at$batch$, part, page, page + 64); \
+         GET DIAGNOSTICS n = ROW_COUNT; filled := filled + n; COMMIT; page := page + 64; \
+         END LOOP; END LOOP; RAISE NOTICE '% rows filled', filled; END $fill$;"
+    )
 }
 
-/// Statements, and the indexes that have no counterpart.
-fn indexes(name: &str, from: &str, to: &str, table: &Table, at_once: bool) -> (Vec<String>, Vec<String>) {
+/// Nothing while the server itself holds the two together, or the column is there under one name only.
+fn proof(name: &str, from: &str, made: &Names<'_>) -> String {
+    let unquoted = |name: &str| name.trim_matches('"').replace("\"\"", "\"");
+    format!(
+        "SELECT count(*) FROM pg_attribute AS a\nWHERE a.attrelid = to_regclass({}) AND a.attname = {} AND NOT a.attisdropped AND NOT EXISTS (\n  SELECT FROM pg_constraint AS k WHERE k.conrelid = a.attrelid AND k.conname = {} AND k.convalidated)",
+        literal(&quoted(name)),
+        literal(from),
+        literal(&unquoted(&made.constraint)),
+    )
+}
+
+/// Statements, and the indexes that have no counterpart. They are named after the wanted name, on the `column` that is
+/// there when they are built.
+fn indexes(
+    name: &str,
+    from: &str,
+    column: &str,
+    to: &str,
+    table: &Table,
+    concurrently: &str,
+) -> (Vec<String>, Vec<String>) {
     let (mut made, mut lost) = (Vec::new(), Vec::new());
     for index in &table.indexes {
         if !index.plain {
@@ -238,12 +300,10 @@ fn indexes(name: &str, from: &str, to: &str, table: &Table, at_once: bool) -> (V
             continue;
         }
         let unique = if index.unique { "UNIQUE " } else { "" };
-        // No other session can wait inside the transaction that made the column.
-        let beside_writers = if at_once || table.kind == "p" { "" } else { "CONCURRENTLY " };
         let columns: Vec<_> =
-            index.columns.iter().map(|column| quoted_ident(if column == from { to } else { column })).collect();
+            index.columns.iter().map(|one| quoted_ident(if one == from { column } else { one })).collect();
         made.push(format!(
-            "CREATE {unique}INDEX {beside_writers}{} ON {} USING {} ({})",
+            "CREATE {unique}INDEX {concurrently}{} ON {} USING {} ({})",
             quoted_ident(&fit(format!("{}_{to}", index.name))),
             quoted(name),
             index.method,
@@ -253,27 +313,27 @@ fn indexes(name: &str, from: &str, to: &str, table: &Table, at_once: bool) -> (V
     (made, lost)
 }
 
-fn limits(
-    name: &str,
-    from: &str,
-    to: &str,
-    table: &Table,
-    made: &Names,
-    at_once: bool,
-    lost: Vec<String>,
-) -> Vec<String> {
-    let mut limits = vec![match at_once {
-        true => format!("writes {name} anew once, under a lock that stops its readers: {} rows", table.rows),
-        false => {
-            format!("until every batch is done, old rows read as NULL by {to}; each batch fires the table's triggers")
-        }
+fn limits(name: &str, from: &str, to: &str, table: &Table, made: &Names<'_>, lost: Vec<String>) -> Vec<String> {
+    let mut limits = vec![match table.at_once() {
+        true => format!("writes {name} anew once, under a lock that stops its readers: {}", table.size()),
+        false => format!(
+            "{to} is there only once every row is filled, so that nobody reads a row without its value; until then the \
+             old code waits, and each filled row fires the table's triggers"
+        ),
     }];
+    if !table.at_once() && table.kind == "p" && table.indexes.iter().any(|index| index.plain) {
+        limits.push(format!("{name} is partitioned: its writers wait while a second index is built"));
+    }
     limits.push(format!("an INSERT or UPDATE that gives {from} and {to} two values is refused (23000)"));
     limits.push("SELECT *, and COPY without a list of columns, meet one column more".to_owned());
     limits.push(format!(
         "two writers of one new value, ON CONFLICT ({from}) here and ({to}) there, can meet 23505 and must try again"
     ));
-    limits.push("ALTER TABLE … DISABLE TRIGGER ALL, as a restore does it, lets the two columns part".to_owned());
+    limits.push(format!(
+        "what writes past its trigger (DISABLE TRIGGER ALL, a trigger that changes the row later) is refused (23514, {}) \
+         where the two would part",
+        made.constraint
+    ));
     if !lost.is_empty() {
         limits.push(format!(
             "no second index for {}: ON CONFLICT ({to}) and searches by {to} do without",

@@ -85,8 +85,7 @@ pub(super) fn make(rename: &Rename, table: &Table, mut refused: Vec<String>) -> 
         remove,
         restore,
         drift,
-        batches: None,
-        indexes: Vec::new(),
+        beside: None,
         limits: limits(rename, &name, &base, table),
     })
 }
@@ -116,6 +115,9 @@ fn limits(rename: &Rename, name: &str, base: &str, table: &Table) -> Vec<String>
         Rename::Column { from, to, .. } => {
             limits.push(format!("one statement that writes both {from} and {to} is refused (42601)"));
             limits.push("SELECT * meets one column more".to_owned());
+            limits.push(format!(
+                "triggers, audit rows, statistics and change capture call the table {base} (TG_TABLE_NAME) meanwhile"
+            ));
         }
         Rename::Table { .. } => {}
     }

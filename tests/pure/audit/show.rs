@@ -5,7 +5,7 @@ use std::process::Command;
 
 use backout::audit::log::Log;
 use backout::audit::store::Dir;
-use backout::run::record::{Event, Record};
+use backout::run::record::{Event, Record, Temporary};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -72,6 +72,40 @@ fn json_holds_every_field_as_the_log_does() {
     let log = std::fs::read_to_string(home.path().join(RUN).join("audit-000001.jsonl")).unwrap();
     let parsed = |text: &str| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
     assert_eq!(parsed(&show(home.path(), &["--json"])), parsed(&log));
+}
+
+/// A run that was killed, left or handed over has no end that names them: its log does, for whoever has nothing else.
+#[test]
+fn what_is_temporary_is_named_without_an_end() {
+    let mut events = events();
+    let Record::RunStarted(started) = &mut events[0].record else { panic!() };
+    let left = |step: &str, what: &str, owner: Option<&str>| Temporary {
+        step: step.into(),
+        what: what.into(),
+        owner: owner.map(str::to_owned),
+        by: owner.map(|_| "2026-12-24".into()),
+        remove: owner.map(|_| "confirm-captured".into()),
+    };
+    let standing = started.steps.iter().find(|id| id.as_str() == "pause-loyalty").unwrap().clone();
+    started.leaves = vec![
+        left(&standing, "loyalty \u{1b}[2Jstopped", Some("loyalty team")),
+        left(&standing, "a flag", None),
+        left("resume-loyalty", "not there yet", None),
+    ];
+    let home = written(events);
+    for flags in [&[][..], &["--long"]] {
+        let shown = show(home.path(), flags);
+        let told: Vec<_> = shown.lines().skip_while(|line| !line.starts_with("still temporary")).collect();
+        assert_eq!(told.len(), 3, "{shown}");
+        assert!(
+            told[1].ends_with("stopped: loyalty team by 2026-12-24 (left by pause-loyalty, confirm-captured ends it)"),
+            "{shown}"
+        );
+        assert_eq!(told[2], "  a flag: nobody's yet, no date yet (left by pause-loyalty)");
+        assert!(!shown.contains('\u{1b}'));
+    }
+    assert!(!show(home.path(), &["--json"]).contains("still temporary:"));
+    assert!(!show(home.path(), &["--step", "pause-loyalty"]).contains("still temporary:"));
 }
 
 #[test]

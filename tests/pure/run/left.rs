@@ -7,7 +7,7 @@ use backout::run::decide::{Facts, Input, decide};
 use backout::run::left::temporary;
 use backout::run::next::Readings;
 use backout::run::record::*;
-use backout::run::state::State;
+use backout::run::state::{State, Status};
 use backout::run::summary::Summary;
 use backout::runbook::{Runbook, load_str};
 use backout::tui::model::Model;
@@ -63,6 +63,40 @@ fn it_stays_until_its_end_was_run() {
     let summary = Summary::of(&runbook(), &log(&["shim"], skipped())).unwrap();
     let item = OpenItem { what: "the view".into(), owner: "data team".into(), by: "2026-12-24".into() };
     assert_eq!(summary.temporary[0], ("shim".into(), item));
+}
+
+/// Killed between its intent and its outcome, or undone without being as before: it may be there.
+#[test]
+fn what_may_be_there_is_listed() {
+    use backout::run::left::{declared, recorded};
+
+    let begun = |record: &dyn Fn(&mut RunStarted)| {
+        let mut events = log(&[], vec![]);
+        let Record::RunStarted(started) = &mut events[0].record else { panic!() };
+        record(started);
+        State::replay(&events).unwrap()
+    };
+    let mut state = begun(&|started| started.leaves = declared(&runbook()));
+    for (status, there) in [
+        (Status::Waiting, false),
+        (Status::Gate, false),
+        (Status::Running, true),
+        (Status::Unknown, true),
+        (Status::Failed, false),
+        (Status::Applied, true),
+        (Status::Done, true),
+        (Status::Undone, false),
+        (Status::NotExact, true),
+    ] {
+        state.steps.get_mut("shim").unwrap().status = status;
+        let both = [recorded(&state).len(), temporary(&runbook(), &state).len()];
+        assert_eq!(both, if there { [2, 2] } else { [0, 0] }, "{status:?}");
+    }
+    // Whether it was taken away nobody knows.
+    state.steps.get_mut("end").unwrap().status = Status::Unknown;
+    assert_eq!(recorded(&state).len(), 2);
+    state.steps.get_mut("end").unwrap().status = Status::Done;
+    assert_eq!(recorded(&state)[0].what, "a flag");
 }
 
 #[test]

@@ -41,8 +41,16 @@ impl Desk {
         let book = load_str("little.yaml", RUNBOOK, Path::new(".")).unwrap_or_else(|why| panic!("{why:?}")).runbook;
         let steps = book.steps.keys().cloned().collect();
         let (run, runbook, runbook_digest) = ("r1".to_owned(), "little".to_owned(), "d".to_owned());
-        let started =
-            RunStarted { run, runbook, runbook_digest, incident: None, version: "0".into(), steps, headless: false };
+        let started = RunStarted {
+            run,
+            runbook,
+            runbook_digest,
+            incident: None,
+            version: "0".into(),
+            steps,
+            headless: false,
+            leaves: Vec::new(),
+        };
         let (id, user, host) = ("a1".to_owned(), "u".to_owned(), "h".to_owned());
         let actor = Actor { id, user, uid: 1, host, tty: None, claimed_ssh: None, pid: 1 };
         let mut desk = Self { book, log: Vec::new(), state: State::default(), seconds: 0 };

@@ -173,3 +173,18 @@ async fn the_printed_steps_run_to_the_end() {
         assert_eq!(said(&shown).rsplit_once("run_finished").unwrap().1.contains(left), skipped, "{}", said(&shown));
     }
 }
+
+/// The answers end before the run does: nobody was asked whose it is, and the log says it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_its_end_still_names_what_is_temporary() {
+    let Some(database) = support::postgres_database("shim") else { return };
+    let shop = filled(RUNBOOK, &database, "run-shim-0").await;
+    let text = pasted(RUNBOOK, &printed(&shop, Some(Form::Column)).await.unwrap(), true);
+    let (output, dir) = headless(&shop, &database, &text, "  rename-back: { token: orders@shop }\n").await;
+    assert_ne!(output.status.code(), Some(0), "{}", said(&output));
+    let mut show = Command::new(env!("CARGO_BIN_EXE_backout"));
+    let shown = said(&show.args(["audit", "show", "--state-dir"]).arg(dir.path().join("state")).output().unwrap());
+    let left = "orders.payment_reference_id beside orders.payment_ref, as a second column with a trigger: data team by \
+        2026-12-24 (left by rename-back, rename-back-one-name ends it)";
+    assert!(!shown.contains("finished") && shown.contains(&left), "{shown}");
+}

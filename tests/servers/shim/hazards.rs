@@ -153,33 +153,175 @@ async fn a_view_hides_what_row_security_hides() {
     shop.sql(&format!("DROP ROLE {role}")).await;
 }
 
+/// What a trigger cannot keep equal is refused aloud, and never parts.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_rows_are_filled_by_hand_in_batches() {
+async fn two_columns_never_part_in_silence() {
     let Some(database) = support::postgres_database("shim") else { return };
     let first = filled(RUNBOOK, &database, "run-shim-0").await;
-    first.sql("ALTER TABLE orders DISABLE TRIGGER kept").await;
-    first.sql("INSERT INTO orders (payment_reference_id) SELECT 'more-' || n FROM generate_series(1, 100000) n").await;
-    let yaml = printed(&first, Some(Form::Column)).await.unwrap();
-    assert!(!yaml.contains("STORED") || yaml.contains("-fill"), "{yaml}");
-    let text = pasted(RUNBOOK, &yaml, true);
-    let shop = Shop::with(&text, &database.url, "run-shim-1");
+    // Swapped in one statement, as its author may: a second index that holds at once would refuse it.
+    first.sql("ALTER TABLE orders DROP CONSTRAINT orders_payment_reference_id_key CASCADE").await;
+    first.sql("ALTER TABLE orders ADD UNIQUE (payment_reference_id) DEFERRABLE INITIALLY DEFERRED").await;
+    for sql in [
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'begin return jsonb_populate_record(new, late_too(to_jsonb(new))); end'",
+        "CREATE FUNCTION late_too(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1 || coalesce(nullif(current_setting('test.late', true), '')::jsonb, '{}') $$",
+        "CREATE TRIGGER late BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION late()",
+    ] {
+        first.sql(sql).await;
+    }
+    let text = printed(&first, Some(Form::Column)).await.unwrap();
+    assert!(text.contains("no second index for orders_payment_reference_id_key"), "{text}");
+    let shop = Shop::with(&pasted(RUNBOOK, &text, true), &database.url, "run-shim-1");
     applied(&shop, "rename-back", 1, false).await;
-    let drift = async || shop.check("rename-back-both-names", Depth::Try).await;
-    assert!(drift().await.verdict.is_fail(), "old rows are not filled yet");
+    let mut connection = program(&database).await;
+    let swap = "UPDATE orders SET payment_ref = CASE id WHEN 1 THEN 'ref-2' ELSE 'ref-1' END WHERE id < 3";
+    asked(&mut connection, swap).await.unwrap();
+    for sql in [
+        "SET test.late = '{\"payment_ref\": \"other\"}'",
+        "UPDATE orders SET note = 'x' WHERE id = 3",
+        "RESET test.late",
+        "ALTER TABLE orders DISABLE TRIGGER USER",
+        "UPDATE orders SET payment_ref = 'other' WHERE id = 3",
+        "INSERT INTO orders (payment_ref) VALUES ('other')",
+        "ALTER TABLE orders ENABLE TRIGGER kept",
+    ] {
+        let answer = asked(&mut connection, sql).await;
+        match sql.contains("orders SET") || sql.contains("INTO orders") {
+            true => {
+                assert!(answer.as_ref().is_err_and(|no| no.contains("both_names_payment_ref")), "{sql}: {answer:?}")
+            }
+            false => drop(answer.unwrap()),
+        }
+    }
+    assert!(shop.check("rename-back-both-names", Depth::Try).await.verdict.is_pass());
+    // Without the constraint they can part, and the check says so.
+    for sql in [
+        "ALTER TABLE orders DROP CONSTRAINT both_names_payment_ref",
+        "UPDATE orders SET payment_ref = 'other' WHERE id = 3",
+    ] {
+        asked(&mut connection, sql).await.unwrap();
+    }
+    let drift = shop.check("rename-back-both-names", Depth::Try).await;
+    assert!(drift.verdict.is_fail() && drift.value == Some(serde_json::json!(1)), "{drift:?}");
+}
+
+/// How a value reads is a setting of the session; whether it was written is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_seen_whatever_the_session_prints() {
+    for (kind, one, other, session) in [
+        ("float8", "0.1", "0.10000000000000003", "SET extra_float_digits = -5"),
+        ("numeric", "1.0", "1.00", "SELECT 1"),
+        ("jsonb", "'{\"a\": 1.0}'", "'{\"a\": 1.00}'", "SELECT 1"),
+        ("json", "'{\"a\":1}'", "'{\"a\": 1}'", "SELECT 1"),
+        ("text", "repeat('long', 500000)", "repeat('long', 500000) || 'er'", "SELECT 1"),
+        ("point", "'(1,1)'", "'(1,1.0000000001)'", "SELECT 1"),
+        ("timestamptz", "'2026-11-01 01:30+00'", "'2026-11-01 00:30+00'", "SET timezone = 'America/New_York'"),
+    ] {
+        let Some(database) = support::postgres_database("shim") else { return };
+        let first = Shop::with(RUNBOOK, &database.url, "run-shim-0");
+        first.sql(&format!("CREATE TABLE orders (id bigserial PRIMARY KEY, payment_reference_id {kind})")).await;
+        first.sql(&format!("INSERT INTO orders (payment_reference_id) SELECT {one} FROM generate_series(1, 10)")).await;
+        first.context.targets.install("shop").await.unwrap();
+        let text = pasted(RUNBOOK, &printed(&first, Some(Form::Column)).await.unwrap(), true);
+        let shop = Shop::with(&text, &database.url, "run-shim-1");
+        applied(&shop, "rename-back", 1, false).await;
+        let mut connection = program(&database).await;
+        asked(&mut connection, session).await.unwrap();
+        asked(&mut connection, &format!("UPDATE orders SET payment_ref = {other} WHERE id = 1")).await.unwrap();
+        asked(&mut connection, &format!("INSERT INTO orders (payment_ref) VALUES ({other})")).await.unwrap();
+        asked(&mut connection, "SET extra_float_digits = 1").await.unwrap();
+        let kept = format!(
+            "SELECT count(*) FROM orders WHERE record_image_eq(ROW(payment_reference_id), ROW({other}::{kind}))"
+        );
+        assert_eq!(asked(&mut connection, &kept).await.unwrap(), "2", "{kind}");
+        applied(&shop, "rename-back", 2, true).await;
+    }
+}
+
+/// The old code meets the name only with every value under it; rows that somebody holds are waited for by nobody.
+async fn many_rows(make: &[&str], indexes: usize) {
+    let Some(database) = support::postgres_database("shim") else { return };
+    let first = Shop::with(RUNBOOK, &database.url, "run-shim-0");
+    for sql in make {
+        first.sql(sql).await;
+    }
+    first.sql("CREATE TABLE audit (line jsonb)").await;
+    first.context.targets.install("shop").await.unwrap();
+    let before = catalog(&first).await;
+    assert!(printed(&first, None).await.unwrap().contains("CREATE VIEW"), "what copies nothing comes first");
+    let text = pasted(RUNBOOK, &printed(&first, Some(Form::Column)).await.unwrap(), true);
+    let shop = Shop::with(&text, &database.url, "run-shim-1");
+    applied(&shop, "rename-back-beside", 1, false).await;
+    let mut old = program(&database).await;
+    asked(&mut old, "SELECT payment_ref FROM orders LIMIT 1").await.unwrap_err();
+    let agree = async || shop.check("rename-back-both-names", Depth::Try).await.verdict;
+    let proved = async |att| shop.done("rename-back-proved", att, false).await;
+    assert!(agree().await.is_fail(), "nothing is proved yet");
+
     let backout::runbook::Action::Manual(manual) = &shop.context.runbook.steps["rename-back-fill"].action else {
         panic!()
     };
-    let what = manual.what.to_string();
-    let batch = what.split_once("UPDATE 0: ").unwrap().1.replace("LIMIT 1000", "LIMIT 60000");
-    for _ in 0..2 {
-        shop.sql(&batch).await;
-        shop.sql("UPDATE orders SET payment_ref = 'met-' || id WHERE id = 1").await;
+    let fill = manual.what.to_string().split_once("filled: ").unwrap().1.to_owned();
+    let mut holder = program(&database).await;
+    asked(&mut holder, "BEGIN").await.unwrap();
+    asked(&mut holder, "UPDATE orders SET note = 'held' WHERE id = 7").await.unwrap();
+    let mut writer = program(&database).await;
+    asked(&mut writer, "INSERT INTO orders (id, payment_reference_id) VALUES (200001, 'meanwhile')").await.unwrap();
+    asked(&mut writer, "SET statement_timeout = '30s'").await.unwrap();
+    asked(&mut writer, &fill).await.unwrap();
+    asked(&mut holder, "ROLLBACK").await.unwrap();
+    let refused = proved(1).await;
+    assert!(refused.result == OutcomeResult::NotApplied && refused.evidence.contains("23514"), "{refused:?}");
+    assert!(agree().await.is_fail());
+    asked(&mut writer, &fill).await.unwrap();
+    for n in 1..=indexes {
+        applied(&shop, &format!("rename-back-index-{n}"), 1, false).await;
     }
-    assert!(drift().await.verdict.is_pass(), "{:?}", drift().await);
-    assert_eq!(shop.one("SELECT payment_reference_id FROM orders WHERE id = 1").await, "met-1");
-    for step in ["rename-back-index-1", "rename-back-index-2"] {
-        applied(&shop, step, 1, false).await;
-    }
+    assert_eq!(proved(2).await.result, OutcomeResult::Applied);
+    assert!(agree().await.is_pass());
+    stands(&shop, "rename-back", Position::NotDone).await;
+    applied(&shop, "rename-back", 1, false).await;
+    stands(&shop, "rename-back", Position::Done).await;
+    assert!(agree().await.is_pass());
+    asked(&mut old, "INSERT INTO orders (id, payment_ref) VALUES (200002, 'old')").await.unwrap();
+    asked(&mut writer, "UPDATE orders SET payment_reference_id = 'new' WHERE id = 1").await.unwrap();
+    let equal = "SELECT count(*) FROM orders WHERE payment_ref = payment_reference_id";
+    assert_eq!(shop.one(equal).await, 100_003);
+    applied(&shop, "rename-back", 2, true).await;
+    asked(&mut writer, "UPDATE orders SET payment_reference_id = 'newer' WHERE id = 1").await.unwrap();
+    applied(&shop, "rename-back", 3, false).await;
+    assert_eq!(asked(&mut old, "SELECT payment_ref FROM orders WHERE id = 1").await.unwrap(), "newer");
+    let with = catalog(&shop).await;
     applied(&shop, "rename-back-one-name", 1, false).await;
-    assert_eq!(shop.one("SELECT count(payment_ref) FROM orders").await, 100_010);
+    assert_eq!(shop.one("SELECT count(payment_ref) FROM orders").await, 100_003);
+    assert!(agree().await.is_pass(), "one name is left");
+    applied(&shop, "rename-back-one-name", 2, true).await;
+    assert_eq!(catalog(&shop).await, with);
+    assert!(agree().await.is_pass());
+    shop.sql("ALTER TABLE orders RENAME COLUMN payment_ref TO payment_ref_filling").await;
+    applied(&shop, "rename-back-beside", 2, true).await;
+    assert_eq!(catalog(&shop).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_are_filled_before_the_old_code_can_read_one() {
+    let many = "INSERT INTO orders SELECT n, 'ref-' || n FROM generate_series(1, 100001) n";
+    many_rows(
+        &[
+            "CREATE TABLE orders (id bigint PRIMARY KEY, payment_reference_id text UNIQUE, note text)",
+            "CREATE INDEX orders_both ON orders (id, payment_reference_id)",
+            many,
+        ],
+        2,
+    )
+    .await;
+    many_rows(
+        &[
+            "CREATE TABLE orders (id bigint, payment_reference_id text, note text, PRIMARY KEY (id)) PARTITION BY RANGE (id)",
+            "CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (0) TO (50000)",
+            "CREATE TABLE orders_2 PARTITION OF orders DEFAULT",
+            many,
+        ],
+        0,
+    )
+    .await;
 }
