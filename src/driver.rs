@@ -223,6 +223,10 @@ impl Drive {
             if matches!(hold, HoldReason::Terminal | HoldReason::Signal) {
                 return Move::Wait(words);
             }
+            // A server that starts again, or one that this process has not asked yet.
+            if let HoldReason::Target { name } = hold {
+                return if state.lost.contains_key(name) { Move::Wait(words) } else { Move::Ask(Ask::Lift) };
+            }
             self.saw = words;
             return Move::End(5);
         }

@@ -61,11 +61,14 @@ impl Plan {
 
     /// As the server of this connection runs it, where that is told from its version.
     pub fn on(mut self, handle: &Handle) -> Self {
-        if let Handle::Mysql(connection) = handle {
-            self.server = Some(connection.server);
-            let known = |(sql, statement): (String, Statement)| (sql, statement.on(connection.server));
-            self.statements = self.statements.into_iter().map(known).collect();
-        }
+        let server = match handle {
+            Handle::Mysql(connection) => connection.server,
+            Handle::Postgres(connection) => connection.server,
+            Handle::Sqlite(_) | Handle::Kafka(_) => return self,
+        };
+        self.server = Some(server);
+        let known = |(sql, statement): (String, Statement)| (sql, statement.on(server));
+        self.statements = self.statements.into_iter().map(known).collect();
         self
     }
 
