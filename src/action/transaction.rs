@@ -1,7 +1,7 @@
 //! One step as one transaction: claim, marker, the work, the checks in it, commit, the marker read back.
 //!
 //! Owns the order, the points where the engine is asked and the retries that a lock allows. Never commits without
-//! `ready`, never what the catalog does not show, and never says *applied* on the word of COMMIT alone.
+//! `ready`, and never says *applied* on the word of COMMIT alone.
 
 use std::time::Duration;
 
