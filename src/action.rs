@@ -4,6 +4,7 @@
 //! `perform` (do it, stopping at every point of no return until the engine says go) and `settle` (after a crash: did it
 //! happen?), and its done-check. Never writes the log, never decides; the engine does both.
 
+mod alive;
 mod cancel;
 pub mod change;
 pub mod command;

@@ -223,6 +223,14 @@ impl Drive {
             if matches!(hold, HoldReason::Terminal | HoldReason::Signal) {
                 return Move::Wait(words);
             }
+            // A server that starts again, or one that this process has not asked yet; not after a step that failed by it.
+            if let HoldReason::Target { name } = hold {
+                if let Some(step) = self.tried.iter().find(|step| state.status(step) == Status::Failed) {
+                    self.saw = format!("{step} was not applied; {words}");
+                    return Move::End(1);
+                }
+                return if state.lost.contains_key(name) { Move::Wait(words) } else { Move::Ask(Ask::Lift) };
+            }
             self.saw = words;
             return Move::End(5);
         }

@@ -61,11 +61,14 @@ impl Plan {
 
     /// As the server of this connection runs it, where that is told from its version.
     pub fn on(mut self, handle: &Handle) -> Self {
-        if let Handle::Mysql(connection) = handle {
-            self.server = Some(connection.server);
-            let known = |(sql, statement): (String, Statement)| (sql, statement.on(connection.server));
-            self.statements = self.statements.into_iter().map(known).collect();
-        }
+        let server = match handle {
+            Handle::Mysql(connection) => connection.server,
+            Handle::Postgres(connection) => connection.server,
+            Handle::Sqlite(_) | Handle::Kafka(_) => return self,
+        };
+        self.server = Some(server);
+        let known = |(sql, statement): (String, Statement)| (sql, statement.on(server));
+        self.statements = self.statements.into_iter().map(known).collect();
         self
     }
 
@@ -142,9 +145,16 @@ pub(super) async fn run(handle: &mut Handle, plan: &Plan) -> Result<Effect, Back
 }
 
 /// What the catalog denies of the statements in the transaction that ran them: an `IF NOT EXISTS` passes over what is
-/// there and something else. Only what must be there by its name: a name that went may be another schema's, too.
+/// there and something else, as an index that is not valid. Only what must be there by its name: a name that went may be
+/// another schema's, too.
 pub(super) async fn not_shown(handle: &mut Handle, plan: &Plan) -> Result<Option<String>, Back> {
-    let facts: Vec<_> = facts_of(plan).into_iter().filter(sql::Fact::is_there).collect();
+    let standing = facts_of(plan);
+    let guarded = plan.statements.iter().filter(|(sql, _)| sql.to_lowercase().contains("exists"));
+    let facts: Vec<_> = guarded
+        .flat_map(|(_, statement)| &statement.done)
+        .filter(|fact| fact.is_there() && standing.contains(fact))
+        .cloned()
+        .collect();
     if facts.is_empty() {
         return Ok(None);
     }

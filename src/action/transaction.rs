@@ -1,7 +1,7 @@
 //! One step as one transaction: claim, marker, the work, the checks in it, commit, the marker read back.
 //!
 //! Owns the order, the points where the engine is asked and the retries that a lock allows. Never commits without
-//! `ready`, never what the catalog does not show, and never says *applied* on the word of COMMIT alone.
+//! `ready`, and never says *applied* on the word of COMMIT alone.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::cancel::{Canceller, asked, watched};
 use super::ddl::stale;
-use super::{Go, Port, Report, change, ddl, marker, restored};
+use super::{Go, Port, Report, alive, change, ddl, marker, restored};
 use crate::check::{self, Context, Depth, Where};
 use crate::names;
 use crate::run::gate::offer_digest;
@@ -77,11 +77,20 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
         Ok(handle) => handle,
         Err(failure) => return not_applied(failure.to_string()),
     };
-    if let Err(outcome) = claimed(&mut handle, offer, ctx, port).await {
+    let gone = alive::end_of(&handle, ctx);
+    tokio::select! {
+        outcome = attempts(&mut handle, body, step, offer, ctx, port) => outcome,
+        // Nothing is sent to it any more: with this its connection is dropped.
+        outcome = gone => outcome,
+    }
+}
+
+async fn attempts(handle: &mut Handle, body: &Body, step: &Step, offer: &Offer, ctx: &Context, port: &Port) -> Outcome {
+    if let Err(outcome) = claimed(handle, offer, ctx, port).await {
         return outcome;
     }
     for attempt in 1..=ATTEMPTS {
-        match once(&mut handle, body, step, offer, ctx, port).await {
+        match once(handle, body, step, offer, ctx, port).await {
             Ok(outcome) => return outcome,
             Err(Back::Because(why)) if *port.cancel.borrow() && !why.starts_with("cancelled") => {
                 return not_applied(format!("cancelled, rolled back: {why}"));
@@ -116,7 +125,9 @@ pub async fn perform(body: &Body, step: &Step, offer: &Offer, ctx: &Context, por
 /// Takes the claim that the offer names, if it names one.
 pub(super) async fn claimed(handle: &mut Handle, offer: &Offer, ctx: &Context, port: &Port) -> Result<(), Outcome> {
     let Some(epoch) = offer.epoch else { return Ok(()) };
-    match marker::take(handle, ctx, epoch).await {
+    let cancel = Canceller::of(handle, ctx);
+    // Its commit may wait for a standby that is down.
+    match watched(&port.cancel, &cancel, marker::take(handle, ctx, epoch)).await {
         Ok(true) => Ok(()),
         Ok(false) => {
             tell_lost(handle, ctx, port).await;
@@ -126,45 +137,43 @@ pub(super) async fn claimed(handle: &mut Handle, offer: &Offer, ctx: &Context, p
     }
 }
 
-/// Says who holds the target now.
-pub(super) async fn tell_lost(handle: &mut Handle, ctx: &Context, port: &Port) {
-    let holder = match marker::claim(handle, &ctx.access.runbook).await {
+/// Says who holds the target now, and gives why this run may not go on there.
+pub(super) async fn tell_lost(handle: &mut Handle, ctx: &Context, port: &Port) -> &'static str {
+    let another = "taken over: another run holds the claim on this target";
+    let (holder, why) = match marker::claim(handle, &ctx.access.runbook).await {
         Ok(Some(claim)) if claim.run == ctx.access.run => {
-            format!("this very run, in another process: {} of {}", claim.run, claim.holder)
+            let why = "taken over: this very run goes on in another process, which is ahead";
+            (format!("this very run in another process, of {}", claim.holder), why)
         }
-        Ok(Some(claim)) => format!("run {} of {}", claim.run, claim.holder),
-        Ok(None) | Err(_) => "another run".to_owned(),
+        Ok(Some(claim)) => (format!("run {} of {}", claim.run, claim.holder), another),
+        Ok(None) | Err(_) => ("another run".to_owned(), another),
     };
     port.tell(Report::ClaimLost { target: handle.target().to_owned(), holder }).await;
+    why
 }
-
-pub(super) const TAKEN_OVER: &str =
-    "taken over: another run, or this one in another process, holds the claim on this target";
 
 pub(super) fn twin(error: &SqlError) -> String {
     format!("this attempt has its marker already, from another process of this run: {}", error.words())
 }
 
 /// What a session says of itself and of where it is, to be known again by after a crash: the process or connection, and
-/// on PostgreSQL the database's number, which no other one of its name has, and how far its log was on disk.
-pub(super) async fn session(handle: &mut Handle, offer: &Offer, data: &mut Value) -> Result<(), SqlError> {
+/// where PostgreSQL tells it, the database's number, which no other one of its name has, and how far its log was on disk.
+/// Before any transaction: what cannot be read must not end one.
+pub(super) async fn session(handle: &mut Handle, offer: &Offer) -> Value {
+    let mut data = json!({});
     match &*handle {
         Handle::Postgres(connection) => {
-            data["pid"] = json!(connection.pid);
-            data["backend_start"] = json!(connection.backend_start);
-            let place = handle.read(PLACE, vec![]).await?.into_iter().next().unwrap_or_default();
-            place.into_iter().for_each(|(name, value)| data[name] = value);
+            data = json!({ "pid": connection.pid, "backend_start": connection.backend_start });
+            let place = handle.read(PLACE, vec![]).await.unwrap_or_default();
+            place.into_iter().flatten().for_each(|(name, value)| data[name] = value);
         }
-        Handle::Mysql(connection) => {
-            data["pid"] = json!(connection.id);
-            data["backend_start"] = json!(connection.came);
-        }
+        Handle::Mysql(connection) => data = json!({ "pid": connection.id, "backend_start": connection.came }),
         Handle::Sqlite(_) | Handle::Kafka(_) => {}
     }
     if let Some(epoch) = offer.epoch {
         data["claim"] = json!({ "target": handle.target(), "epoch": epoch });
     }
-    Ok(())
+    data
 }
 
 const PLACE: &str = "select (select oid::text from pg_database where datname = current_database()) as database,
@@ -233,8 +242,8 @@ async fn work(
         Body::Ddl(plan) => restored::keep(plan, handle, offer, ctx).await,
         Body::Change(_) | Body::Undo(_) => None,
     };
+    let mut data = session(handle, offer).await;
     handle.run(if postgres { "begin" } else { "begin immediate" }, vec![]).await?;
-    let mut data = json!({});
     if postgres {
         let statement = step.within.unwrap_or(STATEMENT).as_millis();
         handle.run(format!("set local lock_timeout = {LOCK_MS}"), vec![]).await?;
@@ -244,14 +253,12 @@ async fn work(
         match marker::write(handle, ctx, offer, epoch).await {
             Ok(true) => {}
             Ok(false) => {
-                tell_lost(handle, ctx, port).await;
-                return Err(Back::Because(TAKEN_OVER.to_owned()));
+                return Err(Back::Because(tell_lost(handle, ctx, port).await.to_owned()));
             }
             Err(error) if error.is_twin() => return Err(Back::Twin(twin(&error))),
             Err(error) => return Err(error.into()),
         }
     }
-    session(handle, offer, &mut data).await?;
     if postgres && let Some(xid) = handle.one("select pg_current_xact_id()::text as xid", vec![]).await? {
         data["xid"] = xid;
     }

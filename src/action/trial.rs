@@ -227,7 +227,7 @@ impl Back {
             (None, Undoing::None { because }) => return Self::None(because.clone()),
             (None, Undoing::BeforeImage) => return Self::None("it is undone from saved rows".to_owned()),
         };
-        match plan {
+        match plan.map(|plan| plan.on(handle)) {
             Ok(plan) if plan.transactional() => Self::By(plan),
             Ok(_) => Self::None("its undo runs outside a transaction".to_owned()),
             Err(failure) => Self::None(whole(&failure)),

@@ -200,6 +200,15 @@ fn transaction(evidence: &Evidence) -> Verdict {
 
 /// No transaction: only the state of the world tells, and what never began changed nothing.
 fn by_state(evidence: &Evidence) -> Verdict {
+    // Who says how it stood says before its first statement that it is sent.
+    if evidence.way == Way::Plain && evidence.stood.is_some() && !evidence.reached.contains(&Point::Sent) {
+        return match evidence.done {
+            Some(Position::Done) if evidence.stood != Some(Position::Done) => {
+                unknown("it looks done, but its first statement was not sent: by other hands?")
+            }
+            _ => not_applied("its first statement was not sent: that point was not reached"),
+        };
+    }
     match evidence.done {
         Some(Position::HalfDone) if evidence.way == Way::Events => {
             unknown("some of it stands in the topic: say that it was not applied to send the rest")

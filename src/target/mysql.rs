@@ -86,6 +86,9 @@ impl Connection {
         self.id = row.get("id").and_then(Value::as_u64).unwrap_or(0);
         self.came = row.get("came").map(as_text).unwrap_or_default();
         self.server = server(&row.get("version").map(as_text).unwrap_or_default());
+        // A server may begin with a transaction that never ends: what is read in it stays as it was, and no marker
+        // would be there before its statement.
+        self.send("set session autocommit = 1").await?;
         self.send(&format!("set session lock_wait_timeout = {LOCK_S}")).await?;
         self.send(&format!("set session innodb_lock_wait_timeout = {LOCK_S}")).await?;
         if reads_only {

@@ -14,6 +14,7 @@ use crate::names::{ENVIRONMENT, Place};
 use crate::run::record::{Environment, TargetSeen};
 use crate::runbook::template::{RenderedSql, as_text};
 use crate::runbook::{Target, TargetKind};
+use crate::sql::Server;
 
 use super::db::{Row, SqlError, operator_sql};
 use super::wire::{asked_tls, is_loopback, opened, proves_nothing, within};
@@ -34,6 +35,7 @@ pub struct Connection {
     /// With `backend_start` it names this backend and no later one of the same number.
     pub pid: i32,
     pub backend_start: String,
+    pub server: Server,
     where_to: String,
     /// A worker's statement may take as long as it takes; a check's may not.
     limit: Option<Duration>,
@@ -56,6 +58,7 @@ impl Connection {
             target: target.name.clone(),
             pid: 0,
             backend_start: String::new(),
+            server: Server::Postgres(0),
             where_to,
             limit: reads_only.then_some(SILENCE),
             busy: false,
@@ -85,10 +88,10 @@ impl Connection {
         let _ = self.send(SOONER).await;
         // Not on every platform, and not before version 14: a help where it is there.
         let _ = self.send("set client_connection_check_interval = 1000").await;
-        let row =
-            self.conn.fetch_one("select pid, backend_start::text from pg_stat_get_activity(pg_backend_pid())").await?;
+        let row = self.conn.fetch_one(SELF).await?;
         self.pid = row.try_get(0)?;
         self.backend_start = row.try_get(1)?;
+        self.server = Server::Postgres(row.try_get::<i32, _>(2)?.unsigned_abs() / 10_000);
         Ok(())
     }
 
@@ -230,6 +233,9 @@ impl Connection {
         self.rows(&sql, Some(1)).await?.into_iter().next().ok_or_else(|| SqlError::new("no row"))
     }
 }
+
+const SELF: &str = "select pid, backend_start::text, current_setting('server_version_num')::int
+    from pg_stat_get_activity(pg_backend_pid())";
 
 /// What a role or a database may be set to and no step must meet: time limits that not every version has, by which a
 /// build would end in an index that is not valid, and commits that a crash of the server takes back.

@@ -20,6 +20,7 @@ use crate::takeover::{Operator, said};
 use proxy::{Moment, Proxy, Side, Wire};
 
 mod ended;
+mod halves;
 mod index;
 mod mariadb;
 mod outside;
@@ -27,6 +28,7 @@ mod proxy;
 mod queue;
 mod restart;
 mod server;
+mod silence;
 mod standby;
 mod sweep;
 mod witness;

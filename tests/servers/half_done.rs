@@ -147,6 +147,7 @@ async fn a_label_is_added_in_a_transaction() {
     let shop = shop(&folder, "postgres", &database.url).await;
     let outcome = shop.done("label", 1, false).await;
     assert_eq!(outcome.result, OutcomeResult::Applied, "{outcome:?}");
+    assert!(outcome.evidence.starts_with("marker read back"), "{outcome:?}");
     stands(&shop, "label", Position::Done, &[]).await;
 }
 

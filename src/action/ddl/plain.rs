@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{LOCK_MS, Plan, facts_of, left, stale};
-use crate::action::transaction::{TAKEN_OVER, claimed, not_applied, outcome, session, tell_lost, twin};
-use crate::action::{Go, Port, committing, marker, restored};
+use crate::action::cancel::{Canceller, watched};
+use crate::action::transaction::{claimed, not_applied, outcome, session, tell_lost, twin};
+use crate::action::{Go, Port, alive, committing, marker, restored};
 use crate::check::{Context, NoAnswer, schema};
 use crate::names;
 use crate::run::record::{Found, Offer, Outcome, OutcomeResult, Point, Position};
@@ -22,6 +23,7 @@ const INTERRUPTED: [&str; 3] = ["1317", "1969", "3024"];
 pub async fn position(plan: &Plan, target: &str, ctx: &Context) -> Found {
     match ctx.targets.monitor(target).await {
         Ok(mut handle) => {
+            let plan = &plan.clone().on(&handle);
             let found = position_on(plan, &mut handle).await;
             left::told(plan, of_all(plan, found), &mut handle).await
         }
@@ -96,53 +98,62 @@ pub async fn perform_plain(plan: &Plan, offer: &Offer, ctx: &Context, port: &Por
         Ok(handle) => handle,
         Err(failure) => return not_applied(failure.to_string()),
     };
-    if let Err(outcome) = claimed(&mut handle, offer, ctx, port).await {
+    let gone = alive::end_of(&handle, ctx);
+    tokio::select! {
+        outcome = perform_on(&mut handle, plan, offer, ctx, port) => outcome,
+        outcome = gone => outcome,
+    }
+}
+
+async fn perform_on(handle: &mut Handle, plan: &Plan, offer: &Offer, ctx: &Context, port: &Port) -> Outcome {
+    if let Err(outcome) = claimed(handle, offer, ctx, port).await {
         return outcome;
     }
-    let mut data = json!({ "statements": plan.statements.len() });
-    if let Err(error) = session(&mut handle, offer, &mut data).await {
-        return not_applied(format!("nothing was sent: {}", error.words()));
-    }
-    let before =
-        Before { found: position_on(plan, &mut handle).await, invalid: left::invalid(plan, &mut handle).await };
+    let mut data = session(handle, offer).await;
+    data["statements"] = json!(plan.statements.len());
+    let before = Before { found: position_on(plan, handle).await, invalid: left::invalid(plan, handle).await };
     data["stood"] = serde_json::to_value(before.found.position).unwrap_or_default();
-    if let Some(catalog) = restored::keep(plan, &mut handle, offer, ctx).await {
+    if let Some(catalog) = restored::keep(plan, handle, offer, ctx).await {
         data["catalog"] = catalog;
     }
     if port.reached(Point::Begun, data).await == Go::Stop {
         return not_applied("stopped before the first statement");
     }
     if let Some(epoch) = offer.epoch {
-        match marker::write(&mut handle, ctx, offer, epoch).await {
+        let cancel = Canceller::of(handle, ctx);
+        match watched(&port.cancel, &cancel, marker::write(handle, ctx, offer, epoch)).await {
             Ok(true) => {}
             Ok(false) => {
-                tell_lost(&mut handle, ctx, port).await;
-                return not_applied(format!("{TAKEN_OVER}; nothing was sent"));
+                let why = tell_lost(handle, ctx, port).await;
+                return not_applied(format!("{why}; nothing was sent"));
             }
             Err(error) if error.is_twin() => return outcome(OutcomeResult::Unknown, twin(&error)),
             Err(error) => return not_applied(format!("the marker cannot be written: {}", error.words())),
         }
     }
+    if port.reached(Point::Sent, json!({})).await == Go::Stop {
+        return not_applied("stopped before the first statement");
+    }
     let mut taken = Vec::new();
     for (n, (sql, statement)) in plan.statements.iter().enumerate() {
         if *port.cancel.borrow() {
-            return refused(plan, n, &SqlError::new("cancelled before it was sent"), &before, &mut handle).await;
+            return refused(plan, n, &SqlError::new("cancelled before it was sent"), &before, handle).await;
         }
-        let ran = match limit(&mut handle, statement).await {
-            Ok(()) if matches!(handle, Handle::Mysql(_)) => {
-                committing::run(&mut handle, sql, &plan.ways(sql, statement), ctx, port).await
+        let ran = match limit(handle, statement).await {
+            Ok(()) if matches!(&*handle, Handle::Mysql(_)) => {
+                committing::run(handle, sql, &plan.ways(sql, statement), ctx, port).await
             }
-            Ok(()) if waits_for_all(statement) => committing::once(&mut handle, sql, ctx, port).await.map(|()| None),
-            Ok(()) => committing::until_lock(&mut handle, sql, ctx, port).await.map(|()| None),
+            Ok(()) if waits_for_all(statement) => committing::once(handle, sql, ctx, port).await.map(|()| None),
+            Ok(()) => committing::until_lock(handle, sql, ctx, port).await.map(|()| None),
             Err(error) => Err(error),
         };
         match ran {
             Ok(way) => taken.extend(way),
-            Err(error) => return refused(plan, n, &error, &before, &mut handle).await,
+            Err(error) => return refused(plan, n, &error, &before, handle).await,
         }
     }
-    let committed = stale::now(&mut handle).await;
-    let mut outcome = shown(plan, &mut handle).await;
+    let committed = stale::now(handle).await;
+    let mut outcome = shown(plan, handle).await;
     for way in taken {
         outcome.evidence.push_str(&format!("; {way}"));
     }

@@ -33,8 +33,13 @@ pub(super) async fn gather(
     let opened = reached.iter().rev().map(|(_, data)| data).find(|data| data.get("pid").is_some());
     if let Some(words) = gone_back(opened, offer, reached, &target.name, ctx).await {
         found.say("target", words);
-        found.evidence.server = Server::Another;
-        return;
+        // What is there is proof of itself: only what is missing is in doubt.
+        let marked =
+            found.evidence.way == Way::Transaction && read_marker(offer, &target.name, ctx).await.0 == Marker::Ours;
+        if !marked {
+            found.evidence.server = Server::Another;
+            return;
+        }
     }
     let (left, words) = sessions(opened, offer, found.evidence.way, &target.name, ctx).await;
     found.say("sessions", words);
@@ -102,8 +107,10 @@ async fn gone_back(
 ) -> Option<String> {
     let mut handle = ctx.targets.monitor(target).await.ok()?;
     let part = |name: &str| opened.and_then(|data| data.get(name)).map(as_text).unwrap_or_default();
-    if handle.dialect() == Some(Dialect::Postgres) && !part("wal").is_empty() {
-        let row = handle.read(PLACE, vec![text_bind(part("database")), text_bind(part("wal"))]).await.ok()?;
+    if handle.dialect() == Some(Dialect::Postgres)
+        && !part("wal").is_empty()
+        && let Ok(row) = handle.read(PLACE, vec![text_bind(part("database")), text_bind(part("wal"))]).await
+    {
         let is = |name: &str| row.first().and_then(|row| row.get(name)) == Some(&Value::Bool(true));
         if is("another") {
             return Some("the database of that name is another one: it was made after this attempt began".to_owned());

@@ -110,10 +110,13 @@ impl Engine {
             (Link::Up(_), Link::Down { words, .. }) => {
                 self.take(Input::TargetLost { target, why: words }, ENGINE).await;
             }
-            (Link::Down { .. }, Link::Up(identity)) => {
+            // Lost it may have been to an earlier process, too.
+            (was @ (Link::Connecting | Link::Down { .. }), Link::Up(identity)) => {
                 let identity = serde_json::to_value(&identity.seen).unwrap_or_default();
                 self.take(Input::TargetFound { target, identity }, ENGINE).await;
-                self.probes.all_due();
+                if !matches!(was, Link::Connecting) {
+                    self.probes.all_due();
+                }
             }
             _ => {}
         }

@@ -90,7 +90,9 @@ fn nothing_is_applied_without_evidence_and_unknown_stays_unknown() {
                 assert!(!marked, "{evidence:?}");
                 assert!(!transaction || !evidence.trace || evidence.left != Left::Nothing, "{evidence:?}");
                 let never_began = evidence.reached.is_empty();
-                assert!(never_began || batch.is_some() || !done && !half, "{evidence:?}");
+                let unsent =
+                    evidence.way == Way::Plain && evidence.stood.is_some() && !evidence.reached.contains(&Point::Sent);
+                assert!(never_began || unsent || batch.is_some() || !done && !half, "{evidence:?}");
                 let outside = matches!(evidence.way, Way::Outside | Way::Events);
                 assert!(evidence.left != Left::Something || outside && never_began, "{evidence:?}");
                 let doubtful = batch == Some(Items::UnderWay { repeatable: false });
@@ -138,7 +140,7 @@ fn the_table_says_what_it_promises() {
         left: Left::Nothing,
         ..Evidence::of(way, reached.to_vec())
     };
-    let ready = [Point::TxOpen, Point::Ready];
+    let (ready, sent) = ([Point::TxOpen, Point::Ready], [Point::Begun, Point::Sent]);
     let done = |mut e: Evidence, position| {
         e.done = Some(position);
         e
@@ -168,9 +170,19 @@ fn the_table_says_what_it_promises() {
         (done(base(Way::Plain, &[Point::Begun]), Position::HalfDone), Unknown, "half"),
         (done(base(Way::Plain, &[Point::Begun]), Position::Done), Applied, "shows it done"),
         (
-            Evidence { stood: Some(Position::Done), ..done(base(Way::Plain, &[Point::Begun]), Position::Done) },
+            Evidence { stood: Some(Position::Done), ..done(base(Way::Plain, &sent), Position::Done) },
             Unknown,
             "so it did before",
+        ),
+        (
+            Evidence { stood: Some(Position::NotDone), ..done(base(Way::Plain, &sent[..1]), Position::Unknown) },
+            NotApplied,
+            "was not sent",
+        ),
+        (
+            Evidence { stood: Some(Position::NotDone), ..done(base(Way::Plain, &sent[..1]), Position::Done) },
+            Unknown,
+            "was not sent: by other hands",
         ),
         (
             done(marked(base(Way::Plain, &[Point::Begun]), Marker::Missing), Position::Done),

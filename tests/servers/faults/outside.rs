@@ -61,7 +61,7 @@ steps:
       CREATE INDEX parts_note ON ONLY parts (note)
   - id: label
     on: shop
-    ddl: ["CREATE TYPE mood AS ENUM ('ok')", "ALTER TYPE mood ADD VALUE 'bad'", "CREATE TABLE moods (is_now mood DEFAULT 'bad')"]
+    ddl: ["CREATE TYPE mood AS ENUM ('ok')", "ALTER TYPE mood ADD VALUE 'bad'", "CREATE TABLE moods (is_now mood DEFAULT 'ok')"]
   - id: label-used
     on: shop
     ddl: ["ALTER TYPE state ADD VALUE 'held'", "ALTER TABLE orders ADD COLUMN is_now state DEFAULT 'held'"]
@@ -241,7 +241,7 @@ async fn an_index_on_a_parent_alone_is_done() {
     assert_eq!(settled.result, OutcomeResult::Applied, "{:?}", settled.evidence);
 }
 
-/// A label of a type that is as new as itself can be used at once; of an older type only after its commit.
+/// A label can be used at once where its type was made with it; one that was added only after its commit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_label_is_used_where_the_server_lets_it_be() {
     let Some((_database, shop)) = shop("run-label").await else { return };

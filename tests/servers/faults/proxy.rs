@@ -4,6 +4,7 @@
 //! Reads as much of the two protocols as it takes to tell one message from the next, which statement is to be run, and
 //! when the server has answered it. Speaks for nobody, but for "no" to the question for TLS.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,6 +54,8 @@ struct Shared {
     server: String,
     moment: Mutex<Option<Moment>>,
     line: watch::Sender<Line>,
+    /// What stands stays so, and hears of no end.
+    silent: AtomicBool,
     /// What the server believes to be connected still; none where it learns that a client is gone.
     kept: Mutex<Option<Vec<TcpStream>>>,
 }
@@ -72,6 +75,7 @@ impl Proxy {
             server: server.to_owned(),
             moment: Mutex::new(moment),
             line: watch::Sender::new(Line::Open),
+            silent: AtomicBool::new(false),
             kept: Mutex::new(None),
         });
         let accepting = shared.clone();
@@ -93,6 +97,12 @@ impl Proxy {
     }
 
     pub fn goes_on(&self) {
+        self.turn(Line::Open);
+    }
+
+    /// The one that stood still stands for ever, and every other line is open again.
+    pub fn leaves_it_standing(&self) {
+        self.shared.silent.store(true, Ordering::Relaxed);
         self.turn(Line::Open);
     }
 
@@ -296,7 +306,10 @@ impl Conversation {
     /// Waits for the test. False: the line is cut.
     async fn goes_on(&self) -> bool {
         let mut line = self.shared.line.subscribe();
-        let told = line.wait_for(|line| *line != Line::Stands).await;
-        told.is_ok_and(|line| *line == Line::Open)
+        let told = line.wait_for(|line| *line != Line::Stands).await.map(|line| *line);
+        if self.shared.silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        told.is_ok_and(|line| line == Line::Open)
     }
 }

@@ -3,13 +3,15 @@
 use std::cell::Cell;
 
 use backout::action::Go;
-use backout::run::record::OutcomeResult;
+use backout::run::record::{OutcomeResult, Record};
 use sqlx::{Connection, PgConnection};
 
 use super::server::Server;
-use super::{eventually, sql};
+use super::{each_of, ends, eventually, prepared, said_of, sql};
+use crate::faults;
 use crate::shop::Shop;
 use crate::support::{self, Database};
+use crate::takeover::{Operator, said};
 
 const RUNBOOK: &str = r#"
 backout: 1
@@ -239,4 +241,37 @@ async fn an_autovacuum_that_prevents_a_wraparound_does_not() {
     let (outcome, failed) = shop.until_locked(prepared.job, end).await;
     assert_eq!(outcome.result, OutcomeResult::Applied, "{outcome:?}");
     assert_eq!(failed.first().map(String::as_str), Some("55P03"));
+}
+
+/// Given up after the last of its tries, each of which stands in the log with the pause that followed it; not applied,
+/// and applied once when the way is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_try_for_a_lock_is_in_the_log() {
+    let Some(database) = support::postgres_database("tries") else { return };
+    prepared(&database.url, faults::RUNBOOK, &faults::TABLES).await;
+    let mut reader = Other::on(&database).await;
+    reader.says("BEGIN; SELECT count(*) FROM orders").await.unwrap();
+    let operator = Operator::new("ada", &database.url, "", "");
+    std::fs::write(operator.file("runbook.yaml"), faults::RUNBOOK).unwrap();
+    std::fs::write(operator.file("answers.yaml"), faults::ANSWERS).unwrap();
+    let output = ends(operator.starts("run")).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let mut pauses = Vec::new();
+    each_of(&operator, |event| {
+        if let Record::AttemptFailed { code, again_in_ms, .. } = event.record {
+            assert_eq!((event.step.as_deref(), event.att, code.as_str()), (Some("constrain"), Some(1), "55P03"));
+            pauses.push(again_in_ms);
+        }
+    });
+    assert_eq!(pauses.len(), 6, "{pauses:?}");
+    for (pause, most) in pauses.iter().zip([500, 1000, 2000, 4000, 8000]) {
+        assert!(pause.is_some_and(|pause| (most / 2..most).contains(&pause)), "{pauses:?}");
+    }
+    assert_eq!(pauses.last(), Some(&None), "nothing follows the last");
+    assert_eq!(said_of(&operator, "constrain", 1), Some(OutcomeResult::NotApplied));
+    reader.says("COMMIT").await.unwrap();
+    let output = ends(operator.starts("resume")).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(said_of(&operator, "constrain", 2), Some(OutcomeResult::Applied));
+    assert_eq!(reader.counts("SELECT count(*) FROM altered").await, 1);
 }

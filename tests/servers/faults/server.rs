@@ -138,6 +138,13 @@ impl Server {
         self.copies("backup", "data");
     }
 
+    /// Files of its databases whose names begin so.
+    pub fn files(&self, begin: &str) -> Vec<PathBuf> {
+        let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begin));
+        entries(self.file("data")).flat_map(entries).filter(named).collect()
+    }
+
     fn copies(&self, from: &str, to: &str) {
         let mut copy = Command::new("cp");
         copy.arg("-a").arg(self.file(from)).arg(self.file(to));

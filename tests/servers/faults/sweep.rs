@@ -25,7 +25,7 @@ struct Form {
 }
 
 const TRANSACTION: &[&str] = &["intent", "tx_open", "ready", "finished", "outcome"];
-const PLAIN: &[&str] = &["intent", "begun", "finished", "outcome"];
+const PLAIN: &[&str] = &["intent", "begun", "sent", "finished", "outcome"];
 
 const fn form(name: &'static str, ddl: &'static [&'static str], count: &'static str) -> Form {
     Form { name, ddl, token: "orders@shop", count, life: TRANSACTION, silent: false }
@@ -192,7 +192,7 @@ impl<'a> Play<'a> {
         let killed = self.operator.does("run", Some(&format!("change:{}", self.moment)));
         self.ended(&killed, None)?;
         let was = self.count();
-        let sent = self.moment != "intent" && self.moment != "outcome";
+        let sent = matches!(self.moment, "sent" | "finished");
         if self.form.silent && sent {
             for _ in 0..2 {
                 self.ended(&self.operator.does("resume", None), Some(7))?;

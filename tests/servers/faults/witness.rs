@@ -71,7 +71,7 @@ async fn applied(shop: &Shop, step: &str, att: u32) -> Attempt {
 async fn turned_back(shop: &Shop, step: &str, att: u32) -> Attempt {
     let prepared = shop.prepare(step, att, false).await.unwrap_or_else(|error| panic!("{error}"));
     let offer = prepared.offer.clone();
-    let stop = async |point, _: &Value| if point == Point::TxOpen { Go::Go } else { Go::Stop };
+    let stop = async |point, _: &Value| if matches!(point, Point::TxOpen | Point::Begun) { Go::Go } else { Go::Stop };
     let (outcome, reached, _) = shop.perform(prepared.job, stop).await;
     assert_eq!(outcome.result, OutcomeResult::NotApplied, "{outcome:?}");
     (offer, reached)
@@ -129,7 +129,16 @@ async fn what_stood_before_is_not_taken_for_its_own() {
     let Some((_database, shop)) = on_postgres("run-before").await else { return };
     let back = turned_back(&shop, "build", 1).await;
     shop.sql("CREATE INDEX orders_cents ON orders (amount_cents)").await;
+    // Its last point was not passed, and the log ends before it.
+    let (offer, mut reached) = back.clone();
+    assert_eq!(reached.pop().unwrap().0, Point::Sent);
+    unknown(&shop, &(offer, reached), &["its first statement was not sent"]).await;
+    shop.sql("DELETE FROM backout.marker").await;
     unknown(&shop, &back, &["the marker that goes before it is not there"]).await;
+    shop.sql("DROP INDEX orders_cents").await;
+    let found = settled(&shop, &back).await;
+    assert_eq!(found.result, OutcomeResult::NotApplied, "{:?}", found.evidence);
+    shop.sql("CREATE INDEX orders_cents ON orders (amount_cents)").await;
 
     // There already, and refused for that; and where the process ends before it hears so.
     let prepared = shop.prepare("build", 2, false).await.unwrap();
@@ -224,7 +233,7 @@ async fn a_run_that_goes_on_twice_does_nothing_twice() {
         assert_eq!(outcome.result, OutcomeResult::Applied, "{outcome:?}");
         let (outcome, ..) = twin.perform(theirs.job, async |_, _| Go::Go).await;
         assert_eq!(outcome.result, OutcomeResult::NotApplied, "{outcome:?}");
-        assert!(outcome.evidence.contains("this one in another process"), "{outcome:?}");
+        assert!(outcome.evidence.contains("this very run goes on in another process"), "{outcome:?}");
     }
     assert_eq!(shop.one("SELECT sum(amount_cents)::bigint FROM orders").await, 1000 + 6, "twice, by one of them");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backout::action::{self, Go, Port, Report};
-use backout::run::record::{Act, Evidence, Outcome, OutcomeResult};
+use backout::run::record::{Act, Evidence, Outcome, OutcomeResult, Point};
 use backout::target::Handle;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -130,14 +130,16 @@ async fn cancelled_in(shop: &Shop, step: &str, state: &str) -> (Outcome, Vec<Str
     let port = Port { step: step.to_owned(), att: 1, reports, cancel };
     let (job, context) = (prepared.job, shop.context.clone());
     let worker = tokio::spawn(async move { action::perform(job, context, &port).await });
-    let mut failed = Vec::new();
+    let (mut failed, mut id) = (Vec::new(), 0);
     while let Some((_, _, report)) = inbox.recv().await {
         match report {
-            Report::Reached { data, reply, .. } => {
-                let id = data["pid"].as_u64().unwrap();
+            Report::Reached { point, data, reply } => {
+                id = data["pid"].as_u64().unwrap_or(id);
                 let _ = reply.send(Go::Go);
-                until(shop, id, state).await;
-                stop.send(true).unwrap();
+                if point == Point::Sent {
+                    until(shop, id, state).await;
+                    stop.send(true).unwrap();
+                }
             }
             Report::AttemptFailed { code, .. } => failed.push(code),
             _ => {}

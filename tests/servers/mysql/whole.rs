@@ -161,7 +161,7 @@ async fn killed_at_every_moment_of_a_schema_change_it_resumes_to_the_same_end() 
     }
     let rows: [&'static [&'static str]; 9] = [
         &["find-by-status:intent"],
-        &["find-by-status:begun", "drop-index:begun"],
+        &["find-by-status:sent", "drop-index:begun"],
         &["rename-back:intent", "rename-back:finished"],
         &["rename-back:begun", "rename-back:settled", "rename-back:finished"],
         &["rename-back:finished", "widen:begun"],
