@@ -53,6 +53,19 @@ async fn what_cannot_be_opened_is_said_without_the_secret() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_named_as_our_schema_makes_its_tables_where_others_find_them() {
+    let Some(database) = support::postgres_database("path") else { return };
+    let shop = Shop::run("postgres", &database.url, "run-path");
+    shop.fill("order_status").await;
+    assert_eq!(shop.one("SELECT current_user").await, "backout");
+    shop.sql("CREATE TABLE made (id int)").await;
+    assert_eq!(
+        shop.one("SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'made'").await,
+        "public"
+    );
+}
+
 /// In front of `server`, as a pooler is: it opens its own sessions, whatever its clients ask for theirs.
 async fn pooler(server: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
