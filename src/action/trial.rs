@@ -76,8 +76,8 @@ pub fn costs(
         told.push(format!("{lock}; {}.", statement.cost));
     }
     told.dedup();
-    let most = STATEMENT.as_secs();
-    told.push(format!("Real locks: waited for {LOCK_MS} ms at most, held for about {most} s a statement at most."));
+    let most = (STATEMENT + BESIDE).as_secs();
+    told.push(format!("Real locks: waited for {LOCK_MS} ms at most, held for {most} s at most."));
     Some(told.join(" "))
 }
 

@@ -20,6 +20,8 @@ use super::db::{Row, SqlError, operator_sql};
 use super::wire::{asked_tls, is_loopback, opened, proves_nothing, within};
 use super::{Access, Identity};
 
+/// A setting of no meaning, to see whether it arrives.
+const DIRECT: &str = "backout.direct";
 /// Of a check's statement.
 pub const CHECK_MS: u64 = 5_000;
 /// Beyond its statement's limit only a dead network keeps a check waiting.
@@ -51,7 +53,7 @@ impl Connection {
         let address = access.address(target)?;
         let options = options(target, address.expose(), access.insecure_tls)?;
         let where_to = format!("{}:{}", options.get_host(), options.get_port());
-        let options = options.application_name(app).statement_cache_capacity(0);
+        let options = options.application_name(app).statement_cache_capacity(0).options([(DIRECT, "on")]);
         let conn = opened(target, &where_to, PgConnection::connect_with(&options), refused).await?;
         let mut this = Self {
             conn,
@@ -64,8 +66,22 @@ impl Connection {
             busy: false,
             lost: false,
         };
-        this.settle_session(reads_only).await.map_err(|e| e.failure("preparing the connection", &target.name))?;
+        let failed = |error: SqlError| error.failure("preparing the connection", &target.name);
+        // Before the first setting: behind a pooler they would be those of other programs' sessions, too.
+        if !this.is_direct().await.map_err(failed)? {
+            return Err(Failure::new(Kind::Target, format!("target {} at {} is a pooler", target.name, this.where_to))
+                .cause("what is set for a session of backout would be set for the next program on the same connection")
+                .hint("give the address of the server itself, not of PgBouncer or the like in front of it"));
+        }
+        this.settle_session(reads_only).await.map_err(failed)?;
         Ok(this)
+    }
+
+    /// Whether the server has what was said to it when the connection was opened: a pooler keeps that to itself.
+    async fn is_direct(&mut self) -> Result<bool, SqlError> {
+        let row =
+            self.conn.fetch_one(operator_sql(&format!("select current_setting('{DIRECT}', true) = 'on'"))).await?;
+        Ok(row.try_get::<Option<bool>, _>(0)?.unwrap_or(false))
     }
 
     async fn settle_session(&mut self, reads_only: bool) -> Result<(), SqlError> {
@@ -86,6 +102,12 @@ impl Connection {
         self.send(SURVIVES).await?;
         // An autovacuum gives way to whom it has kept waiting for that long; a superuser may want it sooner.
         let _ = self.send(SOONER).await;
+        // A role of the name of our schema finds it first: what it makes there is in nobody's way, and nobody finds it.
+        let own =
+            "select set_config('search_path', coalesce(string_agg(quote_ident(name), ', ' order by at), ''), false)
+             from unnest(current_schemas(false)) with ordinality as s(name, at) where name <> 'backout'
+             having current_user = 'backout'";
+        self.send(own).await?;
         // Not on every platform, and not before version 14: a help where it is there.
         let _ = self.send("set client_connection_check_interval = 1000").await;
         let row = self.conn.fetch_one(SELF).await?;
@@ -329,6 +351,9 @@ fn refused(target: &Target, where_to: &str, error: &SqlError) -> Failure {
         Some("28P01" | "28000") => "look at the user and the password in the address, and at pg_hba.conf",
         Some("3D000") => "look at the database name in the address",
         Some("53300") => "the server has no connection left: end one, or raise max_connections",
+        Some("08P01") if error.message.contains("options") => {
+            "a pooler stands in front of the server: give the address of the server itself"
+        }
         Some("57P03") => "the server is starting or stopping: try again",
         _ if error.message.starts_with("TLS") => "look at the server's certificate and at sslrootcert in the address",
         _ => "look at host and port in the address, and whether the server runs",

@@ -3,6 +3,8 @@
 use backout::action::{self, Go};
 use backout::run::record::{Environment, OutcomeResult, Point};
 use backout::target::{Handle, postgres};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::shop::{self, Shop};
 use crate::support;
@@ -49,6 +51,68 @@ async fn what_cannot_be_opened_is_said_without_the_secret() {
         assert!(!text.contains(canary), "{text}");
         assert_eq!(failure.exit_code(), 8);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_named_as_our_schema_makes_its_tables_where_others_find_them() {
+    let Some(database) = support::postgres_database("path") else { return };
+    let shop = Shop::run("postgres", &database.url, "run-path");
+    shop.fill("order_status").await;
+    assert_eq!(shop.one("SELECT current_user").await, "backout");
+    shop.sql("CREATE TABLE made (id int)").await;
+    assert_eq!(
+        shop.one("SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'made'").await,
+        "public"
+    );
+}
+
+/// In front of `server`, as a pooler is: it opens its own sessions, whatever its clients ask for theirs.
+async fn pooler(server: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move {
+                // The question for TLS, and what the session is to be.
+                client.read_exact(&mut [0; 8]).await.unwrap();
+                client.write_all(b"N").await.unwrap();
+                let length = usize::try_from(client.read_u32().await.unwrap()).unwrap();
+                let mut body = vec![0; length - 4];
+                client.read_exact(&mut body).await.unwrap();
+                let words: Vec<&[u8]> = body[4..].split(|byte| *byte == 0).collect();
+                let kept =
+                    words.chunks(2).filter(|pair| pair.len() == 2 && !pair[0].is_empty() && pair[0] != b"options");
+                let mut said = body[..4].to_vec();
+                kept.for_each(|pair| said.extend([pair[0], b"\0", pair[1], b"\0"].concat()));
+                said.push(0);
+                server.write_u32(u32::try_from(said.len() + 4).unwrap()).await.unwrap();
+                server.write_all(&said).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_is_told_before_a_session_of_others_is_touched() {
+    let Some(database) = support::postgres_database("pooler") else { return };
+    let (head, rest) = database.url.split_once('@').unwrap();
+    let (host, name) = rest.split_once('/').unwrap();
+    let address = pooler(host.to_owned()).await;
+    let shop = Shop::run("postgres", &format!("{head}@{address}/{name}"), "run-pooler");
+    for failure in [
+        shop.context.targets.identity("shop").await.unwrap_err(),
+        shop.context.targets.dedicated("shop", "test").await.err().unwrap(),
+    ] {
+        let text = failure.to_string();
+        assert!(text.contains("is a pooler") && failure.exit_code() == 8, "{text}");
+        assert!(failure.hint.is_some_and(|hint| hint.contains("the server itself")));
+    }
+    // The same server without one in between.
+    let shop = Shop::run("postgres", &database.url, "run-direct");
+    shop.context.targets.identity("shop").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,28 @@ const MORE: &str = r#"
     title: Cannot stand in a transaction
     ddl: |
       CREATE INDEX CONCURRENTLY by_status ON orders (status)
+  - id: body
+    on: shop
+    title: Nobody knows what it does
+    ddl: |
+      DO $$ begin execute 'ALTER TABLE orders ADD COLUMN done int'; end $$
+    undo:
+      ddl: |
+        ALTER TABLE orders DROP COLUMN done
+  - id: calls
+    on: shop
+    title: Calls what is not known
+    ddl: |
+      CREATE TABLE more AS SELECT elsewhere() AS said
+  - id: no-type
+    on: shop
+    title: Drops a type, and with it what has the type
+    ddl: |
+      DROP TYPE order_status CASCADE
+    undo:
+      ddl:
+        - |
+          CREATE TYPE order_status AS ENUM ('pending', 'confirmed', 'awaiting')
   - id: two
     on: shop
     title: Two statements
@@ -152,7 +174,40 @@ async fn an_undo_that_does_not_bring_back_everything_is_told() {
     let result = tried(&shop, "drop-ref", &Wanted::default()).await.unwrap();
     let TriedUndo::Differs(told) = &result.undo else { panic!("{result:?}") };
     assert!(told.iter().any(|line| line.starts_with("index orders.by_ref is gone")), "{told:?}");
+    // The column is there again, and what it held is not.
+    assert!(told.iter().any(|line| line.starts_with("orders.payment_reference_id is another one")), "{told:?}");
     assert!(!result.is_good() && result.words().contains("NOT as before"), "{}", result.words());
+    assert_eq!(catalog(&shop).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_that_leaves_out_what_hangs_on_the_object_is_told() {
+    let Some((_database, shop)) = postgres("run-hangs").await else { return };
+    let result = tried(&shop, "no-type", &Wanted::default()).await.unwrap();
+    let TriedUndo::Differs(told) = &result.undo else { panic!("{result:?}") };
+    assert!(told.iter().any(|line| line.starts_with("column orders.status is gone")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rollback_would_not_take_back_is_tried_only_with_a_reason() {
+    let Some((_database, shop)) = postgres("run-beside").await else { return };
+    shop.sql("CREATE FUNCTION elsewhere() RETURNS text LANGUAGE sql AS 'SELECT ''x''::text'").await;
+    for (step, words) in [("body", "nobody knows what DO does"), ("calls", "it calls elsewhere")] {
+        let refused = tried(&shop, step, &Wanted::default()).await.unwrap_err();
+        assert!(refused.contains(words) && refused.contains("no rollback would take that back"), "{refused}");
+        let copied = tried(&shop, step, &Wanted { copy: true, ..Wanted::default() }).await.unwrap_err();
+        assert!(copied.contains(words), "{copied}");
+    }
+    shop.sql("CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'begin end'").await;
+    shop.sql("CREATE EVENT TRIGGER watched ON ddl_command_end EXECUTE FUNCTION watch()").await;
+    let reason = Wanted { reason: Some("read by two of us"), ..Wanted::default() };
+    let before = catalog(&shop).await;
+    // What it touches is not named: the whole catalog is compared.
+    let result = tried(&shop, "body", &reason).await.unwrap();
+    assert_eq!(result.undo, TriedUndo::Exact, "{result:?}");
+    let told = result.not_tried.iter().find(|(what, _)| what == "event triggers watched");
+    assert!(told.is_some_and(|(_, why)| why.contains("outside the transaction stays")), "{result:?}");
+    assert!(result.unseen.contains("rows"), "{result:?}");
     assert_eq!(catalog(&shop).await, before);
 }
 
@@ -174,7 +229,7 @@ async fn slow(run: &str) -> Option<(Database, Shop)> {
     let (database, shop) = postgres(run).await?;
     shop.sql("CREATE FUNCTION slow(text) RETURNS text LANGUAGE sql AS 'SELECT $1 FROM pg_sleep(2)'").await;
     let text = runbook("postgres")
-        + "  - id: slow\n    on: shop\n    title: Slow\n    ddl: |\n      ALTER TABLE orders ALTER COLUMN payment_reference_id TYPE text USING slow(payment_reference_id)\n";
+        + "  - id: slow\n    on: shop\n    title: Slow\n    ddl: |\n      ALTER TABLE orders ALTER COLUMN payment_reference_id TYPE text USING slow(payment_reference_id)\n    undo:\n      ddl: |\n        ALTER TABLE orders ALTER COLUMN payment_reference_id SET DEFAULT 'undone'\n";
     shop.sql("DROP VIEW refs").await;
     let shop = Shop::with(&text, &database.url, run);
     Some((database, shop))
@@ -191,6 +246,32 @@ async fn backend(shop: &Shop) -> String {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("the trial never came to its statement");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_change_meanwhile_is_theirs_and_what_the_undo_left_is_its_own() {
+    let Some((_database, shop)) = slow("run-others").await else { return };
+    shop.sql(
+        "CREATE OR REPLACE FUNCTION slow(text) RETURNS text LANGUAGE plpgsql VOLATILE AS 'begin
+           while not exists (select from pg_class where relname = ''unrelated'') loop perform pg_sleep(0.02); end loop; return $1; end'",
+    )
+    .await;
+    let reason = Wanted { reason: Some("to have the time"), ..Wanted::default() };
+    let others = async {
+        backend(&shop).await;
+        // One on the very table, which no lock of the trial keeps out; one on another.
+        shop.sql("GRANT UPDATE (amount_cents) ON orders TO public").await;
+        shop.sql("CREATE TABLE unrelated (id int)").await;
+    };
+    let (result, ()) = tokio::join!(tried(&shop, "slow", &reason), others);
+    let result = result.unwrap();
+    let TriedUndo::Differs(told) = &result.undo else { panic!("{result:?}") };
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("column orders.payment_reference_id is text default 'undone'"), "{told:?}");
+    for line in ["grant orders.amount_cents to public is there and was not", "table unrelated is there and was not"] {
+        assert!(result.outside.iter().any(|told| told == line), "{line}: {:?}", result.outside);
+    }
+    assert!(!result.outside.iter().any(|line| line.contains("payment_reference_id")), "{:?}", result.outside);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -308,7 +308,8 @@ const REST: &str = "select object, def from (
   from pg_opclass o join spaces n on n.oid = o.opcnamespace join pg_am a on a.oid = o.opcmethod
   where not exists (select 1 from members m where m.classid = 'pg_opclass'::regclass and m.objid = o.oid)
   union all
-  select 'collation ' || o.oid::regcollation, concat_ws(' ', o.collprovider, o.collcollate, o.collctype, o.collversion,
+  select 'collation ' || o.oid::regcollation, concat_ws(' ', o.collprovider, o.collcollate, o.collctype,
+    to_jsonb(o)->>'colliculocale', to_jsonb(o)->>'colllocale', o.collversion,
     case when o.collisdeterministic then '' else 'not deterministic' end, 'owner', pg_get_userbyid(o.collowner))
   from pg_collation o join spaces n on n.oid = o.collnamespace
   union all
