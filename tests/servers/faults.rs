@@ -23,9 +23,9 @@ mod ended;
 mod index;
 mod mariadb;
 mod proxy;
-mod queue;
+pub mod queue;
 mod restart;
-mod server;
+pub mod server;
 mod standby;
 
 const PATIENCE: Duration = Duration::from_secs(40);
