@@ -61,11 +61,19 @@ pub fn fit(name: &str, room: usize) -> String {
 
 /// `backout/<run8>/<step>/<n>` in at most 63 bytes of printable ASCII; a step id that does not fit ends in `~`.
 pub fn application_name(run8: &str, step: &str, n: u32) -> String {
-    let ascii = |s: &str| s.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect::<String>();
-    let (run8, step, n) = (ascii(cut(run8, 8)), ascii(step), n.to_string());
-    let room = PG_NAME_BYTES - SCHEMA.len() - run8.len() - n.len() - 3;
+    let (own, step, n) = (prefix(run8), ascii(step), n.to_string());
+    let room = PG_NAME_BYTES - own.len() - n.len() - 1;
     let step = if step.len() <= room { step } else { format!("{}~", cut(&step, room - 1)) };
-    format!("{SCHEMA}/{run8}/{step}/{n}")
+    format!("{own}{step}/{n}")
+}
+
+/// What the connections of one run begin with: `backout/RUN8/`.
+pub fn prefix(run8: &str) -> String {
+    format!("{SCHEMA}/{}/", ascii(cut(run8, 8)))
+}
+
+fn ascii(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
 fn cut(text: &str, max: usize) -> &str {

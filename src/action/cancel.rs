@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::committing;
 use super::facts::lane::text;
 use crate::check::Context;
+use crate::names;
 use crate::runbook::TargetKind;
 use crate::target::db::{Handle, Row, text_bind};
 
@@ -64,10 +65,13 @@ impl Canceller {
     }
 }
 
+/// The state of a session for which `track_activities` is off.
+pub(super) const UNTRACKED: &str = "disabled";
+
 /// A server process as it is read before and after it was told something.
 pub(super) const BACKEND: &str =
     "select coalesce(nullif(application_name, ''), 'no name') as app, backend_start::text as since,
-      coalesce(state, '') as state, coalesce(query_start::text, '') as began,
+      coalesce(state, '') as state, coalesce(query_start::text, '') as began, coalesce(xact_start::text, '') as tx,
       case when state = 'active' then 'yes' else 'no' end as works,
       (select count(*) from pg_locks l where l.pid = a.pid and l.locktype = 'relation') || ' table locks' as holds
     from pg_stat_activity a where pid = $1::text::int";
@@ -76,25 +80,31 @@ pub(super) const BACKEND: &str =
 async fn cancel_running(ctx: &Context, target: &str, pid: &str, backend_start: &str) -> Result<bool, String> {
     let mut beside = ctx.targets.beside(target, "cancel").await.map_err(|failure| failure.to_string())?;
     let rows = beside.read(BACKEND, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
-    let active = |row: &&Row| text(row, "since") == backend_start && text(row, "state") == "active";
+    // What is not tracked is told all the same: no COMMIT follows a cancel of ours.
+    let works = |row: &&Row| matches!(text(row, "state").as_str(), "active" | UNTRACKED);
+    // Behind a pooler another client may have it by now, under its own name.
+    let ours = |row: &&Row| text(row, "app").starts_with(&names::prefix(ctx.access.run8()));
+    let active = |row: &&Row| text(row, "since") == backend_start && works(row) && ours(row);
     let Some(row) = rows.iter().find(active) else { return Ok(false) };
-    signal(&mut beside, pid, backend_start, Some(&text(row, "began")), "pg_cancel_backend").await
+    signal(&mut beside, pid, backend_start, [&text(row, "began"), ""], "pg_cancel_backend").await
 }
 
-/// Only while process id and start, and where it is named the start of its statement, name the same.
+/// Only while process id and start, and where they are named the start of its statement and of its transaction, name the
+/// same.
 pub(super) async fn signal(
     beside: &mut Handle,
     pid: &str,
     backend_start: &str,
-    began: Option<&str>,
+    [began, tx]: [&str; 2],
     with: &'static str,
 ) -> Result<bool, String> {
     let sql = format!(
         "select {with}(pid) as done from pg_stat_activity
          where pid = $1::text::int and backend_start = $2::text::timestamptz
-           and ($3::text = '' or query_start = nullif($3::text, '')::timestamptz)"
+           and ($3::text = '' or query_start = nullif($3::text, '')::timestamptz)
+           and ($4::text = '' or xact_start = nullif($4::text, '')::timestamptz)"
     );
-    let binds = vec![text_bind(pid), text_bind(backend_start), text_bind(began.unwrap_or_default())];
+    let binds = vec![text_bind(pid), text_bind(backend_start), text_bind(began), text_bind(tx)];
     match beside.one(sql, binds).await {
         Ok(found) => Ok(found.is_some_and(|value| value == Value::Bool(true))),
         Err(error) if error.code.as_deref() == Some("42501") => {
@@ -160,7 +170,7 @@ pub(super) async fn ours(
     let mut first = None;
     loop {
         let now = match kind {
-            TargetKind::Mysql => connection(&mut beside, pid).await?,
+            TargetKind::Mysql => connection(&mut beside, pid, since).await?,
             _ => backend(&mut beside, pid, since).await?,
         };
         let Some((runs, words)) = now else {
@@ -186,17 +196,30 @@ async fn backend(
 ) -> Result<Option<(Option<String>, String)>, String> {
     let rows = beside.read(BACKEND, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
     let same = |row: &&Row| since.is_none_or(|since| text(row, "since") == since);
-    Ok(rows.iter().find(same).map(|row| {
+    let found = rows.iter().find(same);
+    if found.is_some_and(|row| text(row, "state") == UNTRACKED) {
+        return Err(format!("track_activities is off for pid {pid}"));
+    }
+    Ok(found.map(|row| {
         let (state, holds) = (text(row, "state"), text(row, "holds"));
         let runs = (state == "active").then(|| text(row, "began"));
         (runs, format!("is {state} and holds {holds}"))
     }))
 }
 
-async fn connection(beside: &mut Handle, id: &str) -> Result<Option<(Option<String>, String)>, String> {
-    let sql = "select command, coalesce(state, '') as state, left(coalesce(info, ''), 200) as info
-        from information_schema.processlist where id = $1";
-    let rows = beside.read(sql, vec![text_bind(id)]).await.map_err(|error| error.words())?;
+async fn connection(
+    beside: &mut Handle,
+    id: &str,
+    since: Option<&str>,
+) -> Result<Option<(Option<String>, String)>, String> {
+    let Handle::Mysql(connection) = &*beside else { return Ok(None) };
+    let sql = format!(
+        "select p.command, coalesce(p.state, '') as state, left(coalesce(p.info, ''), 200) as info
+         from information_schema.processlist p where p.id = $1 and $2 in ('', {})",
+        connection.known_by()
+    );
+    let binds = vec![text_bind(id), text_bind(since.unwrap_or_default())];
+    let rows = beside.read(sql, binds).await.map_err(|error| error.words())?;
     Ok(rows.first().map(|row| {
         let (command, state) = (text(row, "command"), text(row, "state"));
         ((command != "Sleep").then(|| text(row, "info")), format!("is at {command} {state}"))

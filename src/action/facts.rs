@@ -4,9 +4,10 @@
 //! Owns the order of the lines. Never fails a gate: a question that was not answered says so, in the server's words, and
 //! what cannot be seen is never said to be none.
 
-mod blockers;
+pub(super) mod blockers;
 mod dependents;
 pub(super) mod lane;
+pub(super) mod metadata;
 mod mysql;
 mod postgres;
 mod server;
@@ -27,6 +28,30 @@ type Line = (String, String);
 /// Names and statements of others stand in it: one line of what can be seen.
 fn line(label: &str, words: impl AsRef<str>) -> Line {
     (label.to_owned(), in_one_line(words.as_ref()).into_string())
+}
+
+/// Told of in full; of the others who they are.
+const SHOWN: usize = 4;
+const NAMED: usize = 16;
+
+/// Who is in the way: the first in all their words, the others by what they are ended by.
+fn in_the_way(said: Vec<Said>) -> Vec<Line> {
+    let (all, rest) = (said.len(), said.iter().skip(SHOWN).take(NAMED).map(|one| one.short.clone()));
+    let rest = rest.collect::<Vec<_>>().join(", ");
+    let mut lines: Vec<Line> = said.into_iter().take(SHOWN).map(|one| line("in way", one.words)).collect();
+    if let Some(more) = all.checked_sub(SHOWN).filter(|more| *more > 0) {
+        let further = if more > NAMED { format!(" and {} more", more - NAMED) } else { String::new() };
+        lines.push(line("in way", format!("! and {more} more: {rest}{further}")));
+    }
+    lines
+}
+
+/// One who is in the way.
+struct Said {
+    /// Its number, or its name where no session has it.
+    who: String,
+    short: String,
+    words: String,
 }
 
 /// For the gate.

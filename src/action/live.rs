@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::action::facts::lane::{Lane, number, text};
 use crate::check::Context;
 use crate::runbook::TargetKind;
 use crate::runbook::template::as_text;
+use crate::target::db::Row;
 
 mod mysql;
 mod postgres;
@@ -79,8 +81,32 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watch {
     Postgres { pid: String, since: String },
-    Mysql { id: String },
+    Mysql { id: String, since: String },
     Sqlite,
+}
+
+/// What asks a server, and what it knows from one look to the next.
+enum Eye {
+    Postgres(postgres::Eye),
+    Mysql(mysql::Eye),
+}
+
+impl Eye {
+    /// On a connection of its own, which is another one after a look that failed.
+    async fn look(&mut self, lane: &mut Option<Lane>, target: &str, ctx: &Context) -> Sight {
+        let mut open = match lane.take() {
+            Some(lane) => lane,
+            None => Lane::open(target, "watch", ctx).await,
+        };
+        let read = match self {
+            Self::Postgres(eye) => eye.read(&mut open).await,
+            Self::Mysql(eye) => eye.read(&mut open).await,
+        };
+        if read.is_ok() {
+            *lane = Some(open);
+        }
+        read.unwrap_or_else(|words| Sight::blind(format!("cannot see what it does: {words}")))
+    }
 }
 
 impl Watch {
@@ -89,7 +115,9 @@ impl Watch {
         let part = |name: &str| data.get(name).map(as_text);
         match kind {
             TargetKind::Postgres => Some(Self::Postgres { pid: part("pid")?, since: part("backend_start")? }),
-            TargetKind::Mysql => Some(Self::Mysql { id: part("pid")? }),
+            TargetKind::Mysql => {
+                Some(Self::Mysql { id: part("pid")?, since: part("backend_start").unwrap_or_default() })
+            }
             TargetKind::Sqlite => Some(Self::Sqlite),
             _ => None,
         }
@@ -97,25 +125,26 @@ impl Watch {
 
     /// Looks again and again, until `seen` says that nobody wants to know any more.
     pub async fn follow(self, target: String, ctx: Context, mut seen: impl FnMut(Sight) -> bool) {
-        match self {
-            Self::Postgres { pid, since } => {
-                let mut eye = postgres::Eye::new(target, ctx, pid, since);
-                while seen(eye.look().await) {
-                    tokio::time::sleep(EVERY).await;
-                }
-            }
-            Self::Mysql { id } => {
-                let mut eye = mysql::Eye::new(target, ctx, id);
-                while seen(eye.look().await) {
-                    tokio::time::sleep(EVERY).await;
-                }
-            }
+        let mut eye = match self {
+            Self::Postgres { pid, since } => Eye::Postgres(postgres::Eye::new(pid, since)),
+            Self::Mysql { id, since } => Eye::Mysql(mysql::Eye::new(id, since)),
             // Nobody to ask, once and for all.
             Self::Sqlite => {
                 let state = "SQLite has no sessions: who holds the file's lock cannot be asked".to_owned();
                 seen(Sight { state, ..Sight::default() });
+                return;
             }
+        };
+        let mut lane = None;
+        while seen(eye.look(&mut lane, &target, &ctx).await) {
+            tokio::time::sleep(EVERY).await;
         }
+    }
+}
+
+impl Queued {
+    fn of(row: &Row) -> Self {
+        Self { pid: text(row, "pid"), app: text(row, "app"), stalled: number(row, "stalled") }
     }
 }
 

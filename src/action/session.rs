@@ -1,14 +1,15 @@
 //! Ending other programs' sessions, and the acts beside a step.
 //!
-//! Never ends a session that is not the one that was shown: its number and its start, or where it came from, must both
-//! still fit.
+//! Never ends a session that is not the one that was shown: its number and its start, or where it came from and its
+//! server's start, must all still fit.
 
 mod mysql;
 
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::cancel::{self, AGAIN, BACKEND, HEEDS, signal};
+use super::cancel::{self, AGAIN, BACKEND, HEEDS, UNTRACKED, signal};
+use super::facts::blockers::IN_TX;
 use super::facts::lane::text;
 use super::transaction::{not_applied, outcome};
 use super::{Go, Port, trial};
@@ -57,7 +58,7 @@ pub(super) async fn perform(found: &[(String, Session)], ctx: &Context, port: &P
 }
 
 async fn end(target: &str, session: &Session, ctx: &Context) -> std::result::Result<bool, String> {
-    match told(target, &session.pid, Some(&session.since), Told::End, ctx).await? {
+    match told(target, &session.pid, &session.since, Told::End, ctx).await? {
         (true, _) => Ok(true),
         (false, words) if words.starts_with(GONE) => Ok(false),
         (false, words) => Err(words),
@@ -70,11 +71,13 @@ pub struct Acted {
     pub detail: String,
     /// Of a trial that ran to its end.
     pub tried: Option<Tried>,
+    /// Of a session that had not been shown.
+    pub found: Option<String>,
 }
 
 impl From<(bool, String)> for Acted {
     fn from((applied, detail): (bool, String)) -> Self {
-        Self { applied, detail, tried: None }
+        Self { applied, detail, tried: None, found: None }
     }
 }
 
@@ -92,14 +95,38 @@ pub async fn act(act: &Act, ctx: &Context, cancel: watch::Receiver<bool>) -> Act
             };
             let wanted = trial::Wanted { copy: *copy, reason: reason.as_deref(), ..trial::Wanted::default() };
             return match trial::attempt(step, &wanted, ctx, cancel).await {
-                Ok(tried) => Acted { applied: true, detail: tried.words(), tried: Some(tried) },
+                Ok(tried) => Acted { tried: Some(tried.clone()), ..(true, tried.words()).into() },
                 Err(words) => (false, words).into(),
             };
         }
         Act::EndSession { target, pid, since } => (target, pid, since, Told::End),
         Act::CancelSession { target, pid, since } => (target, pid, since, Told::Cancel),
     };
-    told(target, pid, since.as_deref(), told_to, ctx).await.unwrap_or_else(|words| (false, words)).into()
+    let Some(since) = since else {
+        return look(target, pid, ctx).await.unwrap_or_else(|words| (false, words).into());
+    };
+    told(target, pid, since, told_to, ctx).await.unwrap_or_else(|words| (false, words)).into()
+}
+
+/// A number that was not shown as one in the way may be a slip: nobody is told anything before it was said who that is.
+async fn look(target: &str, pid: &str, ctx: &Context) -> std::result::Result<Acted, String> {
+    let mut beside = ctx.targets.beside(target, "act").await.map_err(|failure| failure.to_string())?;
+    let Some(peer) = Peer::of(&mut beside, pid).await? else {
+        return Ok((false, format!("{GONE} {pid}: nothing was sent")).into());
+    };
+    let Peer { app, since, state, tx, holds, .. } = peer;
+    if since.is_empty() {
+        return Err(unseen(pid));
+    }
+    let who = format!("{pid} is {app} of {since}, {state}, with {holds}");
+    let detail =
+        format!("nothing was sent: {pid} was not shown to be in the way; {who}. Type it again if that one is meant");
+    let since = if tx.is_empty() { since } else { format!("{since}{IN_TX}{tx}") };
+    Ok(Acted { found: Some(since), ..(false, detail).into() })
+}
+
+fn unseen(pid: &str) -> String {
+    format!("cannot see since when session {pid} is there: the role lacks pg_read_all_stats")
 }
 
 /// What another session is told.
@@ -120,6 +147,8 @@ struct Peer {
     state: String,
     /// Of its statement: changes with it.
     began: String,
+    /// When its transaction began, where that is told.
+    tx: String,
     /// What it holds, in words.
     holds: String,
     works: bool,
@@ -129,7 +158,7 @@ impl Peer {
     async fn of(beside: &mut Handle, pid: &str) -> std::result::Result<Option<Self>, String> {
         let sql = match &*beside {
             Handle::Postgres(_) => BACKEND.to_owned(),
-            Handle::Mysql(connection) => mysql::session(connection.server),
+            Handle::Mysql(connection) => mysql::session(connection),
             _ => return Err("sessions can be ended on PostgreSQL, MySQL and MariaDB only".to_owned()),
         };
         let rows = beside.read(sql, vec![text_bind(pid)]).await.map_err(|error| error.words())?;
@@ -138,6 +167,7 @@ impl Peer {
             since: text(row, "since"),
             state: text(row, "state"),
             began: text(row, "began"),
+            tx: text(row, "tx"),
             holds: text(row, "holds"),
             works: text(row, "works") == "yes",
         }))
@@ -148,7 +178,7 @@ impl Peer {
 async fn told(
     target: &str,
     pid: &str,
-    since: Option<&str>,
+    since: &str,
     told: Told,
     ctx: &Context,
 ) -> std::result::Result<(bool, String), String> {
@@ -159,11 +189,15 @@ async fn told(
     };
     let (app, now) = (&before.app, &before.since);
     if now.is_empty() {
-        return Err(format!("cannot see since when session {pid} is there: the role lacks pg_read_all_stats"));
+        return Err(unseen(pid));
     }
-    let since = since.unwrap_or(now);
-    if since != now {
+    let (since, tx) = since.split_once(IN_TX).unwrap_or((since, ""));
+    if since != now.as_str() {
         return Ok((false, format!("{GONE} {pid} of {since} any more: {pid} is {app} of {now} now; nothing was sent")));
+    }
+    // A session may go on to other work, or a pooler give it to another client.
+    if !tx.is_empty() && tx != before.tx {
+        return Ok((false, format!("the transaction of {app}, pid {pid}, has ended by itself: nothing was sent")));
     }
     let (with, took) = match &*beside {
         Handle::Mysql(_) => mysql::kill(&mut beside, number, since, told == Told::End).await?,
@@ -171,7 +205,7 @@ async fn told(
             let with = if told == Told::End { "pg_terminate_backend" } else { "pg_cancel_backend" };
             // Its statement, and not one that it has begun since.
             let began = (told == Told::Cancel).then_some(before.began.as_str());
-            (with, signal(&mut beside, pid, since, began, with).await?)
+            (with, signal(&mut beside, pid, since, [began.unwrap_or_default(), tx], with).await?)
         }
     };
     if !took {
@@ -189,6 +223,10 @@ async fn told(
                 let words =
                     format!("statement of {app}, pid {pid}, cancelled: read again, it is {state} and holds {holds}");
                 return Ok((true, words));
+            }
+            (Some(peer), Told::Cancel) if peer.state == UNTRACKED => {
+                let words = format!("{with} was taken, and whether it changed anything cannot be seen");
+                return Ok((false, format!("{words}: track_activities is off for {app}, pid {pid}")));
             }
             _ => {}
         }

@@ -105,8 +105,12 @@ async fn mysql(handle: &mut Handle) -> Asked<Vec<Row>> {
         let words = "cannot see other users' sessions: the user lacks PROCESS";
         return Err(NoAnswer::Unknown(words.to_owned()));
     }
-    let sql = "select user as application_name, id as pid, concat(user, '@', host) as since, lower(command) as state
-        from information_schema.processlist where db = database() and id <> connection_id() order by id";
+    let Handle::Mysql(connection) = &*handle else { return Ok(Vec::new()) };
+    let known_by = connection.known_by();
+    let sql = format!(
+        "select p.user as application_name, p.id as pid, {known_by} as since, lower(p.command) as state
+         from information_schema.processlist p where p.db = database() and p.id <> connection_id() order by p.id"
+    );
     Ok(handle.read(sql, vec![]).await?)
 }
 

@@ -244,7 +244,7 @@ impl Engine {
                 _ => "the process that did it is gone: look whether it took",
             };
             let (applied, detail) = (false, detail.to_owned());
-            self.take(Input::ActDone { act, applied, detail, tried: None }, ENGINE).await;
+            self.take(Input::ActDone { act, applied, detail, tried: None, found: None }, ENGINE).await;
         }
         self.effects.extend(resume(&self.state));
         for reason in [HoldReason::Terminal, HoldReason::Signal] {

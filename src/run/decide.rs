@@ -239,9 +239,9 @@ fn propose(runbook: &Runbook, state: &State, input: &Input, facts: &Facts<'_>) -
             true => Ok(vec![run(Record::TargetFound { target: target.clone(), identity: identity.clone() })]),
         },
         Input::Act { act, token, typed } => gates::act_input(runbook, state, act, token, typed),
-        Input::ActDone { act, applied, detail, tried } => {
-            let (act, detail, tried) = (act.clone(), detail.clone(), tried.clone());
-            let record = Record::ActOutcome { act, applied: *applied, detail, tried };
+        Input::ActDone { act, applied, detail, tried, found } => {
+            let (act, detail, tried, found) = (act.clone(), detail.clone(), tried.clone(), found.clone());
+            let record = Record::ActOutcome { act, applied: *applied, detail, tried, found };
             let (step, att) = state.act_for.clone().unzip();
             Ok(vec![Draft { step, att: att.flatten(), record }])
         }

@@ -156,6 +156,9 @@ pub enum Record {
         /// Of a trial that ran to its end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tried: Option<Tried>,
+        /// Of a session that had not been shown: what makes it the one that is named in the words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<String>,
     },
     SettleStarted {
         open_intent: u32,

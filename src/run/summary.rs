@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::left;
 use super::record::{Act, End, Event, Now, OpenItem, Record};
 use super::state::{Illegal, State};
+use super::words::act_words;
 use crate::runbook::Runbook;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -112,7 +113,9 @@ fn words(record: &Record) -> Option<String> {
             format!("hold lifted: {}", super::next::hold_words(reason))
         }
         Record::ActOutcome { act: Act::Trial { step, .. }, detail, .. } => format!("tried {step}: {detail}"),
-        Record::ActOutcome { act, applied, detail, .. } => format!("{act:?}, applied: {applied}: {detail}"),
+        Record::ActOutcome { act, applied, detail, .. } => {
+            format!("{}, {}: {detail}", act_words(act), if *applied { "it took" } else { "it did NOT take" })
+        }
         Record::RunFinished { end, .. } => format!("finished: {end:?}").to_lowercase(),
         Record::RunAbandoned { because } => format!("abandoned: {because}"),
         _ => return None,

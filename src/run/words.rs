@@ -97,7 +97,7 @@ pub fn words(record: &Record) -> String {
     }
 }
 
-fn act_words(act: &Act) -> String {
+pub(super) fn act_words(act: &Act) -> String {
     match act {
         Act::Cancel { target, pid: Some(pid), .. } => format!("cancel of our own statement on {target}, pid {pid}"),
         Act::Cancel { target, .. } => format!("cancel of our own statement on {target}"),

@@ -33,8 +33,11 @@ pub const LOCK_S: u64 = 2;
 /// "This command is not supported in the prepared statement protocol yet": said of a text that was read as one statement.
 const NOT_PREPARED: &str = "1295";
 
-const SELF: &str = "select connection_id() as id, version() as version,
-    (select concat(user, '@', host) from information_schema.processlist where id = connection_id()) as came";
+const SELF: &str = "select connection_id() as id, version() as version";
+/// The server counts the seconds from its start to the beginning of the statement: their difference never varies.
+const STARTED: &str =
+    "select timestampadd(second, unix_timestamp() - cast(variable_value as signed), '1970-01-01') as at
+    from {status}.global_status where variable_name = 'Uptime'";
 
 /// One connection of one owner.
 pub struct Connection {
@@ -42,9 +45,11 @@ pub struct Connection {
     pub target: String,
     /// The server's number of this connection: what KILL QUERY takes.
     pub id: u64,
-    /// `user@host:port`: with the number, what makes a session this one and none of a server that was started again.
+    /// As [`Connection::known_by`] has it.
     pub came: String,
     pub server: Server,
+    /// In UTC; empty where the server does not tell.
+    started: String,
     where_to: String,
     /// A worker's statement may take as long as it takes; a check's may not.
     limit: Option<Duration>,
@@ -72,6 +77,7 @@ impl Connection {
             id: 0,
             came: String::new(),
             server: Server::Mysql(0),
+            started: String::new(),
             where_to,
             limit: reads_only.then_some(SILENCE),
             busy: false,
@@ -84,11 +90,20 @@ impl Connection {
     async fn settle_session(&mut self, reads_only: bool) -> Result<(), SqlError> {
         let row = self.own(SELF).await?;
         self.id = row.get("id").and_then(Value::as_u64).unwrap_or(0);
-        self.came = row.get("came").map(as_text).unwrap_or_default();
         self.server = server(&row.get("version").map(as_text).unwrap_or_default());
         // A server may begin with a transaction that never ends: what is read in it stays as it was, and no marker
         // would be there before its statement.
         self.send("set session autocommit = 1").await?;
+        let status =
+            if matches!(self.server, Server::MariaDb(_)) { "information_schema" } else { "performance_schema" };
+        if let Ok(row) = self.own(&STARTED.replace("{status}", status)).await {
+            self.started = row.get("at").map(as_text).unwrap_or_default();
+        }
+        let own = format!(
+            "select {} as came from information_schema.processlist p where p.id = connection_id()",
+            self.known_by()
+        );
+        self.came = self.own(&own).await?.get("came").map(as_text).unwrap_or_default();
         self.send(&format!("set session lock_wait_timeout = {LOCK_S}")).await?;
         self.send(&format!("set session innodb_lock_wait_timeout = {LOCK_S}")).await?;
         if reads_only {
@@ -101,6 +116,17 @@ impl Connection {
             self.send("set session transaction read only").await?;
         }
         Ok(())
+    }
+
+    /// What makes a session `p` of the process list, with its number, this one and none of a server that was started
+    /// again, as SQL: who it is, where it came from, and since when this server is up.
+    pub fn known_by(&self) -> String {
+        let started = &self.started;
+        let plain = started.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | ':' | ' ' | '.'));
+        match plain && !started.is_empty() {
+            true => format!("concat(p.user, '@', p.host, ', server up since {started}')"),
+            false => "concat(p.user, '@', p.host)".to_owned(),
+        }
     }
 
     pub fn unusable(&self) -> bool {

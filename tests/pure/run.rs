@@ -195,6 +195,7 @@ impl Hands {
                 applied: true,
                 detail: String::new(),
                 tried: None,
+                found: None,
             },
             35 if self.random.random_bool(0.05) => Input::Finish { end: End::Stopped, open: vec![] },
             _ => match self.random.random_bool(0.3) {

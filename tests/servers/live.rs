@@ -21,6 +21,8 @@ use crate::desk::{Desk, PATIENCE};
 use crate::shop::Shop;
 use crate::support::{self, Database};
 
+mod mariadb;
+
 const RUNBOOK: &str = r#"
 backout: 1
 name: live
@@ -176,6 +178,9 @@ async fn who_blocks_and_who_queues_is_seen_and_the_blocker_is_ended_meanwhile() 
     let (took, detail) = acted(&done).unwrap();
     assert!(took && detail.contains("read again, it is gone"), "{detail}");
     assert_eq!(done.watched, None, "nothing runs any more");
+    let of_acts = done.log.iter().filter(|event| event.record.kind().starts_with("act_"));
+    let steps: Vec<_> = of_acts.map(|event| (event.step.as_deref(), event.att)).collect();
+    assert_eq!(steps, [(Some("rename-back"), Some(1)); 4], "the log says for which step a session was ended");
     let step = &done.state.steps["rename-back"];
     let (on, at) = step.took.as_ref().unwrap().committed.as_ref().unwrap();
     assert_eq!((on, Some(at)), (&"shop".to_owned(), step.outcome.as_ref().unwrap().committed.as_ref()));
@@ -382,21 +387,4 @@ async fn sessions_older_than_a_change_hold_stale_statements_until_they_reconnect
     let index = shop.done("index", 1, false).await;
     assert!(!index.evidence.contains("0A000"), "{index:?}");
     new.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_open_transaction_that_holds_up_mariadb_is_named() {
-    let Some(database) = support::mysql_database("live") else { return };
-    let shop = shop(&database, "mysql", "run-live").await;
-    let mut reader = session(&shop, "", &["begin"]).await;
-    reader.read("SELECT * FROM orders", vec![]).await.unwrap();
-    let mut rename = UnderWay::begin(&shop, "rename", TargetKind::Mysql).await;
-    let seen = rename.sees("a blocker", Sight::is_blocked).await;
-    let told = words(&seen);
-    assert!(told.contains("Waiting for table metadata lock"), "{told}");
-    let Handle::Mysql(connection) = &reader else { panic!("not MariaDB") };
-    assert!(seen.blockers.iter().any(|blocker| blocker.pid == connection.id.to_string()), "{told}");
-    reader.run("rollback", vec![]).await.unwrap();
-    let outcome = rename.worker.await.unwrap();
-    assert_eq!(outcome.result, OutcomeResult::Applied, "{outcome:?}");
 }

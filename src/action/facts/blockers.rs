@@ -4,13 +4,14 @@
 
 use super::lane::{Lane, lasting, number, text};
 use super::touched::{By, Touched};
-use super::{Line, line, server};
+use super::{Line, Said, line, server};
 use crate::action::LOCK_MS;
 use crate::target::db::Row;
 use crate::text::in_one_line;
 
-/// On a gate; the rest is counted.
-const SHOWN: usize = 4;
+/// What makes a session `a` this one, and its transaction the one that was shown.
+pub const SINCE: &str = "a.backend_start::text || coalesce(', in a transaction since ' || a.xact_start::text, '')";
+pub const IN_TX: &str = ", in a transaction since ";
 
 /// A prepared transaction has no backend: what holds its locks holds the lock on its number, too. What a parallel worker
 /// holds its leader holds. `ends`: whom the server lets end the session, where that is not our role.
@@ -18,7 +19,7 @@ const HOLDERS: &str = "with l as materialized (select * from pg_locks where lock
     s as materialized (select * from pg_stat_activity)
     select l.relation::bigint as relation, coalesce(w.leader_pid, l.pid) as pid, l.mode, l.granted,
       coalesce(nullif(a.application_name, ''), 'no name') as app, a.usename as usr, a.state, a.backend_type as kind,
-      a.backend_start::text as since, left(a.query, 200) as query,
+      {since} as since, left(a.query, 200) as query,
       extract(epoch from clock_timestamp() - a.xact_start)::bigint as age,
       (extract(epoch from current_setting('deadlock_timeout')::interval) * 1000)::bigint as patience,
       case when me.rolsuper then null when a.usesysid is null or r.rolsuper then 'superuser'
@@ -45,11 +46,11 @@ pub async fn holders(
     if touched.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let rows = match lane.ask(HOLDERS, &[oids, own]).await {
+    let rows = match lane.ask(&HOLDERS.replace("{since}", SINCE), &[oids, own]).await {
         Ok(rows) => rows,
         Err(words) => return (vec![line("in way", format!("! cannot see who: {words}"))], Vec::new()),
     };
-    let mut said: Vec<(String, String)> = Vec::new();
+    let mut said: Vec<Said> = Vec::new();
     let mut sessions = Vec::new();
     for row in &rows {
         let Some(on) = touched.iter().find(|one| Some(one.oid) == number(row, "relation")) else { continue };
@@ -58,8 +59,9 @@ pub async fn holders(
         }
         // One session is one blocker, however many locks it holds.
         let who = format!("{}{}", text(row, "pid"), text(row, "gid"));
-        if !said.iter().any(|(other, _)| *other == who) {
-            said.push((who, words(row, &on.name, sees)));
+        if !said.iter().any(|other| other.who == who) {
+            let short = format!("{} {who}", text(row, "app"));
+            said.push(Said { who, short, words: words(row, &on.name, sees) });
             let (pid, since) = (text(row, "pid"), text(row, "since"));
             if !pid.is_empty() && !since.is_empty() {
                 sessions.push((pid, since));
@@ -74,12 +76,7 @@ pub async fn holders(
         };
         return (vec![line("in way", words)], Vec::new());
     }
-    let more = said.len().saturating_sub(SHOWN);
-    let mut lines: Vec<Line> = said.into_iter().take(SHOWN).map(|(_, words)| line("in way", words)).collect();
-    if more > 0 {
-        lines.push(line("in way", format!("! and {more} more")));
-    }
-    (lines, sessions)
+    (super::in_the_way(said), sessions)
 }
 
 /// `orders, payments and 12 below them`.
@@ -121,10 +118,10 @@ fn words(row: &Row, on: &str, sees: bool) -> String {
         return format!("! a transaction without a session {lock} on {on}: see pg_prepared_xacts");
     }
     let age = number(row, "age").map(|age| format!(" for {}", lasting(age))).unwrap_or_default();
-    let query = in_one_line(&text(row, "query")).into_string();
+    let query = in_one_line(&text(row, "query"));
     let kind = text(row, "kind");
     if kind == "autovacuum worker" {
-        let way = autovacuum(&query, number(row, "patience"));
+        let way = autovacuum(query.as_str(), number(row, "patience"));
         return format!("! autovacuum, pid {pid}{age}, {lock} on {on}: {way}");
     }
     let ends = match text(row, "ends").as_str() {
@@ -144,7 +141,7 @@ fn words(row: &Row, on: &str, sees: bool) -> String {
         "disabled" => ", what it does is not tracked".to_owned(),
         state => format!(", {state}"),
     };
-    let query: String = query.chars().take(80).collect();
-    let query = if query.is_empty() { query } else { format!(": {query}") };
+    let query = query.cap(80);
+    let query = if query == "" { String::new() } else { format!(": {query}") };
     format!("{who}{state}{age}, {lock} on {on}{ends}{query}")
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::check::Context;
-use crate::runbook::template::as_text;
-use crate::sql::Dialect;
+use crate::runbook::template::{Bind, as_text};
+use crate::sql::Server;
 use crate::target::db::{Handle, Row, text_bind};
 use crate::text::in_one_line;
 
@@ -31,10 +31,26 @@ impl Lane {
                 words.extend(failure.causes);
                 words.join(": ")
             })?;
-            if handle.dialect() == Some(Dialect::Postgres) {
-                for sql in [format!("set statement_timeout = {ANSWER_MS}"), format!("set lock_timeout = {LOCK_MS}")] {
-                    handle.run(sql, vec![]).await.map_err(|error| error.words())?;
+            let limits = match &handle {
+                Handle::Postgres(_) => {
+                    vec![format!("set statement_timeout = {ANSWER_MS}"), format!("set lock_timeout = {LOCK_MS}")]
                 }
+                // A lock's limit is in seconds; MySQL has none below one.
+                Handle::Mysql(connection) => match connection.server {
+                    Server::MariaDb(_) => vec![
+                        format!("set session max_statement_time = {}", ANSWER_MS / 1000),
+                        "set session lock_wait_timeout = 0".to_owned(),
+                    ],
+                    Server::Mysql(_) => vec![
+                        format!("set session max_execution_time = {ANSWER_MS}"),
+                        "set session lock_wait_timeout = 1".to_owned(),
+                    ],
+                    _ => Vec::new(),
+                },
+                Handle::Sqlite(_) | Handle::Kafka(_) => Vec::new(),
+            };
+            for sql in limits {
+                handle.run(sql, vec![]).await.map_err(|error| error.words())?;
             }
             Ok(handle)
         };
@@ -44,9 +60,28 @@ impl Lane {
     /// # Errors
     /// Why there is no answer, in the server's words.
     pub async fn ask(&mut self, sql: &str, binds: &[&str]) -> Result<Vec<Row>, String> {
-        let handle = self.0.as_mut().map_err(|words| words.clone())?;
         let binds = binds.iter().map(|bind| text_bind(*bind)).collect();
-        match tokio::time::timeout(SILENCE, handle.read(sql, binds)).await {
+        self.put(Question::Bound(sql, binds)).await
+    }
+
+    /// What MySQL and MariaDB do not let everybody prepare.
+    ///
+    /// # Errors
+    /// As [`Lane::ask`].
+    pub async fn told(&mut self, sql: &'static str) -> Result<Vec<Row>, String> {
+        self.put(Question::Plain(sql)).await
+    }
+
+    async fn put(&mut self, question: Question<'_>) -> Result<Vec<Row>, String> {
+        let handle = self.0.as_mut().map_err(|words| words.clone())?;
+        let asked = async {
+            match (question, handle) {
+                (Question::Bound(sql, binds), handle) => handle.read(sql, binds).await,
+                (Question::Plain(sql), Handle::Mysql(connection)) => connection.told(sql).await,
+                (Question::Plain(sql), handle) => handle.read(sql, vec![]).await,
+            }
+        };
+        match tokio::time::timeout(SILENCE, asked).await {
             Ok(answered) => answered.map_err(|error| in_one_line(&error.words()).into_string()),
             Err(_) => {
                 self.0 = Err(silent());
@@ -54,6 +89,19 @@ impl Lane {
             }
         }
     }
+
+    /// MySQL and MariaDB: what makes a session `p` of the process list this one, as SQL.
+    pub fn known_by(&self) -> String {
+        match &self.0 {
+            Ok(Handle::Mysql(connection)) => connection.known_by(),
+            _ => "''".to_owned(),
+        }
+    }
+}
+
+enum Question<'a> {
+    Bound(&'a str, Vec<Bind>),
+    Plain(&'static str),
 }
 
 fn silent() -> String {

@@ -19,11 +19,15 @@ pub async fn gather(plan: &Plan, handle: &mut Handle, ctx: &Context, sees: bool)
     let own = names::application_name(ctx.access.run8(), GATE, 0);
     let (found, mut first, mut second, mut third) = tokio::join!(touched::find(plan, handle), open(), open(), open());
     let mut lines = Vec::new();
-    let Found { touched, elsewhere } = found.unwrap_or_else(|words| {
+    let Found { touched, elsewhere, missing } = found.unwrap_or_else(|words| {
         let words = format!("! cannot be read, nor who is in the way: {}", words);
         lines.push(line("objects", words));
         Found::default()
     });
+    lines.extend(missing.into_iter().map(|name| {
+        let why = "no such name in this role's search_path, or no right to its schema";
+        line("in way", format!("! cannot see who holds {name}: {why}"))
+    }));
     let oids = array(touched.iter().filter(|one| one.by != By::Descent));
     let all = array(touched.iter());
     let (on_it, in_way, around, services) = tokio::join!(

@@ -41,6 +41,8 @@ pub struct Found {
     pub touched: Vec<Touched>,
     /// What is locked and cannot be told from the catalog, with the lock.
     pub elsewhere: Vec<(&'static str, Lock)>,
+    /// Names of what is locked that lead to nothing here.
+    pub missing: Vec<String>,
 }
 
 /// Names that the catalog knows.
@@ -98,8 +100,11 @@ pub async fn find(plan: &Plan, handle: &mut Handle) -> Result<Found, String> {
     let oids = format!("{{{}}}", oids.join(","));
     let ties = handle.read(TIES, vec![text_bind(oids)]).await.map_err(|error| error.words())?;
     let mut found = Found::default();
+    let mut names_change = false;
     for (_, statement) in &plan.statements {
-        found.take_in(statement, &rows, &ties);
+        found.take_in(statement, &rows, &ties, names_change);
+        // What comes after may be about what is not there yet.
+        names_change |= ["CREATE ", "… RENAME TO", "… SET SCHEMA"].iter().any(|form| statement.kind.contains(form));
     }
     for row in &rows {
         let named = found.touched.iter_mut().find(|one| Some(one.oid) == number(row, "oid"));
@@ -109,11 +114,16 @@ pub async fn find(plan: &Plan, handle: &mut Handle) -> Result<Found, String> {
 }
 
 impl Found {
-    fn take_in(&mut self, statement: &Statement, rows: &[Row], ties: &[Row]) {
+    fn take_in(&mut self, statement: &Statement, rows: &[Row], ties: &[Row], names_change: bool) {
         let of = |oid: Option<i64>| ties.iter().filter(move |tie| number(tie, "of") == oid);
         let mut names = Vec::new();
         for (name, lock) in locked(statement) {
-            let Some(row) = rows.iter().find(|row| text(row, "name") == name) else { continue };
+            let Some(row) = rows.iter().find(|row| text(row, "name") == name) else {
+                let made = names_change || statement.kind.starts_with("CREATE");
+                let news = lock.is_some() && !made && !self.missing.contains(&name);
+                self.missing.extend(news.then_some(name));
+                continue;
+            };
             self.add(row, By::Name, lock);
             let below = of(number(row, "oid")).filter(|tie| goes_down(statement, &text(tie, "how")));
             // There it is an index that is built, and no more.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Blocker, Progress, Queued, Sight};
+use crate::action::facts::blockers::{SINCE, autovacuum};
 use crate::action::facts::lane::{Lane, number, text};
-use crate::check::Context;
 use crate::target::db::Row;
 use crate::text::in_one_line;
 
@@ -14,14 +14,15 @@ const OWN: &str = "select a.state, a.wait_event_type as kind, a.wait_event as ev
 
 /// `{who}` gives process ids, each with the start that it must have, or none. A lock of a prepared transaction is held
 /// by number 0.
-const BLOCKERS: &str = "select nullif(b.pid, 0)::text as pid, a.backend_start::text as since,
+const BLOCKERS: &str = "select nullif(b.pid, 0)::text as pid, {since} as since,
       coalesce(nullif(a.application_name, ''), 'no name') as app, a.usename as usr, a.state, a.backend_type as kind,
       extract(epoch from clock_timestamp() - a.xact_start)::bigint as age, left(a.query, 200) as query,
+      (extract(epoch from current_setting('deadlock_timeout')::interval) * 1000)::bigint as patience,
       exists (select from pg_locks l where l.pid = b.pid and not l.granted) as waits,
       case b.pid when 0 then (select string_agg(gid, ', ' order by prepared) from pg_prepared_xacts
         where database = current_database()) end as gids
     from ({who}) b left join pg_stat_activity a on a.pid = b.pid
-    where b.pid = 0 or (a.pid is not null and (b.since is null or a.backend_start::text is not distinct from b.since))
+    where b.pid = 0 or (a.pid is not null and (b.since is null or {since} is not distinct from b.since))
     order by a.xact_start, b.pid";
 
 const IN_THE_WAY: &str = "select distinct unnest(pg_blocking_pids($1::text::int)) as pid, null as since";
@@ -42,52 +43,35 @@ const VIEWS: &str = "select relname as name from pg_class where relnamespace = '
       and relkind = 'v' and relname like 'pg\\_stat\\_progress\\_%' order by 1";
 
 pub struct Eye {
-    target: String,
-    ctx: Context,
     pid: String,
     since: String,
-    lane: Option<Lane>,
     /// One question for all progress views of this server, once it is known which there are.
     progress: Option<String>,
     were: Vec<(String, String)>,
 }
 
 impl Eye {
-    pub fn new(target: String, ctx: Context, pid: String, since: String) -> Self {
-        Self { target, ctx, pid, since, lane: None, progress: None, were: Vec::new() }
+    pub fn new(pid: String, since: String) -> Self {
+        Self { pid, since, progress: None, were: Vec::new() }
     }
 
-    pub async fn look(&mut self) -> Sight {
-        match self.read().await {
-            Ok(sight) => sight,
-            Err(words) => {
-                // The next look is on a new connection.
-                self.lane = None;
-                Sight::blind(format!("cannot see what it does: {words}"))
-            }
-        }
-    }
-
-    async fn read(&mut self) -> Result<Sight, String> {
-        let lane = match &mut self.lane {
-            Some(lane) => lane,
-            none => none.insert(Lane::open(&self.target, "watch", &self.ctx).await),
-        };
+    pub async fn read(&mut self, lane: &mut Lane) -> Result<Sight, String> {
         let (pid, since) = (self.pid.as_str(), self.since.as_str());
         let rows = lane.ask(OWN, &[pid, since]).await?;
         let Some(own) = rows.first() else {
             return Ok(Sight::blind(format!("its server process, pid {pid}, is not there any more")));
         };
         let state = text(own, "state");
-        let active = state == "active";
+        // Where nobody tracks what a session does, what it waits for is told all the same.
+        let active = matches!(state.as_str(), "active" | "disabled");
         let waits_for = Some(format!("{} {}", text(own, "kind"), text(own, "event")));
         let waits_for = waits_for.filter(|_| active && !text(own, "kind").is_empty());
         let locked = waits_for.as_ref().is_some_and(|what| what.starts_with("Lock "));
         let blockers = if locked {
-            lane.ask(&BLOCKERS.replace("{who}", IN_THE_WAY), &[pid]).await?
+            lane.ask(&blockers(IN_THE_WAY), &[pid]).await?
         } else if !active && !self.were.is_empty() {
             let were: Vec<_> = self.were.iter().map(|(pid, since)| json!({ "pid": pid, "since": since })).collect();
-            lane.ask(&BLOCKERS.replace("{who}", WERE), &[&json!(were).to_string()]).await?
+            lane.ask(&blockers(WERE), &[&json!(were).to_string()]).await?
         } else {
             Vec::new()
         };
@@ -97,7 +81,7 @@ impl Eye {
             .filter(|blocker| !blocker.pid.is_empty())
             .map(|blocker| (blocker.pid.clone(), blocker.since.clone()))
             .collect();
-        let queue = lane.ask(QUEUE, &[pid]).await?.iter().map(queued).collect();
+        let queue = lane.ask(QUEUE, &[pid]).await?.iter().map(Queued::of).collect();
         let views = match &self.progress {
             Some(views) => views,
             None => self.progress.insert(all_of(&lane.ask(VIEWS, &[]).await?)),
@@ -113,6 +97,10 @@ impl Eye {
     }
 }
 
+fn blockers(who: &str) -> String {
+    BLOCKERS.replace("{since}", SINCE).replace("{who}", who)
+}
+
 fn blocker(row: &Row) -> Blocker {
     let pid = text(row, "pid");
     let query = in_one_line(&text(row, "query")).into_string();
@@ -124,10 +112,7 @@ fn blocker(row: &Row) -> Blocker {
             "a prepared transaction ({gids}): no session holds it, so none can be ended; its owner says ROLLBACK PREPARED"
         ))
     } else if text(row, "kind") == "autovacuum worker" {
-        Some(match query.contains("to prevent wraparound") {
-            true => "autovacuum to prevent wraparound, which does NOT give way".to_owned(),
-            false => "autovacuum, which gives way by itself".to_owned(),
-        })
+        Some(format!("autovacuum: {}", autovacuum(&query, number(row, "patience"))))
     } else {
         None
     };
@@ -142,10 +127,6 @@ fn blocker(row: &Row) -> Blocker {
         waits: row.get("waits") == Some(&Value::Bool(true)),
         note,
     }
-}
-
-fn queued(row: &Row) -> Queued {
-    Queued { pid: text(row, "pid"), app: text(row, "app"), stalled: number(row, "stalled") }
 }
 
 /// Every view has a process id; whatever else it has comes as one object, so that no version matters.

@@ -13,7 +13,7 @@ use crate::run::settle::{Left, Marker, Server, Way};
 use crate::runbook::template::as_text;
 use crate::runbook::{Action, Step};
 use crate::sql::Dialect;
-use crate::target::db::{bind, text_bind};
+use crate::target::db::{Handle, bind, text_bind};
 use crate::text::counted;
 
 pub(super) async fn gather(
@@ -177,12 +177,12 @@ async fn sessions(opened: Option<&Value>, offer: &Offer, way: Way, target: &str,
                 Ok(handle) => handle,
                 Err(failure) => return (Left::Unseen, format!("cannot see: {failure}")),
             };
-            let (sql, mut binds) = match handle.dialect() {
-                Some(Dialect::Postgres) => (BACKEND, vec![text_bind(&app), text_bind(ended)]),
-                Some(Dialect::Mysql) if pid.is_empty() => {
+            let (sql, mut binds) = match &*handle {
+                Handle::Postgres(_) => (BACKEND.to_owned(), vec![text_bind(&app), text_bind(ended)]),
+                Handle::Mysql(_) if pid.is_empty() => {
                     return (Left::Nothing, "no connection of that attempt had begun".to_owned());
                 }
-                Some(Dialect::Mysql) => (CONNECTION, Vec::new()),
+                Handle::Mysql(connection) => (CONNECTION.replace("{known_by}", &connection.known_by()), Vec::new()),
                 _ => return (Left::Nothing, "a file has no sessions: its locks went with the process".to_owned()),
             };
             binds.splice(0..0, [text_bind(&pid), text_bind(&start)]);
@@ -206,10 +206,11 @@ const BACKEND: &str =
        and ((application_name = $3::text and datname = current_database())
          or (pid = nullif($1::text, '')::bigint and backend_start = nullif($2::text, '')::timestamptz))";
 
-/// A statement that its client left goes on to its end. It is the same user's, who always sees it.
-const CONNECTION: &str = "select id as pid, lower(command) as state, left(coalesce(info, ''), 80) as query
-    from information_schema.processlist where id = $1 and id <> connection_id()
-      and (concat(user, '@', host) = $2 or $2 = '')";
+/// A statement that its client left goes on to its end. It is the same user's, who always sees it. An older log has no
+/// start of the server.
+const CONNECTION: &str = "select p.id as pid, lower(p.command) as state, left(coalesce(p.info, ''), 80) as query
+    from information_schema.processlist p where p.id = $1 and p.id <> connection_id()
+      and ($2 in ('', concat(p.user, '@', p.host)) or {known_by} = $2)";
 
 async fn read_marker(offer: &Offer, target: &str, ctx: &Context) -> (Marker, String) {
     let read = async {

@@ -120,7 +120,7 @@ impl Engine {
                 }
             }
             Done::Acted { act, acted } => {
-                let Acted { applied, detail, tried } = acted;
+                let Acted { applied, detail, tried, found } = acted;
                 if tried.is_none() {
                     let can = self
                         .state
@@ -129,7 +129,7 @@ impl Engine {
                         .then(|| "open the gate again to see who is in the way now".to_owned());
                     self.say(detail.clone(), None, can);
                 }
-                self.take(Input::ActDone { act, applied, detail, tried }, ENGINE).await;
+                self.take(Input::ActDone { act, applied, detail, tried, found }, ENGINE).await;
             }
             Done::Link { target, link } => self.linked(target, link).await,
             Done::Sighted { step, att, sight } => self.sighted(&step, att, sight),

@@ -179,6 +179,7 @@ pub enum Input {
         applied: bool,
         detail: String,
         tried: Option<Tried>,
+        found: Option<String>,
     },
     Finish {
         end: End,

@@ -7,7 +7,7 @@ use super::{Effect, do_command, edit, find, prompt, reason};
 use crate::engine::{Ask, Snapshot};
 use crate::run::left;
 use crate::run::next::target_of;
-use crate::run::record::{Act, End, OpenItem};
+use crate::run::record::{Act, End, OpenItem, Record};
 use crate::runbook::Action;
 use crate::tui::keymap::{BINDINGS, Binding};
 use crate::tui::model::{Dialog, Field, Model, Purpose, was_not_tried};
@@ -198,6 +198,19 @@ fn open_items(lines: &[String]) -> Result<Vec<OpenItem>, String> {
         .collect()
 }
 
+/// What makes a session the one that an earlier act was told of, instead of being done.
+fn found(snapshot: &Snapshot, target: &str, pid: &str) -> Option<String> {
+    snapshot.log.iter().rev().find_map(|event| match &event.record {
+        Record::ActOutcome { act, found, .. } => match act {
+            Act::EndSession { target: on, pid: number, .. } | Act::CancelSession { target: on, pid: number, .. } => {
+                found.clone().filter(|_| on == target && number == pid)
+            }
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
 fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Field) -> Result<Option<Effect>, String> {
     if let Some(word) = token(purpose).filter(|word| *word != field.text) {
         let typed = field.text.trim();
@@ -229,6 +242,7 @@ fn submit(model: &mut Model, snapshot: &Snapshot, purpose: &Purpose, field: &Fie
             let shown = gate.and_then(|open| open.shown.evidence.blockers.iter().find(|(shown, _)| *shown == pid));
             let live = snapshot.watched.as_ref().and_then(|watched| watched.sight.as_ref()?.since_of(&pid));
             let since = shown.map(|(_, since)| since.clone()).or_else(|| live.map(str::to_owned));
+            let since = since.or_else(|| found(snapshot, &target, &pid));
             let act = match cancel {
                 Some(_) => Act::CancelSession { target, pid, since },
                 None => Act::EndSession { target, pid, since },

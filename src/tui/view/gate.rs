@@ -62,7 +62,7 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
         add("changes", &format!("{number}"), Role::Title);
     }
     for (label, words) in evidence.facts.iter().filter(|(label, _)| label != "on") {
-        let role = if label == "breaks" || (matches!(label.as_str(), "in way" | "never") && words.contains('!')) {
+        let role = if label == "breaks" || words.starts_with('!') || (label == "never" && words.contains('!')) {
             Role::Warn
         } else {
             Role::Plain

@@ -64,7 +64,8 @@ fn its_result_settles_nothing_and_is_shown() {
     }
     let during = State::replay(&events).unwrap();
     assert!(asked(&during, &of, "try").unwrap_err().contains("another act"));
-    let outcome = Record::ActOutcome { act: of, applied: true, detail: tried().words(), tried: Some(tried()) };
+    let outcome =
+        Record::ActOutcome { act: of, applied: true, detail: tried().words(), tried: Some(tried()), found: None };
     events.push(fixture::event(401, None, None, outcome));
     let after = State::replay(&events).unwrap();
     assert_eq!(after.status("rename-back"), before.status("rename-back"));

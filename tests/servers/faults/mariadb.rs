@@ -261,7 +261,7 @@ async fn a_statement_that_outlives_its_process_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_restarts_or_crashes_is_believed_by_its_catalog() {
-    let Some(mut server) = Server::mariadb().await else { return };
+    let Some(mut server) = Server::mariadb(&[]).await else { return };
     for stop in [Stop::Fast, Stop::Crash] {
         let plays = plays(&server.first()).await;
         server.restarts(stop).await;

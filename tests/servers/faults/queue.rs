@@ -174,8 +174,9 @@ async fn a_deadlock_whose_victim_is_another_lets_the_step_through() {
 }
 
 /// On a server that vacuums at once, so slowly that it is still at it when it is looked at.
-async fn vacuumed(freeze: bool) -> Option<(Server, Shop)> {
-    let settings = ["autovacuum=on", "autovacuum_naptime=1s", "autovacuum_max_workers=1"];
+async fn vacuumed(freeze: bool, deadlock_timeout: &str) -> Option<(Server, Shop)> {
+    let late = format!("deadlock_timeout={deadlock_timeout}");
+    let settings = ["autovacuum=on", "autovacuum_naptime=1s", "autovacuum_max_workers=1", &late];
     let server = Server::postgres(&settings).await?;
     let shop = Shop::with(RUNBOOK, &server.first(), "run-vacuum");
     shop.context.targets.install("shop").await.unwrap();
@@ -211,7 +212,25 @@ async fn in_way(shop: &Shop) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_autovacuum_gives_way_to_a_step() {
-    let Some((_server, shop)) = vacuumed(false).await else { return };
+    // A superuser's step looks for it in time, however late its server would.
+    let Some((server, shop)) = vacuumed(false, "20s").await else { return };
+    // Whoever may not, is told that it will not give way.
+    for sql in [
+        "CREATE ROLE op LOGIN PASSWORD 'op' IN ROLE pg_monitor",
+        "GRANT USAGE ON SCHEMA backout TO op",
+        "ALTER ROLE op SET search_path = backout, public",
+        "ALTER TABLE orders OWNER TO op",
+    ] {
+        shop.sql(sql).await;
+    }
+    let late = Shop::with(RUNBOOK, &server.first().replace("//backout:backout@", "//op:op@"), "run-late");
+    let way = in_way(&late).await;
+    assert!(
+        way.contains("waits for 20000 ms (deadlock_timeout), a step waits for 1250: it does NOT give way"),
+        "{way}"
+    );
+    assert!(way.contains("ALTER ROLE"), "{way}");
+    shop.sql("ALTER TABLE orders OWNER TO backout").await;
     let way = in_way(&shop).await;
     assert!(way.contains("holds SHARE UPDATE EXCLUSIVE on orders: it gives way by itself"), "{way}");
     let prepared = shop.prepare("rename", 1, false).await.unwrap_or_else(|error| panic!("{error}"));
@@ -221,7 +240,7 @@ async fn an_autovacuum_gives_way_to_a_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_autovacuum_that_prevents_a_wraparound_does_not() {
-    let Some((server, shop)) = vacuumed(true).await else { return };
+    let Some((server, shop)) = vacuumed(true, "1s").await else { return };
     let way = in_way(&shop).await;
     assert!(
         way.contains("holds SHARE UPDATE EXCLUSIVE on orders: it is to prevent wraparound and does NOT give way"),

@@ -65,9 +65,9 @@ impl Server {
         standby.up().await
     }
 
-    pub async fn mariadb() -> Option<Self> {
+    pub async fn mariadb(settings: &[&str]) -> Option<Self> {
         support::server("faults", support::MYSQL)?;
-        let server = Self::new(Kind::Mariadb, &[]);
+        let server = Self::new(Kind::Mariadb, settings);
         let mut made = server.program("mariadb-install-db");
         made.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         made.arg(format!("--datadir={}", server.file("data").display()));
@@ -203,6 +203,7 @@ impl Server {
                 command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
                 command.args(["--innodb-buffer-pool-size=16M", "--innodb-flush-method=nosync"]);
                 command.arg(format!("--port={}", self.port)).arg(format!("--datadir={}", data.display()));
+                command.args(self.settings.iter().map(|setting| format!("--{setting}")));
                 for (option, file) in [("socket", "socket"), ("pid-file", "pid"), ("init-file", "first.sql")] {
                     command.arg(format!("--{option}={}", self.file(file).display()));
                 }

@@ -116,6 +116,24 @@ async fn whom_our_role_may_not_end_is_said_before_and_after() {
     shop.sql(&format!("DROP ROLE {role}, {other}")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_are_in_the_way_each_can_be_ended_by_what_the_gate_says() {
+    let Some(database) = support::postgres_database("facts") else { return };
+    let shop = shop(&database, "run-many").await;
+    let mut readers = Vec::new();
+    for n in 0..6 {
+        let app = format!("extract-{n}");
+        readers.push(session(&shop, &app, &["begin", "LOCK TABLE orders IN ACCESS SHARE MODE"]).await);
+    }
+    let evidence = shop.prepare("s0", 1, false).await.unwrap().evidence;
+    let ways: Vec<_> = evidence.facts.iter().filter(|(label, _)| label == "in way").map(|(_, words)| words).collect();
+    assert_eq!((ways.len(), evidence.blockers.len()), (5, 6));
+    assert!(ways[4].starts_with("! and 2 more: extract-4 ") && ways[4].contains(", extract-5 "), "{ways:#?}");
+    for (pid, _) in &evidence.blockers {
+        assert!(ways.iter().any(|words| words.contains(pid.as_str())), "{pid}: {ways:#?}");
+    }
+}
+
 /// A user may be called anything, and a query is anything; a terminal obeys none of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_reaches_the_screen_as_more_than_text() {
@@ -139,6 +157,20 @@ async fn no_name_reaches_the_screen_as_more_than_text() {
     }
     drop(_reader);
     shop.sql(&format!("DROP ROLE \"{role}'\u{1b}[31m\n\"")).await;
+}
+
+/// The same name is another table, or none, to another role.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_our_role_does_not_find_is_not_said_to_be_free() {
+    let Some(database) = support::postgres_database("facts") else { return };
+    let lost = of(&database.url, "run-lost", &["ALTER TABLE hidden.orders ADD COLUMN more int", RENAME], &[]).await;
+    assert!(
+        one(&lines(&lost, "s0").await, "in way")
+            .starts_with("in way: ! cannot see who holds hidden.orders: no such name")
+    );
+    assert!(
+        one(&lines(&lost, "s1").await, "in way").starts_with("in way: ! cannot see who holds orders: no such name")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

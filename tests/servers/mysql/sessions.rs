@@ -39,8 +39,8 @@ fn end(id: u64, since: Option<&str>) -> Act {
     Act::EndSession { target: "shop".into(), pid: id.to_string(), since: since.map(str::to_owned) }
 }
 
-fn cancel(id: u64) -> Act {
-    Act::CancelSession { target: "shop".into(), pid: id.to_string(), since: None }
+fn cancel(id: u64, since: Option<&str>) -> Act {
+    Act::CancelSession { target: "shop".into(), pid: id.to_string(), since: since.map(str::to_owned) }
 }
 
 #[tokio::test]
@@ -59,7 +59,9 @@ async fn a_holder_is_named_and_ended_and_a_cancel_of_an_idle_one_changes_nothing
     assert_eq!(pid, &id.to_string());
     assert!(came.starts_with("backout@127.0.0.1:"), "{came}");
 
-    let (took, words) = act(&shop, cancel(id)).await;
+    let (took, words) = act(&shop, cancel(id, None)).await;
+    assert!(!took && words.starts_with(&format!("nothing was sent: {id} was not shown to be in the way")), "{words}");
+    let (took, words) = act(&shop, cancel(id, Some(came))).await;
     assert!(!took && words.contains("KILL QUERY said yes and changed nothing"), "{words}");
     assert!(words.contains("sleep, with a transaction that is open for "), "{words}");
     let (took, words) = act(&shop, end(id, Some("backout@127.0.0.1:1"))).await;
@@ -103,7 +105,8 @@ async fn a_statement_of_another_is_cancelled_and_his_session_stays() {
     let (mut holder, id) = reader(&shop).await;
     let asleep = tokio::spawn(async move { (holder.one("SELECT sleep(60) AS n", vec![]).await, holder) });
     until(&shop, id, "User sleep").await;
-    let (took, words) = act(&shop, cancel(id)).await;
+    let (_, came) = gate(&shop).await.blockers.remove(0);
+    let (took, words) = act(&shop, cancel(id, Some(&came))).await;
     assert!(took && words.contains("it is sleep and holds a transaction that is open for "), "{words}");
     let (_, mut holder) = asleep.await.unwrap();
     assert_eq!(holder.one("SELECT 7 AS n", vec![]).await.unwrap(), Some(Value::from(7)));
