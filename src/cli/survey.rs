@@ -139,12 +139,7 @@ fn line(runbook: &Runbook, seen: &Seen) -> String {
         Seen::Service(service) => service_line(service),
         Seen::Statement(seen) => statement_line(runbook, seen),
         Seen::Claim(claim) => {
-            let mark = match (claim.disagrees, claim.applied) {
-                (true, _) => "DISAGREES",
-                (false, Some(_)) => "agrees",
-                (false, None) => "cannot see",
-            };
-            format!("{mark:<10} {}: {}", claim.target, in_one_line(&claim.words))
+            format!("{:<10} {}: {}", claim.mark.word(), claim.target, in_one_line(&claim.words))
         }
         Seen::Step(step, found) => {
             let position = word(found.position, "done", "not done");

@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod claims;
 mod corpus;
 mod fixture;
 mod frames;

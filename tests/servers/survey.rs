@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support;
 
+mod claims;
+
 const RUNBOOK: &str = "runbooks/checkout-v2";
 
 fn survey(world: &Rehearsal, words: &[&str]) -> Output {
@@ -109,6 +111,7 @@ steps:
 /// Every statement on every database that has a form of it, whom it breaks there, and what the row claims.
 #[tokio::test]
 async fn every_statement_is_told_on_every_database() {
+    use backout::check::schema::release::Mark::{Agrees, Disagrees};
     use backout::run::record::Position::{Done, NotDone, Unknown};
 
     let folder = tempfile::tempdir().unwrap();
@@ -160,6 +163,6 @@ async fn every_statement_is_told_on_every_database() {
     }
     let unseen = line("none", 1).breaks[1].to_string();
     assert_eq!(unseen, "breaks reports, cannot see its sessions: it uses orders.note");
-    let claims: Vec<_> = map.claims.iter().map(|claim| (claim.target.as_str(), claim.disagrees)).collect();
-    assert_eq!(claims, [("whole", false), ("none", true), ("half", true)], "{:?}", map.claims);
+    let claims: Vec<_> = map.claims.iter().map(|claim| (claim.target.as_str(), claim.mark)).collect();
+    assert_eq!(claims, [("whole", Agrees), ("none", Disagrees), ("half", Disagrees)], "{:?}", map.claims);
 }

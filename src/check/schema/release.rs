@@ -10,10 +10,14 @@ use crate::run::record::{Found, Position};
 use crate::runbook::Recorded;
 use crate::runbook::expect::Verdict;
 use crate::sql::{self, Dialect, Fact, Zone, zones};
-use crate::target::db::{Handle, text_bind};
+use crate::target::db::Handle;
 use crate::text::counted;
 
 use super::position_on;
+
+mod tools;
+
+pub use tools::{Says, says};
 
 /// A statement of the release.
 #[derive(Debug, Clone)]
@@ -74,57 +78,86 @@ pub async fn position(statements: &[Statement], at: usize, handle: &mut Handle) 
     }
 }
 
-/// Whether the tool's row says that the release is in.
-pub async fn claimed(recorded: &Recorded, handle: &mut Handle) -> Asked<bool> {
+/// More rows than a migration table has.
+const ROWS: usize = 10_000;
+
+/// What the tool's table says of the release.
+pub async fn claimed(recorded: &Recorded, handle: &mut Handle) -> Asked<Says> {
     let dialect = handle.dialect().ok_or_else(|| NoAnswer::Unknown("this target is not a database".to_owned()))?;
     let name = |text: &str| sql::quote_ident(dialect, text).map_err(|refused| NoAnswer::Unknown(refused.to_string()));
     let table = recorded.table.split('.').map(name).collect::<Result<Vec<_>, _>>()?.join(".");
-    let (column, bind) = match dialect {
-        Dialect::Postgres => (name(&recorded.column)?, "$1::text"),
-        Dialect::Mysql | Dialect::Sqlite => (name(&recorded.column)?, "?"),
-    };
-    let text = if dialect == Dialect::Mysql { "char" } else { "text" };
-    let sql = format!("select count(*) as n from {table} where cast({column} as {text}) = {bind}");
-    let rows = handle.one(sql, vec![text_bind(&recorded.value)]).await?;
-    Ok(rows.and_then(|rows| rows.as_i64()).is_some_and(|rows| rows > 0))
+    // Qualified: SQLite would take a name that is not there for a text.
+    let sql = format!("select r.*, r.{} as {} from {table} r limit {}", name(&recorded.column)?, tools::KEY, ROWS + 1);
+    let rows = handle.read(sql, vec![]).await?;
+    if rows.len() > ROWS {
+        return Err(NoAnswer::Unknown(format!(
+            "{} has more than {ROWS} rows: is it a migration table?",
+            recorded.table
+        )));
+    }
+    Ok(tools::says(recorded, &rows))
 }
 
 /// What the row claims, and whether the catalog bears it out.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Claim {
     pub target: String,
-    /// `None`: the row cannot be read.
+    /// `None`: the row cannot be read, or does not tell.
     pub applied: Option<bool>,
-    /// The row and the catalog do not say the same.
-    pub disagrees: bool,
+    pub mark: Mark,
     pub words: String,
+}
+
+/// The row and the catalog, beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    Agrees,
+    Disagrees,
+    /// Begun and not ended: the tool refuses to go on until somebody has mended it.
+    Stopped,
+    /// One of the two does not tell.
+    NotTold,
+}
+
+impl Mark {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Agrees => "agrees",
+            Self::Disagrees => "DISAGREES",
+            Self::Stopped => "STOPPED",
+            Self::NotTold => "not told",
+        }
+    }
 }
 
 /// The row laid beside the positions of the statements.
 pub async fn claim(recorded: &Recorded, found: &[Found], handle: &mut Handle) -> Claim {
     let target = handle.target().to_owned();
     let row = format!("{}.{} '{}'", recorded.table, recorded.column, recorded.value);
-    let says = match claimed(recorded, handle).await {
-        Ok(says) => says,
-        Err(none) => {
-            let words = format!("{row} cannot be read: {}", none.words());
-            return Claim { target, applied: None, disagrees: false, words };
-        }
-    };
     let (position, catalog) = together(found);
-    let disagrees = match position {
-        Position::Done => !says,
-        Position::NotDone => says,
-        Position::HalfDone => true,
-        Position::Unknown => false,
+    let (applied, claims) = match claimed(recorded, handle).await {
+        Ok(Says::In(claims)) => (Some(true), claims),
+        Ok(Says::Out(claims)) => (Some(false), claims),
+        Ok(Says::Stopped(claims)) => {
+            let words = format!("{row} {claims}; the catalog shows {catalog}");
+            return Claim { target, applied: None, mark: Mark::Stopped, words };
+        }
+        Ok(Says::Unclear(claims)) => (None, claims),
+        Err(none) => (None, format!("cannot be read: {}", none.words())),
     };
-    let claims = if says { "is there: the migration table says applied" } else { "is not there" };
-    let words = match (disagrees, position) {
-        (true, _) => format!("{row} {claims}, but the catalog shows {catalog}"),
-        (false, Position::Unknown) => format!("{row} {claims}; the catalog cannot tell"),
-        (false, _) => format!("{row} {claims}, and the catalog shows {catalog}"),
+    let mark = match (position, applied) {
+        (_, None) | (Position::Unknown, _) => Mark::NotTold,
+        (Position::Done, Some(true)) | (Position::NotDone, Some(false)) => Mark::Agrees,
+        (Position::Done | Position::NotDone | Position::HalfDone, Some(_)) => Mark::Disagrees,
     };
-    Claim { target, applied: Some(says), disagrees, words }
+    let words = match (mark, position) {
+        (Mark::Disagrees, _) => format!("{row} {claims}, but the catalog shows {catalog}"),
+        (Mark::Agrees, _) => format!("{row} {claims}, and the catalog shows {catalog}"),
+        (_, Position::Unknown) => format!("{row} {claims}; the catalog cannot tell"),
+        _ => format!("{row} {claims}; the catalog shows {catalog}"),
+    };
+    Claim { target, applied, mark, words }
 }
 
 /// All statements as one: those that the catalog cannot tell of do not count beside those that it can.
@@ -168,8 +201,8 @@ pub(super) async fn judged(applied: bool, handle: &mut Handle, ctx: &Context) ->
     let wanted = if applied { Position::Done } else { Position::NotDone };
     let verdict = match (&claim, position) {
         (_, Position::Unknown) => return Answer::unknown("the catalog cannot tell of any of its statements"),
+        (Some(Claim { mark: Mark::Stopped | Mark::Disagrees, .. }), _) => Verdict::Fail,
         (Some(Claim { applied: None, words, .. }), _) => return Answer::unknown(words.clone()),
-        (Some(claim), _) if claim.disagrees => Verdict::Fail,
         (_, position) if position == wanted => Verdict::Pass,
         _ => Verdict::Fail,
     };

@@ -7,6 +7,7 @@ use ratatui::text::Line;
 
 use super::line::{Row, wrap};
 use super::{Scene, bottom, checks, draw_lines, header, scrolled, top};
+use crate::check::schema::release::Mark;
 use crate::engine::Live;
 use crate::run::record::{Found, Position};
 use crate::runbook::{CheckRef, Layer};
@@ -174,11 +175,12 @@ fn statements(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         }
     }
     for claim in &survey.claims {
-        let (words, role) = match (claim.disagrees, claim.applied) {
-            (true, _) => (format!("DISAGREES: {}", claim.words), Role::Bad),
-            (false, Some(_)) => (claim.words.clone(), Role::Muted),
-            (false, None) => (claim.words.clone(), Role::Warn),
+        let role = match claim.mark {
+            Mark::Disagrees | Mark::Stopped => Role::Bad,
+            Mark::Agrees => Role::Muted,
+            Mark::NotTold => Role::Warn,
         };
+        let words = format!("{}: {}", claim.mark.word(), claim.words);
         out.extend(under(&words, theme.style(role), columns));
     }
     out
