@@ -150,7 +150,7 @@ async fn a_list_that_stopped_in_the_middle_is_told_and_goes_on_either_way() {
 /// The server dies while it copies the table. What it left of the copy goes with its recovery, and the step is not in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_whose_server_dies_is_not_applied() {
-    let Some(mut server) = Server::mariadb().await else { return };
+    let Some(mut server) = Server::mariadb(&[]).await else { return };
     let tables = [
         "CREATE TABLE orders (id int PRIMARY KEY, amount int NOT NULL, note varchar(250))",
         "INSERT INTO orders SELECT seq, seq, repeat('x', 250) FROM seq_1_to_200000",
@@ -178,7 +178,7 @@ async fn a_copy_whose_server_dies_is_not_applied() {
 /// Sessions that begin in a transaction which nobody ends: claim and marker are there for others all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_commits_nothing_by_itself_keeps_no_marker_back() {
-    let Some(server) = Server::mariadb().await else { return };
+    let Some(server) = Server::mariadb(&[]).await else { return };
     let shop = Shop::with(COPY, &server.first(), "run-autocommit");
     shop.sql("CREATE TABLE orders (id int PRIMARY KEY, amount int NOT NULL)").await;
     shop.context.targets.install("shop").await.unwrap();
