@@ -1,9 +1,10 @@
 //! What the operator sees: whole frames, at the sizes and in the dress that they are seen in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backout::engine::{Ask, Snapshot};
-use backout::run::record::Act;
+use backout::run::record::{Act, Record};
 use backout::runbook::Level;
 use backout::tui::input::Input;
 use backout::tui::model::{Model, Pane};
@@ -304,12 +305,23 @@ fn a_row_takes_a_class_and_a_reason() {
 
 #[test]
 fn who_is_in_the_way_is_ended_and_our_own_statement_cancelled_while_it_waits() {
-    let snapshot = fixture::waiting();
+    let mut snapshot = fixture::waiting();
     let end = [vec![ctrl('k')], typed("4121"), vec![key(KeyCode::Enter)]].concat();
     let (_, asked) = press(model(&snapshot), &snapshot, &end, Duration::ZERO);
     let since = Some("2026-11-24 01:59:02.5+00".to_owned());
     let act = Act::EndSession { target: "shop".into(), pid: "4121".into(), since };
     assert_eq!(asked, [Effect::Ask(Ask::Act { act, typed: "4121".into() })], "with the start that was shown");
+
+    // A number that was not shown goes without one; typed again, with that of whom it was said to be.
+    let slip = [vec![ctrl('k')], typed("4112"), vec![key(KeyCode::Enter)]].concat();
+    for since in [None, Some("2026-11-24 01:00:00+00".to_owned())] {
+        let act = |since| Act::EndSession { target: "shop".into(), pid: "4112".into(), since };
+        let found = since.clone();
+        let told = Record::ActOutcome { act: act(None), applied: false, detail: String::new(), tried: None, found };
+        snapshot.log.push_back(Arc::new(fixture::event(1386, None, None, told)));
+        let (_, asked) = press(model(&snapshot), &snapshot, &slip, Duration::ZERO);
+        assert_eq!(asked, [Effect::Ask(Ask::Act { act: act(since), typed: "4112".into() })]);
+    }
 
     let wrong = [typed("x"), typed("cancle"), vec![key(KeyCode::Enter)]].concat();
     let (wrong, asked) = press(model(&snapshot), &snapshot, &wrong, Duration::ZERO);

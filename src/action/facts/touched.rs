@@ -52,7 +52,7 @@ const NAMED: &str = "select n.name, c.oid::bigint as oid, c.oid::regclass::text 
     join pg_class c on c.oid = to_regclass(n.quoted)
     order by w.at";
 
-/// What hangs together with them, and how.
+/// What hangs together with them, and how: partitions and heirs, and of `$2` the ways that are asked for.
 const TIES: &str = "with recursive named as (
       select oid from unnest($1::text::oid[]) oid union select indrelid from pg_index
         where indexrelid = any($1::text::oid[])),
@@ -61,7 +61,7 @@ const TIES: &str = "with recursive named as (
       union select b.of, h.inhrelid from below b join pg_inherits h on h.inhparent = b.oid),
     leads as (
       select n.oid as of, f.conrelid as oid from named n
-        join pg_constraint f on f.contype = 'f' and f.confrelid = n.oid
+        join pg_constraint f on f.contype = 'f' and f.confrelid = n.oid where 'leads here' = any($2::text::text[])
       union select l.of, f.conrelid from leads l join pg_constraint f on f.contype = 'f' and f.confrelid = l.oid),
     rest as (
       select n.oid as of, p.partdefid as oid from named n join pg_partitioned_table p on p.partrelid = n.oid
@@ -74,17 +74,20 @@ const TIES: &str = "with recursive named as (
       union all select of, oid, 'leads here', null, null, null from leads
       union all select n.oid, f.confrelid, 'points to', f.conname, f.conrelid, f.conkey
         from named n join pg_constraint f on f.contype = 'f' and f.conrelid = n.oid
+        where 'points to' = any($2::text::text[])
       union all select n.oid, f.conrelid, 'points here', f.conname, f.confrelid, f.confkey
         from named n join pg_constraint f on f.contype = 'f' and f.confrelid = n.oid
+        where 'points here' = any($2::text::text[])
       union all select of, oid, 'default', null, null, null from rest
       union all select n.oid, i.indrelid, 'table', null, null, null
         from named n join pg_index i on i.indexrelid = n.oid
       union all select n.oid, i.indexrelid, 'index', null, null, null
         from named n join pg_index i on i.indrelid = n.oid)
-    select t.of::bigint as of, t.how, c.oid::bigint as oid, c.oid::regclass::text as shown, c.relkind::text as kind,
+    select t.of::bigint as of, t.how, t.oid::bigint as oid, t.oid::regclass::text as shown,
+      (select c.relkind::text from pg_class c where c.oid = t.oid) as kind,
       t.constraint, (select jsonb_agg(a.attname) from pg_attribute a
         where a.attrelid = t.columns_of and a.attnum = any(t.columns)) as columns
-    from ties t join pg_class c on c.oid = t.oid order by c.oid::regclass::text";
+    from ties t order by t.oid";
 
 pub async fn find(plan: &Plan, handle: &mut Handle) -> Result<Found, String> {
     let mut names = BTreeMap::new();
@@ -98,7 +101,13 @@ pub async fn find(plan: &Plan, handle: &mut Handle) -> Result<Found, String> {
     let rows = handle.read(NAMED, vec![text_bind(pairs)]).await.map_err(|error| error.words())?;
     let oids: Vec<_> = rows.iter().map(|row| text(row, "oid")).collect();
     let oids = format!("{{{}}}", oids.join(","));
-    let ties = handle.read(TIES, vec![text_bind(oids)]).await.map_err(|error| error.words())?;
+    let unnamed = plan.statements.iter().flat_map(|(_, statement)| &statement.locks).filter_map(|held| match held.on {
+        Place::Unnamed(what) => tie(what).map(|how| format!("\"{how}\"")),
+        Place::Object(_) => None,
+    });
+    let ways = format!("{{{}}}", unnamed.collect::<Vec<_>>().join(","));
+    let binds = vec![text_bind(oids), text_bind(ways)];
+    let ties = handle.read(TIES, binds).await.map_err(|error| error.words())?;
     let mut found = Found::default();
     let mut names_change = false;
     for (_, statement) in &plan.statements {

@@ -201,12 +201,11 @@ fn open_items(lines: &[String]) -> Result<Vec<OpenItem>, String> {
 /// What makes a session the one that an earlier act was told of, instead of being done.
 fn found(snapshot: &Snapshot, target: &str, pid: &str) -> Option<String> {
     snapshot.log.iter().rev().find_map(|event| match &event.record {
-        Record::ActOutcome { act, found, .. } => match act {
-            Act::EndSession { target: on, pid: number, .. } | Act::CancelSession { target: on, pid: number, .. } => {
-                found.clone().filter(|_| on == target && number == pid)
-            }
-            _ => None,
-        },
+        Record::ActOutcome {
+            act: Act::EndSession { target: on, pid: number, .. } | Act::CancelSession { target: on, pid: number, .. },
+            found,
+            ..
+        } => found.clone().filter(|_| on == target && number == pid),
         _ => None,
     })
 }

@@ -44,6 +44,8 @@ fn a_trial_is_typed_and_is_of_statements_that_have_not_been_applied() {
         kinds(asked(&state, &act("rename-back", false, None), "try").unwrap()),
         ["act_shown", "act_answered", "act_intent"]
     );
+    let drafts = asked(&state, &act("rename-back", false, None), "try").unwrap();
+    assert!(drafts.iter().all(|draft| draft.step.as_deref() == Some("rename-back")), "{drafts:?}");
     assert!(asked(&state, &act("rename-back", false, None), "").unwrap_err().contains("try"));
     assert!(asked(&state, &act("no-such", false, None), "try").is_err());
     assert!(asked(&state, &act("pause-loyalty", false, None), "try").unwrap_err().contains("nothing to try"));

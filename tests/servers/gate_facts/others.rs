@@ -65,7 +65,7 @@ async fn parallel_workers_are_their_leader() {
     }
     let prepared = shop.prepare("s0", 1, false).await.unwrap();
     let pids: Vec<_> = prepared.evidence.blockers.iter().map(|(pid, _)| pid.clone()).collect();
-    assert_eq!(pids, [pid.clone()], "{:?}", prepared.evidence.facts);
+    assert_eq!(pids, std::slice::from_ref(&pid), "{:?}", prepared.evidence.facts);
     let since = Some(prepared.evidence.blockers[0].1.clone());
     let (took, words) = told(&Act::CancelSession { target: "shop".into(), pid, since }, &shop.context).await;
     assert!(took, "{words}");
