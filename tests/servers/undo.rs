@@ -238,6 +238,9 @@ async fn tells_what_is_lost(kind: &str, more: &[&str], lost: &[&str], mend: &[&s
     let steps = ddl("drop", drop, &["ALTER TABLE orders ADD COLUMN note varchar(40)"])
         + &ddl("more", &["ALTER TABLE orders ADD COLUMN more int"], &[]);
     let Some(person) = Person::at(kind, &steps, more).await else { return };
+    let offer = person.shop.prepare("drop", 1, false).await.unwrap().offer;
+    let Undoing::By { limits: Some(limits), derived: false, .. } = offer.undo else { panic!("{:?}", offer.undo) };
+    assert!(limits.starts_with("NOT brought back") && limits.contains("what column orders.note held"), "{limits}");
     person.does("drop").await;
     let now = person.undoes("drop").await;
     assert_eq!(now.state.status("drop"), Status::NotExact, "{:?}", now.state.steps["drop"]);

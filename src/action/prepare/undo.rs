@@ -4,6 +4,7 @@ use super::{Draft, action, database, refused};
 use crate::action::transaction::Body;
 use crate::action::{Work, change, ddl, restored};
 use crate::check::Context;
+use crate::check::schema::touched::Scope;
 use crate::failure::Result;
 use crate::run::record::Undoing;
 use crate::runbook::undo::{self, Undo};
@@ -16,14 +17,18 @@ use crate::text::{counted, sha256};
 pub fn announce(draft: &mut Draft, step: &Step, on: Option<&str>, ctx: &Context) {
     if let Some(declared) = step.undo.as_deref() {
         let dialect = on.and_then(|on| ctx.runbook.targets.get(on)).and_then(|target| target.kind.dialect());
-        let plan = match (declared, dialect) {
+        let plan = |action: &Action| match (action, dialect) {
             (Action::Ddl(forms), Some(dialect)) => {
                 forms.get(dialect).and_then(|texts| ddl::Plan::of(texts, dialect, ctx, &step.id).ok())
             }
             _ => None,
         };
-        let rendered = plan.map_or_else(|| vec![said(declared)], |plan| plan.rendered());
-        draft.undo = Undoing::By { rendered, derived: false, limits: None };
+        let rendered = plan(declared).map_or_else(|| vec![said(declared)], |plan| plan.rendered());
+        let dropped = plan(&step.action).map(|plan| Scope::of(plan.statements.iter().map(|(_, of)| of)).dropped);
+        let limits = dropped.filter(|dropped| !dropped.is_empty()).map(|dropped| {
+            format!("NOT brought back, unless these statements do it: what {} held", dropped.join(", "))
+        });
+        draft.undo = Undoing::By { rendered, derived: false, limits };
     } else if let (Undoing::None { because }, Undo::Cannot(why)) = (&mut draft.undo, undo::of(&ctx.runbook, step)) {
         *because = why;
     }
