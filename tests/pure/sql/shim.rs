@@ -2,7 +2,7 @@
 
 use backout::sql::shim::{
     BYTES_AT_ONCE, Column, Form, Grant, Index, ROWS_AT_ONCE, Rename, Shim, Table, Trigger, TypeFacts, Use, by_cost,
-    forms, instead, make, value,
+    by_hand, forms, instead, make, value,
 };
 use backout::sql::{Class, Dialect, Statement, judge, leaves, parse_one, together};
 

@@ -87,7 +87,7 @@ async fn a_column_is_looked_for_under_its_tables_present_name() {
         shop.sql("CREATE TABLE orders (id int, note text)").await;
         let mut handle = shop.context.targets.dedicated("shop", "test").await.unwrap();
         let statements = release::statements(dialect, &shop.context).await;
-        let mut wanted = vec![NotDone; 4];
+        let mut wanted = [NotDone; 4];
         for (at, sql) in up.trim().lines().enumerate() {
             for (n, wanted) in wanted.iter().enumerate() {
                 let found = release::position(&statements, n, &mut handle).await;
