@@ -44,8 +44,9 @@ pub async fn shim(
             .hint("a shim keeps both names of a rename; for a value of an enum: --value TYPE.VALUE --to VALUE")
     })?;
     let rename = Rename::of(&statement).ok_or_else(|| usage(format!("{} renames nothing", step.id)))?;
-    let forms = shim::forms(dialect, &rename)
-        .map_err(|why| usage(format!("there is no form that keeps both names on {dialect}")).cause(why))?;
+    let forms = shim::forms(dialect, &rename).map_err(|why| {
+        usage(format!("there is no form that keeps both names on {dialect}")).cause(why).hint(shim::by_hand(dialect))
+    })?;
     if runbook.steps.contains_key(&end(step)) {
         return Err(usage(format!("the runbook has {} already: the shim is in", end(step))));
     }

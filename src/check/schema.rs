@@ -94,6 +94,11 @@ pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
             Err(none) => return Found { position: Position::Unknown, because: none.words() },
         }
     }
+    match unseen(facts, &done, handle).await {
+        Ok(None) => {}
+        Ok(Some(because)) => return Found { position: Position::Unknown, because },
+        Err(none) => return Found { position: Position::Unknown, because: none.words() },
+    }
     let in_words = done.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let (position, because) = match (done.is_empty(), open.is_empty()) {
         (_, true) => (Position::Done, in_words),
@@ -107,6 +112,45 @@ pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
         }
     };
     Found { position, because }
+}
+
+/// Why what is not there says nothing: its table is not there either, or stands where this connection does not look.
+async fn unseen(facts: &[Fact], done: &[&Fact], handle: &mut Handle) -> Asked<Option<String>> {
+    let goes =
+        |table: &str| facts.iter().any(|fact| matches!(fact, Fact::Table { name, present: false } if name == table));
+    let mut asked = Vec::new();
+    for fact in facts {
+        let (table, absent) = match (fact, fact.table()) {
+            (Fact::Table { name, present: false }, _) => (name.clone(), false),
+            (_, Some(table)) => {
+                let absent = fact.is_absence() && done.contains(&fact) && !goes(&table);
+                (table, absent)
+            }
+            _ => continue,
+        };
+        match asked.iter_mut().find(|(name, _)| *name == table) {
+            Some((_, says)) => *says |= absent,
+            None => asked.push((table, absent)),
+        }
+    }
+    for (table, absent) in asked {
+        let there = holds_on(&Fact::Table { name: table.clone(), present: true }, handle).await?
+            || holds_on(&Fact::View { name: table.clone(), present: true }, handle).await?;
+        if there {
+            continue;
+        }
+        if let Some(schemas) = postgres::elsewhere(&table, handle).await? {
+            return Ok(Some(format!(
+                "{table} is not on this connection's search path, but in {schemas}: write the schema before its name"
+            )));
+        }
+        if absent {
+            return Ok(Some(format!(
+                "there is no table {table} here, so that something of it is not there says nothing"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// What is open beside what is done, and the steps that mend it where a server leaves such things behind.

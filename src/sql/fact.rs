@@ -148,7 +148,33 @@ impl Fact {
     /// facts nor all opposites do.
     pub fn not_done(&self) -> Fact {
         let mut fact = self.clone();
-        match &mut fact {
+        let says = fact.says();
+        *says = !*says;
+        fact
+    }
+
+    /// It says that something is not there, or not so.
+    pub fn is_absence(&self) -> bool {
+        !*self.clone().says()
+    }
+
+    /// The table that it is a fact of; of a table itself none.
+    pub fn table(&self) -> Option<String> {
+        self.clone().of().cloned()
+    }
+
+    /// The same of a table that has another name now.
+    #[must_use]
+    pub fn of_table(&self, was: &str, is: &str) -> Fact {
+        let mut fact = self.clone();
+        if let Some(table) = fact.of().filter(|table| *table == was) {
+            is.clone_into(table);
+        }
+        fact
+    }
+
+    fn says(&mut self) -> &mut bool {
+        match self {
             Fact::Table { present, .. }
             | Fact::Column { present, .. }
             | Fact::ColumnType { is: present, .. }
@@ -166,9 +192,22 @@ impl Fact {
             | Fact::Function { present, .. }
             | Fact::View { present, .. }
             | Fact::Type { present, .. }
-            | Fact::Schema { present, .. } => *present = !*present,
+            | Fact::Schema { present, .. } => present,
         }
-        fact
+    }
+
+    fn of(&mut self) -> Option<&mut String> {
+        match self {
+            Fact::Column { table, .. }
+            | Fact::ColumnType { table, .. }
+            | Fact::Constraint { table, .. }
+            | Fact::Validated { table, .. }
+            | Fact::Trigger { table, .. }
+            | Fact::TriggerEnabled { table, .. }
+            | Fact::NotNull { table, .. }
+            | Fact::Default { table, .. } => Some(table),
+            _ => None,
+        }
     }
 }
 

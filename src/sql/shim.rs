@@ -80,12 +80,28 @@ pub fn forms(dialect: Dialect, rename: &Rename) -> Result<&'static [Form], &'sta
         (Dialect::Postgres, Rename::Column { .. }) => Ok(&[Form::Column, Form::View]),
         (Dialect::Postgres, Rename::Table { .. }) => Ok(&[Form::View]),
         (Dialect::Mysql, _) => {
-            Err("MySQL and MariaDB commit every statement by itself, so writes between the column, its \
-             filling and its trigger would be lost, and no view there takes an INSERT by two names of one column")
+            Err("MySQL and MariaDB commit every statement by itself, so what is written between the column, its \
+             filling and its triggers would be lost, and no view there takes an INSERT by two names of one column")
         }
         (Dialect::Sqlite, _) => {
-            Err("a trigger of SQLite cannot set the row that is written, and a view of it takes no write, \
+            Err("a trigger of SQLite cannot set the row that is written, and a view of it takes no write without one, \
              so RETURNING, NOT NULL and ON CONFLICT would see one name only")
+        }
+    }
+}
+
+/// What a person can do where there is no form.
+pub fn by_hand(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Mysql => {
+            "by hand, in one session, which its writers and readers wait for: LOCK TABLES t WRITE; ALTER TABLE t ADD COLUMN \
+             (nullable); UPDATE t to fill it; CREATE TRIGGER … BEFORE INSERT and … BEFORE UPDATE, each setting the name \
+             that was not written from the one that was; UNLOCK TABLES (tried on MariaDB 10.11; a cascade of a foreign \
+             key fires no trigger). Else put out a version that reads both names, or end the program that needs the \
+             other one and rename"
+        }
+        Dialect::Sqlite | Dialect::Postgres => {
+            "put out a version that reads both names, or end the program that needs the other one and rename"
         }
     }
 }

@@ -1,8 +1,14 @@
 //! What each migration tool's table says of one migration, row by row as the tool leaves it.
 
-use backout::check::schema::release::{Says, says};
+use std::sync::Arc;
+
+use backout::check::schema::release::{Claim, Mark, Says, says};
 use backout::runbook::Recorded;
+use backout::tui::model::Model;
+use backout::tui::view::{self, Page};
 use serde_json::{Map, Value};
+
+use crate::fixture;
 
 #[derive(Debug, PartialEq)]
 enum Told {
@@ -116,4 +122,20 @@ fn a_row_alone_is_not_applied() {
         };
         assert!(found == told && said.contains(words), "{wanted} in {table}: {found:?}, {said}");
     }
+}
+
+/// Where the tool's table is wrong, its claim stands before the statements: a small screen shows it first.
+#[test]
+fn a_claim_stands_before_the_statements_and_names_its_target() {
+    let mut snapshot = fixture::surveyed();
+    let mut survey = snapshot.survey.as_deref().unwrap().clone();
+    survey.statements[1].target = "other".into();
+    let claim =
+        |target: &str, mark| Claim { target: target.into(), applied: Some(true), mark, words: "is there".into() };
+    survey.claims = vec![claim("shop", Mark::Stopped), claim("other", Mark::Agrees)];
+    snapshot.survey = Some(Arc::new(survey));
+    let page = view::text(&Model::default(), &snapshot, Page::Survey, 80).join("\n");
+    let at = |words: &str| page.find(words).unwrap_or_else(|| panic!("{words}:\n{page}"));
+    assert!(at("STOPPED: shop: is there") < at("agrees: other: is there"));
+    assert!(at("agrees: other") < at("1 shop: ALTER TABLE"), "{page}");
 }

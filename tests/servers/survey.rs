@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support;
 
 mod claims;
+mod unseen;
 
 const RUNBOOK: &str = "runbooks/checkout-v2";
 

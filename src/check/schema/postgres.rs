@@ -3,14 +3,28 @@
 pub(super) mod objects;
 
 use crate::check::sql::Asked;
-use crate::sql::Fact;
-use crate::target::db::Handle;
+use crate::sql::{Dialect, Fact};
+use crate::target::db::{Handle, text_bind};
 
 use super::there;
 
 /// `schema.table` and names with capitals: each part is quoted, so that the server reads what the parser read.
 pub fn quoted(name: &str) -> String {
     name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".")
+}
+
+/// The schemas that have a relation of this name, given without its schema; everybody may read of them what a search
+/// path leaves out, and what the right to look into is missing for.
+pub(super) async fn elsewhere(name: &str, handle: &mut Handle) -> Asked<Option<String>> {
+    if handle.dialect() != Some(Dialect::Postgres) || name.contains('.') {
+        return Ok(None);
+    }
+    let sql = "select string_agg(n.nspname, ', ' order by n.nspname) as schemas
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relname = $1::text and c.relkind in ('r', 'p', 'f', 'v', 'm') and n.nspname !~ '^pg_'
+          and n.nspname <> 'information_schema'";
+    let found = handle.one(sql, vec![text_bind(name)]).await?;
+    Ok(found.and_then(|found| found.as_str().map(str::to_owned)))
 }
 
 /// Whether the fact holds.

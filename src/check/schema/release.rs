@@ -9,11 +9,12 @@ use crate::check::{Answer, Context};
 use crate::run::record::{Found, Position};
 use crate::runbook::Recorded;
 use crate::runbook::expect::Verdict;
+use crate::sql::shim::Rename;
 use crate::sql::{self, Dialect, Fact, Zone, zones};
 use crate::target::db::Handle;
 use crate::text::counted;
 
-use super::position_on;
+use super::{holds_on, position_on};
 
 mod tools;
 
@@ -72,6 +73,18 @@ pub async fn position(statements: &[Statement], at: usize, handle: &mut Handle) 
             if asked.is_empty() && !gone.is_empty() {
                 let because = "a later statement takes it out again".to_owned();
                 return Found { position: Position::Unknown, because };
+            }
+            // By the name that its table has now: a later statement may have given it another.
+            let mut asked = asked;
+            let renamed = statements[at + 1..].iter().filter_map(|later| Rename::of(later.read.as_ref().ok()?));
+            for rename in renamed {
+                let Rename::Table { from, to } = rename else { continue };
+                let there = Fact::Table { name: to.clone(), present: true };
+                if asked.iter().any(|fact| fact.table().as_ref() == Some(&from))
+                    && holds_on(&there, handle).await == Ok(true)
+                {
+                    asked = asked.iter().map(|fact| fact.of_table(&from, &to)).collect();
+                }
             }
             position_on(&asked, handle).await
         }

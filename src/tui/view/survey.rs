@@ -156,6 +156,17 @@ fn statements(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let Some(survey) = scene.snapshot.survey.as_ref().filter(|s| !s.statements.is_empty()) else { return Vec::new() };
     let mut out = vec![header::title(scene, "the release, as the database has it", true, 0, 0, columns)];
     let several = survey.statements.iter().any(|seen| seen.target != survey.statements[0].target);
+    // What the tool's own table says stands first: where it is wrong, or stopped, nobody may run the tool.
+    for claim in &survey.claims {
+        let role = match claim.mark {
+            Mark::Disagrees | Mark::Stopped => Role::Bad,
+            Mark::Agrees => Role::Muted,
+            Mark::NotTold => Role::Warn,
+        };
+        let on = if several { format!("{}: ", claim.target) } else { String::new() };
+        let words = format!("{}: {on}{}", claim.mark.word(), claim.words);
+        out.extend(under(&words, theme.style(role), columns));
+    }
     for (i, seen) in survey.statements.iter().enumerate() {
         let (word, role) = position(&seen.found);
         let flat = seen.statement.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -173,15 +184,6 @@ fn statements(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         for broken in &seen.breaks {
             out.extend(under(&broken.to_string(), theme.style(Role::Warn), columns));
         }
-    }
-    for claim in &survey.claims {
-        let role = match claim.mark {
-            Mark::Disagrees | Mark::Stopped => Role::Bad,
-            Mark::Agrees => Role::Muted,
-            Mark::NotTold => Role::Warn,
-        };
-        let words = format!("{}: {}", claim.mark.word(), claim.words);
-        out.extend(under(&words, theme.style(role), columns));
     }
     out
 }

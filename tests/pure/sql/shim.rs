@@ -2,7 +2,7 @@
 
 use backout::sql::shim::{
     BYTES_AT_ONCE, Column, Form, Grant, Index, ROWS_AT_ONCE, Rename, Shim, Table, Trigger, TypeFacts, Use, by_cost,
-    forms, instead, make, value,
+    by_hand, forms, instead, make, value,
 };
 use backout::sql::{Class, Dialect, Statement, judge, leaves, parse_one, together};
 
@@ -71,6 +71,7 @@ fn a_dialect_without_a_form_says_why() {
     assert_eq!(forms(Dialect::Postgres, &rename), Ok([Form::Column, Form::View].as_slice()));
     let (mysql, sqlite) = (forms(Dialect::Mysql, &rename).unwrap_err(), forms(Dialect::Sqlite, &rename).unwrap_err());
     assert!(mysql.contains("commit every statement") && sqlite.contains("cannot set the row"), "{mysql} {sqlite}");
+    assert!(by_hand(Dialect::Mysql).contains("LOCK TABLES t WRITE") && by_hand(Dialect::Sqlite).contains("both names"));
     let table = self::rename("ALTER TABLE orders_v2 RENAME TO orders").unwrap();
     assert_eq!(forms(Dialect::Postgres, &table), Ok([Form::View].as_slice()));
     assert!(forms(Dialect::Mysql, &table).is_err());

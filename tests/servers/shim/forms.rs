@@ -186,5 +186,5 @@ async fn a_run_without_its_end_still_names_what_is_temporary() {
     let shown = said(&show.args(["audit", "show", "--state-dir"]).arg(dir.path().join("state")).output().unwrap());
     let left = "orders.payment_reference_id beside orders.payment_ref, as a second column with a trigger: data team by \
         2026-12-24 (left by rename-back, rename-back-one-name ends it)";
-    assert!(!shown.contains("finished") && shown.contains(&left), "{shown}");
+    assert!(!shown.contains("finished") && shown.contains(left), "{shown}");
 }
