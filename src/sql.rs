@@ -11,6 +11,7 @@
 //! `schema.table`; `public.` (PostgreSQL) and `main.` (SQLite) are dropped. SQLite compares names without case.
 
 mod alter;
+mod comment;
 mod conflict;
 mod create;
 mod dialect;
@@ -24,6 +25,7 @@ mod postgres;
 mod readonly;
 mod refused;
 mod relation;
+mod rights;
 pub mod shim;
 mod sqlite;
 mod statement;
@@ -34,7 +36,7 @@ mod words;
 use std::fmt;
 
 pub use fact::{Fact, leaves, together};
-pub use form::{Algorithm, Form, On, Server};
+pub use form::{Algorithm, Form, HEIRS, On, Server};
 pub use lex::{Zone, split, zones};
 pub use mysql::{Way, Ways, ways};
 pub use readonly::check_read_only;

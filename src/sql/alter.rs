@@ -6,10 +6,10 @@ mod mysql;
 mod object;
 mod setting;
 
-use super::Dialect;
 use super::fact::Fact;
 use super::statement::{Class, Object, ObjectKind, OldCode, Reverse, Statement};
 use super::words::{Name, Words};
+use super::{Dialect, readonly};
 
 pub(super) use mysql::eat_wait;
 pub(super) use object::object;
@@ -75,12 +75,14 @@ pub(super) fn table(mut words: Words<'_>) -> Option<Statement> {
         return Some(renamed);
     }
     let pieces = words.pieces();
+    let run: Vec<_> = pieces.iter().filter_map(runs).collect();
     let actions: Vec<Action> = match words.dialect {
         Dialect::Mysql => pieces.into_iter().filter_map(|piece| mysql::action(piece, &name)).collect(),
         _ => pieces.into_iter().map(|piece| action::action(piece, &name)).collect(),
     };
     let mut whole = together(actions, &prefix)?;
     whole.objects.insert(0, Object::new(ObjectKind::Table, &table));
+    run.iter().for_each(|expression| readonly::raise_by_calls(expression, &mut whole));
     if foreign && whole.parts.is_empty() {
         whole.parts = vec![whole.kind, "ALTER FOREIGN TABLE"];
     }
@@ -92,6 +94,15 @@ pub(super) fn table(mut words: Words<'_>) -> Option<Statement> {
         whole.raise(Class::Irreversible);
     }
     Some(whole)
+}
+
+/// The part of an action that the server works out for the rows that are there: a default, a check, a new value.
+fn runs<'a>(piece: &Words<'a>) -> Option<Words<'a>> {
+    let heads = ["default", "check", "generated", "using"];
+    let at = (piece.at..piece.all.len()).find(|at| heads.iter().any(|head| piece.all[*at].is(head)))?;
+    // `USING INDEX i`, `EXCLUDE USING gist (…)` name no expression.
+    let names = piece.all[at].is("using") && !piece.contains("type");
+    (!names).then(|| Words { at: 0, all: piece.all[at..].into(), ..piece.clone() })
 }
 
 fn together(actions: Vec<Action>, prefix: &str) -> Option<Statement> {
@@ -158,6 +169,12 @@ fn rename_table(mut words: Words<'_>, name: &Name) -> Option<Statement> {
     Some(statement)
 }
 
+const ATTRIBUTES: [(&[&str], &str); 3] = [
+    (&["add", "attribute"], "ALTER TYPE … ADD ATTRIBUTE"),
+    (&["drop", "attribute"], "ALTER TYPE … DROP ATTRIBUTE"),
+    (&["alter", "attribute"], "ALTER TYPE … ALTER ATTRIBUTE"),
+];
+
 /// `ALTER TYPE`.
 pub(super) fn type_(mut words: Words<'_>) -> Option<Statement> {
     words.eat(&["alter", "type"]).then_some(())?;
@@ -208,6 +225,19 @@ pub(super) fn type_(mut words: Words<'_>) -> Option<Statement> {
             from.source(),
             if words.ahead(&["cascade"]) { " CASCADE" } else { "" }
         ));
+    } else if let Some((_, kind)) = ATTRIBUTES.iter().find(|(head, _)| words.ahead(head)) {
+        // One type may have several of them at once.
+        statement.kind = kind;
+        statement.parts = words
+            .pieces()
+            .iter()
+            .filter_map(|piece| ATTRIBUTES.iter().find(|(head, _)| piece.ahead(head)).map(|(_, kind)| *kind))
+            .collect();
+        if statement.parts.contains(&ATTRIBUTES[1].1) {
+            statement.class = Class::Irreversible;
+        }
+        let what = "the definition of the type as it was, and the values of the attribute".to_owned();
+        statement.reverse = Reverse::NeedsSaved { what, sql: None };
     } else if words.ahead(&["owner", "to"]) {
         statement.kind = "ALTER TYPE … OWNER TO";
         statement.old_code = OldCode::fine("the type is the same");

@@ -10,7 +10,8 @@ pub(super) fn create(mut words: Words<'_>) -> Option<Statement> {
     words.eat(&["create"]).then_some(())?;
     let replace = words.eat(&["or", "replace"]);
     mysql_attributes(&mut words);
-    let hidden = words.eat(&["temporary"]) || words.eat(&["temp"]) || words.eat(&["unlogged"]);
+    let passing = words.eat(&["temporary"]) || words.eat(&["temp"]);
+    let hidden = passing || words.eat(&["unlogged"]);
     let mut statement = if words.clone().eat(&["index"]) || index_words(&words) {
         index(words.clone())?
     } else if words.eat(&["table"]) {
@@ -44,8 +45,16 @@ pub(super) fn create(mut words: Words<'_>) -> Option<Statement> {
     if hidden {
         statement.old_code = OldCode::fine("older code does not know of it");
     }
+    if passing {
+        // No other session sees it.
+        statement.done.clear();
+    }
     Some(statement)
 }
+
+/// What happens to the writers of a table that is published, unless it has a key or another identity.
+pub(super) const PUBLISHED: &str =
+    "updates and deletes of a published table that has no key and no replica identity are refused";
 
 /// `ALGORITHM = MERGE DEFINER = a@b SQL SECURITY DEFINER` before a view or a routine.
 fn mysql_attributes(words: &mut Words<'_>) {
@@ -74,6 +83,10 @@ fn simple(
     replace: bool,
 ) -> Option<Statement> {
     let guarded = words.eat(&["if", "not", "exists"]);
+    // `CREATE SCHEMA AUTHORIZATION joe`: the schema has the name of the role.
+    if object == ObjectKind::Schema {
+        words.eat(&["authorization"]);
+    }
     let name = words.name()?;
     let key = name.key();
     let mut statement = Statement::new(Class::Ddl, kind);
@@ -82,6 +95,8 @@ fn simple(
     if matches!(object, ObjectKind::View | ObjectKind::MaterializedView) {
         statement.objects.extend(shown(&words, &key));
         reads(&words, &mut statement);
+        // A recursive view reads itself.
+        statement.objects.retain(|object| object.kind != ObjectKind::Table || object.name != key);
     }
     let fact = match object {
         ObjectKind::View | ObjectKind::MaterializedView => Some(Fact::View { name: key.clone(), present: true }),
@@ -99,6 +114,10 @@ fn simple(
         (_, true) => Reverse::None { because: format!("IF NOT EXISTS: {key} may have been there before") },
         _ => Reverse::Exact(format!("DROP {noun} {}", name.source())),
     };
+    if object == ObjectKind::Extension && words.contains("cascade") && !replace {
+        let what = format!("which extensions came with {key}");
+        statement.reverse = Reverse::NeedsSaved { what, sql: Some(format!("DROP EXTENSION {}", name.source())) };
+    }
     if object == ObjectKind::Schema && words.contains("create") {
         // `CREATE SCHEMA s CREATE TABLE …`: its elements are not told one by one.
         statement.reverse = Reverse::NeedsSaved { what: "what the schema is created with".to_owned(), sql: None };
@@ -191,6 +210,9 @@ fn table(mut words: Words<'_>, replace: bool) -> Option<Statement> {
             parts.push(*kind);
         }
     }
+    if parts.contains(&"CREATE TABLE … REFERENCES") {
+        statement.old_code = OldCode::writes("its deletes from the tables that are pointed to may be refused");
+    }
     if let [one] = parts.as_slice() {
         statement.kind = one;
     } else {
@@ -215,8 +237,24 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
     let mut statement =
         Statement::new(Class::Ddl, if concurrently { "CREATE INDEX CONCURRENTLY" } else { "CREATE INDEX" });
     statement.objects = vec![Object::new(ObjectKind::Table, table.key())];
+    // What it works out for every row: its expressions, and those of its condition.
+    let mut columns = words.clone();
+    if columns.eat(&["using"]) {
+        columns.at += 1;
+    }
+    let from = columns.at;
+    columns.parens();
+    let indexed = Words { at: 0, all: columns.all[from..columns.at].into(), ..words.clone() };
+    let condition = columns.seek(&["where"]).map(|rest| Words { at: 0, all: rest.all[rest.at..].into(), ..rest });
+    // A parenthesis within the list: an expression, or the length of a prefix.
+    let computes = condition.is_some() || indexed.all.iter().skip(1).any(|word| word.punct("("));
+    for expression in std::iter::once(indexed).chain(condition) {
+        readonly::raise_by_calls(&expression, &mut statement);
+    }
     statement.old_code = if unique {
         OldCode::writes("writes of a second equal value fail")
+    } else if computes {
+        OldCode::writes("writes of values for which its expression fails are refused")
     } else {
         OldCode::fine("an index changes no answer")
     };
@@ -255,7 +293,7 @@ fn trigger(mut words: Words<'_>, replace: bool) -> Option<Statement> {
     let (key, on) = (name.key(), table.key());
     let mut statement = Statement::new(Class::Ddl, "CREATE TRIGGER");
     statement.objects = vec![Object::new(ObjectKind::Table, &on), Object::of(ObjectKind::Trigger, &on, &key)];
-    statement.old_code = OldCode::fine("its writes do more than it knows");
+    statement.old_code = OldCode::writes("its writes do more than it knows, or are refused");
     statement.done = vec![Fact::Trigger { table: on, name: key.clone(), present: true }];
     statement.reverse = match (replace, guarded, words.dialect) {
         (true, ..) => {
@@ -278,7 +316,7 @@ fn routine(
 ) -> Option<Statement> {
     let guarded = words.eat(&["if", "not", "exists"]);
     let name = words.name()?;
-    let arguments = words.parens().unwrap_or_default().trim();
+    let arguments = words.arguments().unwrap_or_default();
     let key = name.key();
     let mut statement = Statement::new(Class::Ddl, kind);
     statement.objects = vec![Object::new(object, &key)];
@@ -316,7 +354,8 @@ enum Taken {
 const KINDS: [Kind; 20] = [
     (&["database"], "CREATE DATABASE", ObjectKind::Database, Taken::ByName),
     (&["tablespace"], "CREATE TABLESPACE", ObjectKind::Other, Taken::ByName),
-    (&["subscription"], "CREATE SUBSCRIPTION", ObjectKind::Other, Taken::ByName),
+    // The rows that it copied stay.
+    (&["subscription"], "CREATE SUBSCRIPTION", ObjectKind::Other, Taken::ByHand),
     (&["role"], "CREATE ROLE", ObjectKind::Role, Taken::ByName),
     (&["group"], "CREATE ROLE", ObjectKind::Role, Taken::ByName),
     (&["user", "mapping"], "CREATE USER MAPPING", ObjectKind::Other, Taken::ByHand),
@@ -325,7 +364,8 @@ const KINDS: [Kind; 20] = [
     (&["rule"], "CREATE RULE", ObjectKind::Other, Taken::OnTable),
     (&["policy"], "CREATE POLICY", ObjectKind::Other, Taken::OnTable),
     (&["event", "trigger"], "CREATE EVENT TRIGGER", ObjectKind::Other, Taken::ByName),
-    (&["event"], "CREATE EVENT", ObjectKind::Other, Taken::ByName),
+    // What it has done by then stays done.
+    (&["event"], "CREATE EVENT", ObjectKind::Other, Taken::ByHand),
     (&["aggregate"], "CREATE AGGREGATE", ObjectKind::Function, Taken::ByHand),
     (&["statistics"], "CREATE STATISTICS", ObjectKind::Other, Taken::ByName),
     (&["cast"], "CREATE CAST", ObjectKind::Other, Taken::ByHand),
@@ -342,6 +382,15 @@ fn other(mut words: Words<'_>, replace: bool) -> Option<Statement> {
         found.map_or(("CREATE", ObjectKind::Other, Taken::ByHand), |(_, kind, object, taken)| (*kind, *object, *taken));
     let mut statement = Statement::new(Class::Ddl, kind);
     let guarded = words.eat(&["if", "not", "exists"]);
+    // `CREATE STATISTICS ON a, b FROM t`: the server finds a name.
+    if kind == "CREATE STATISTICS" && (words.ahead(&["on"]) || words.peek().is_some_and(|word| word.punct("("))) {
+        statement.old_code = OldCode::fine("only the planner looks at it");
+        statement.objects =
+            tables_of(kind, &words).into_iter().map(|(t, _)| Object::new(ObjectKind::Table, t)).collect();
+        let what = "the name that the server gives the statistics".to_owned();
+        statement.reverse = Reverse::NeedsSaved { what, sql: None };
+        return Some(statement);
+    }
     let Some(name) = words.name() else { return Some(statement) };
     let what = if replace {
         format!("the definition of {} as it was, if it was there", name.key())
@@ -353,6 +402,7 @@ fn other(mut words: Words<'_>, replace: bool) -> Option<Statement> {
         "CREATE RULE" | "CREATE POLICY" => {
             OldCode::both("rows may be hidden from it, and its writes changed or refused")
         }
+        "CREATE PUBLICATION" if words.contains("for") => OldCode::writes(PUBLISHED),
         "CREATE EVENT TRIGGER" => OldCode::fine("only changes of the schema meet it"),
         _ => OldCode::fine("older code does not know of it"),
     };

@@ -34,7 +34,7 @@ pub(super) fn one(dialect: Dialect, sql: &str) -> Result<Words<'_>, Refused> {
     // sqlparser does not know these; their words are all that is read, and none of them is milder than Utility.
     let alone = dialect == Dialect::Sqlite && sqlite_only(&words);
     let parse = || match dialect {
-        _ if alone => Ok(()),
+        _ if alone => balanced(&words),
         Dialect::Postgres => postgres(sql),
         Dialect::Mysql => sqlparser(&MySqlDialect {}, sql),
         Dialect::Sqlite => sqlparser(&SQLiteDialect {}, sql),
@@ -45,6 +45,17 @@ pub(super) fn one(dialect: Dialect, sql: &str) -> Result<Words<'_>, Refused> {
         roomy(parse)?
     }
     Ok(words)
+}
+
+/// What no parser looks at may not hide its end in a parenthesis that is never closed.
+fn balanced(words: &Words<'_>) -> Result<(), Refused> {
+    let mut depth = 0i64;
+    for word in words.all.iter() {
+        depth += i64::from(word.punct("(")) - i64::from(word.punct(")"));
+    }
+    let offset = words.all.last().map_or(0, |word| word.token.span.start);
+    let message = "a parenthesis is not closed".to_owned();
+    if depth == 0 { Ok(()) } else { Err(Refused::Unparsable { message, offset }) }
 }
 
 fn shallow(words: &Words<'_>) -> Result<(), Refused> {

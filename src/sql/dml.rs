@@ -20,6 +20,11 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
     if verb == "replace" {
         statement.kind = "REPLACE";
     }
+    let overwrites = verb == "replace" || words.contains("conflict") || words.contains("duplicate");
+    if overwrites || verb == "merge" || (verb == "insert" && words.ahead(&["insert", "or", "replace"])) {
+        let what = "the rows as they were, and the keys of those that it adds".to_owned();
+        statement.reverse = Reverse::NeedsSaved { what, sql: None };
+    }
     let touched = relation::touched(&words);
     if statement.class == Class::Write && touched.writes.len() > 1 {
         statement.kind = "WITH … data-modifying";
@@ -44,7 +49,27 @@ pub(super) fn dml(words: Words<'_>) -> Option<Statement> {
         statement.raise(Class::Session);
     }
     readonly::raise_by_calls(&words, &mut statement);
+    if let Some(table) = touched.writes.iter().find(|table| of_the_server(words.dialect, table)) {
+        statement.raise(Class::Irreversible);
+        let because = format!("{table} is the server's own: what a write to it does to the server is not known");
+        statement.reverse = Reverse::None { because };
+    }
     Some(statement)
+}
+
+/// Catalogs and settings that look like tables.
+fn of_the_server(dialect: Dialect, table: &str) -> bool {
+    let name = table.to_ascii_lowercase();
+    let (schema, last) = name.rsplit_once('.').unwrap_or(("", &name));
+    match dialect {
+        Dialect::Postgres => {
+            ["pg_catalog", "information_schema", "pg_toast"].contains(&schema)
+                || (schema.is_empty() && last.starts_with("pg_"))
+        }
+        Dialect::Mysql => ["mysql", "sys", "performance_schema", "information_schema"].contains(&schema),
+        // Where a counter stands is a row like any other.
+        Dialect::Sqlite => last.starts_with("sqlite_") && last != "sqlite_sequence",
+    }
 }
 
 /// The verb that the statement stands for: behind `WITH …`, inside parentheses.

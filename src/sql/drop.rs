@@ -165,7 +165,7 @@ fn named(mut words: Words<'_>, thing: &Thing) -> Option<Statement> {
     let mut names = Vec::new();
     loop {
         let name = words.name()?;
-        let arguments = words.parens().map(str::trim);
+        let arguments = words.arguments();
         statement.objects.push(Object::new(thing.object, name.key()));
         names.push((name.key(), arguments));
         if !words.eat_punct(",") {
@@ -212,7 +212,11 @@ fn index(mut words: Words<'_>) -> Option<Statement> {
         statement.objects.iter_mut().for_each(|object| object.table = Some(table.clone()));
         statement.objects.push(Object::new(ObjectKind::Table, table));
     }
-    statement.old_code = OldCode::fine("the answers are the same, perhaps slow; a unique index guards no more");
+    statement.old_code = match words.dialect {
+        Dialect::Postgres => OldCode::writes("where it is unique it guards no more, and ON CONFLICT on it fails"),
+        Dialect::Sqlite => OldCode::both("INDEXED BY fails, and ON CONFLICT where it is unique"),
+        Dialect::Mysql => OldCode::both("index hints that name it fail; a unique index guards no more"),
+    };
     let what = match words.dialect {
         Dialect::Postgres => "the definition of the index (pg_get_indexdef), and the time to build it",
         Dialect::Sqlite => "the definition of the index (sqlite_schema.sql), and the time to build it",
@@ -236,7 +240,7 @@ fn trigger(mut words: Words<'_>) -> Option<Statement> {
         statement.objects.push(Object::new(ObjectKind::Trigger, &name));
         statement.done = vec![Fact::Trigger { table: String::new(), name: name.clone(), present: false }];
     }
-    statement.old_code = OldCode::fine("its writes lose the trigger's effects");
+    statement.old_code = OldCode::writes("its writes lose what the trigger did for them, and may be refused");
     statement.reverse = Reverse::NeedsSaved { what: format!("the definition of trigger {name}"), sql: None };
     Some(statement)
 }
@@ -257,7 +261,12 @@ pub(super) fn truncate(mut words: Words<'_>) -> Option<Statement> {
     if words.contains("cascade") {
         statement.kind = "TRUNCATE … CASCADE";
     }
+    let mut what = "a copy of every row".to_owned();
+    if words.eat(&["restart", "identity"]) {
+        statement.parts = vec![statement.kind, "TRUNCATE … RESTART IDENTITY"];
+        what += ", and where its sequences stood";
+    }
     statement.old_code = OldCode::both("every row is gone, and rows that point to them are refused");
-    statement.reverse = Reverse::NeedsSaved { what: "a copy of every row".to_owned(), sql: None };
+    statement.reverse = Reverse::NeedsSaved { what, sql: None };
     Some(statement)
 }

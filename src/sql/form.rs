@@ -68,9 +68,14 @@ pub enum On {
     View,
     Index,
     Sequence,
+    /// What inherits from the tables that it names: partitions, and heirs of the older kind.
+    Heirs,
     /// Something that is locked without being named.
     Unnamed(&'static str),
 }
+
+/// The place of [`On::Heirs`], where there are any.
+pub const HEIRS: &str = "the partitions and the heirs of its tables";
 
 /// The cheapest way in which MySQL and MariaDB run an `ALTER TABLE`, and what it lets others do meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -217,6 +222,7 @@ fn places(on: On, objects: &[Object]) -> Box<dyn Iterator<Item = Place> + '_> {
         On::View => Box::new(of(&[ObjectKind::View, ObjectKind::MaterializedView])),
         On::Index => Box::new(of(&[ObjectKind::Index])),
         On::Sequence => Box::new(of(&[ObjectKind::Sequence])),
+        On::Heirs => Box::new(std::iter::once(Place::Unnamed(HEIRS))),
         On::Unnamed(what) => Box::new(std::iter::once(Place::Unnamed(what))),
     }
 }

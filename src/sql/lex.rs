@@ -67,21 +67,22 @@ pub fn zones(dialect: Dialect, sql: &str) -> Vec<(Range<usize>, Zone)> {
 pub fn split(dialect: Dialect, sql: &str) -> Result<Vec<String>, Refused> {
     let tokens = tokens(dialect, sql);
     refuse_hidden(dialect, sql, &tokens)?;
-    Ok(cuts(sql, &tokens).into_iter().map(|range| sql[range].trim().to_owned()).collect())
+    Ok(cuts(dialect, sql, &tokens).into_iter().map(|range| sql[range].trim().to_owned()).collect())
 }
 
 /// The ranges between top-level semicolons that hold code.
-pub(super) fn cuts(sql: &str, tokens: &[Token]) -> Vec<Range<usize>> {
+pub(super) fn cuts(dialect: Dialect, sql: &str, tokens: &[Token]) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let (mut start, mut code) = (0, false);
-    let mut block = Block::default();
+    let new = || Block { nests: dialect != Dialect::Sqlite, ..Block::default() };
+    let mut block = new();
     for token in tokens {
         let text = &sql[token.span.clone()];
         if token.kind == Kind::Punct && text == ";" && !block.inside() {
             if code {
                 out.push(start..token.span.start);
             }
-            (start, code, block) = (token.span.end, false, Block::default());
+            (start, code, block) = (token.span.end, false, new());
             continue;
         }
         if !matches!(token.kind, Kind::Space | Kind::Comment) {
@@ -104,6 +105,8 @@ struct Block {
     depth: usize,
     routine: bool,
     after_end: bool,
+    /// SQLite's triggers hold no blocks, and BEGIN and IF may be names there.
+    nests: bool,
 }
 
 impl Block {
@@ -120,14 +123,15 @@ impl Block {
                     self.words.push(word.clone());
                 }
                 match word.as_str() {
-                    "begin" if self.routine => self.depth += 1,
+                    "begin" if self.routine && self.nests => self.depth += 1,
+                    "begin" if self.routine => self.depth = self.depth.max(1),
                     "case" if self.depth > 0 && !after_end => self.depth += 1,
                     "end" => {
                         self.depth = self.depth.saturating_sub(1);
                         self.after_end = true;
                     }
                     // `END IF`, `END LOOP` close what was not counted.
-                    "if" | "loop" | "while" | "repeat" if after_end && self.routine => self.depth += 1,
+                    "if" | "loop" | "while" | "repeat" if after_end && self.routine && self.nests => self.depth += 1,
                     _ => {}
                 }
             }
@@ -170,6 +174,13 @@ pub(super) fn refuse_hidden(dialect: Dialect, sql: &str, tokens: &[Token]) -> Re
         let version = text.starts_with("/*!") || text.starts_with("/*M!") || text.starts_with("/*m!");
         if dialect == Dialect::Mysql && token.kind == Kind::Comment && version {
             return Err(Refused::VersionComment { offset });
+        }
+        if dialect == Dialect::Mysql && token.kind == Kind::Comment && text.starts_with("/*+") {
+            let lower = text.to_ascii_lowercase();
+            if ["set_var", "max_execution_time", "resource_group"].iter().any(|hint| lower.contains(hint)) {
+                let message = "a hint in a comment changes how the server runs it: say it with SET".to_owned();
+                return Err(Refused::Unparsable { message, offset });
+            }
         }
         let word = text.to_ascii_lowercase();
         let client = match (dialect, token.kind) {

@@ -15,6 +15,8 @@ pub use ways::{Way, Ways, ways};
 type Locks = &'static [(On, Lock)];
 
 const METADATA: Locks = &[(On::Tables, Lock::METADATA)];
+/// `DROP TRIGGER g` does not name the table.
+const TRIGGERED: Locks = &[(On::Unnamed("the table of the trigger"), Lock::METADATA)];
 const ROWS: Locks = &[(On::Tables, Lock::SHARED_METADATA)];
 const NONE: Locks = &[];
 

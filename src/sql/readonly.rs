@@ -42,6 +42,7 @@ pub fn check_read_only(dialect: Dialect, sql: &str) -> Result<(), Refused> {
 /// A write or a row lock inside a statement that begins like a read.
 pub(super) fn inner_write(words: &Words<'_>) -> Option<(String, &'static str)> {
     let all = &words.all;
+    let mut locked = None;
     for (at, word) in all.iter().enumerate() {
         let next = |n: usize, text: &str| all.get(at + n).is_some_and(|w| w.is(text));
         let previous = |text: &str| at > 0 && all[at - 1].is(text);
@@ -50,7 +51,7 @@ pub(super) fn inner_write(words: &Words<'_>) -> Option<(String, &'static str)> {
         let locks = word.is("for") && (next(1, "update") || next(1, "share") || next(1, "no") || next(1, "key"));
         if locks || (word.is("lock") && next(1, "in")) {
             let mode = if next(1, "share") { "FOR SHARE" } else { "FOR UPDATE" };
-            return Some((mode.to_owned(), "it locks the rows it reads"));
+            locked.get_or_insert((mode.to_owned(), "it locks the rows it reads"));
         }
         let verb = ["insert", "delete", "merge", "update"].iter().any(|verb| word.is(verb));
         if at > 0 && verb && !qualified && !called && !previous("for") && !previous("key") {
@@ -60,7 +61,17 @@ pub(super) fn inner_write(words: &Words<'_>) -> Option<(String, &'static str)> {
             return Some(("INTO".to_owned(), "it writes a table, a file or a variable"));
         }
     }
-    None
+    // What changes rows counts before what only locks them, wherever it stands.
+    locked
+}
+
+/// Raises the class by the calls whose effects no rollback takes back.
+pub(super) fn raise_by_dangers(words: &Words<'_>, statement: &mut Statement) {
+    for call in calls(words) {
+        if let Verdict::Dangerous(class, _) = functions::verdict(words.dialect, &call) {
+            statement.raise(class);
+        }
+    }
 }
 
 /// Raises the class by what the statement calls, and names what is not known.
@@ -89,6 +100,14 @@ fn calls(words: &Words<'_>) -> Vec<String> {
     let all = &words.all;
     let mut out = Vec::new();
     for at in 0..all.len() {
+        // SQLite calls these where they stand like tables, too.
+        if words.dialect == Dialect::Sqlite
+            && all[at].named()
+            && all[at].text.to_ascii_lowercase().starts_with("pragma_")
+        {
+            out.push(all[at].text.to_ascii_lowercase());
+            continue;
+        }
         if !all[at].named() || !all.get(at + 1).is_some_and(|w| w.punct("(")) || not_a_call(words, at) {
             continue;
         }
@@ -109,16 +128,17 @@ fn calls(words: &Words<'_>) -> Vec<String> {
 /// A name before a parenthesis that is a keyword, a type, or the head of a column list.
 fn not_a_call(words: &Words<'_>, at: usize) -> bool {
     let all = &words.all;
-    let word = &all[at];
     let qualified = at > 0 && all[at - 1].punct(".");
-    if !qualified && functions::grammar(words.dialect, word) {
+    if !qualified && functions::grammar(words, at) {
         return true;
     }
     let Some(before) = at.checked_sub(1).map(|i| &all[i]) else {
         return false;
     };
+    // `x::varchar(3)`; one colon alone is that of a slice, `a[1:f()]`.
+    let cast = before.punct(":") && at > 1 && all[at - 2].punct(":");
     // `x AS varchar(3)`, `f(…) AS t(a, b)`, `WITH t(a) AS`.
-    if ["as", "with", "recursive", "ordinality"].iter().any(|w| before.is(w)) || before.punct(":") {
+    if ["as", "with", "recursive", "ordinality"].iter().any(|w| before.is(w)) || cast {
         return true;
     }
     if before.punct(",") && column_list_of_with(words, at) {
@@ -132,7 +152,7 @@ fn not_a_call(words: &Words<'_>, at: usize) -> bool {
                 || head.is("join")
                 || head.is("lateral")
                 || head.punct(",")
-                || (head.named() && !functions::grammar(words.dialect, head))
+                || (head.named() && !functions::grammar(words, i))
         });
     }
     // `INSERT INTO t (a, b)`.

@@ -35,7 +35,8 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("REINDEX", FILE, IndexBuild),
     Form::new("ANALYZE", FILE, Scan),
     Form::new("VACUUM", FILE, Rewrite).outside(),
-    Form::new("ATTACH", NONE, CatalogOnly),
+    // A transaction takes it, and its rollback leaves the file attached.
+    Form::new("ATTACH", NONE, CatalogOnly).outside(),
     Form::new("DETACH", NONE, CatalogOnly).outside(),
     // Some settings are refused in a transaction, others are ignored there.
     Form::new("PRAGMA", NONE, Unknown).outside(),

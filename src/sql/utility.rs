@@ -3,7 +3,7 @@
 use super::fact::Fact;
 use super::statement::{Class, Object, ObjectKind, OldCode, Reverse, Statement};
 use super::words::Words;
-use super::{Dialect, alter, create, dml, drop, form, relation};
+use super::{Dialect, alter, comment, create, dml, drop, form, relation, rights};
 
 pub(super) fn classify(words: Words<'_>) -> Statement {
     let first = words.peek().map(|w| w.text.clone()).unwrap_or_default();
@@ -15,7 +15,7 @@ pub(super) fn classify(words: Words<'_>) -> Statement {
         "drop" => drop::drop(words.clone()),
         "truncate" => drop::truncate(words.clone()),
         "explain" | "describe" | "desc" => explain(words.clone()),
-        "grant" | "revoke" => grant(words.clone()),
+        "grant" | "revoke" => rights::grant(words.clone()),
         "copy" => copy(words.clone()),
         "pragma" => pragma(words.clone()),
         _ => dml::dml(words.clone()).or_else(|| plain(words.clone())),
@@ -23,8 +23,17 @@ pub(super) fn classify(words: Words<'_>) -> Statement {
     let mut statement = known.unwrap_or_else(|| {
         Statement::unknown(format!("{} is not a statement that is known here", first.to_ascii_uppercase()))
     });
+    if statement.class >= Class::Session && !keeps(statement.kind) {
+        super::readonly::raise_by_dangers(&words, &mut statement);
+    }
     form::settle(words.dialect, None, &mut statement);
     statement
+}
+
+/// Whether the calls in its text are kept for later: whoever runs what it creates makes them.
+fn keeps(kind: &str) -> bool {
+    let things = ["FUNCTION", "PROCEDURE", "TRIGGER", "RULE", "POLICY", "EVENT"];
+    kind.starts_with("CREATE ") && things.iter().any(|thing| kind.contains(thing))
 }
 
 fn explain(mut words: Words<'_>) -> Option<Statement> {
@@ -67,65 +76,6 @@ fn explain(mut words: Words<'_>) -> Option<Statement> {
     statement.objects = inner.objects;
     statement.old_code = OldCode::fine("it only reads");
     statement.reverse = Reverse::None { because: "it only reads: there is nothing to undo".to_owned() };
-    Some(statement)
-}
-
-fn grant(mut words: Words<'_>) -> Option<Statement> {
-    let grants = words.eat(&["grant"]);
-    if !grants {
-        words.eat(&["revoke"]).then_some(())?;
-    }
-    let kind = if grants { "GRANT" } else { "REVOKE" };
-    let from = words.at;
-    let (link, opposite, back) = if grants { ("to", "REVOKE", "FROM") } else { ("from", "GRANT", "TO") };
-    let mut on = None;
-    while !words.done() && !words.ahead(&[link]) {
-        if words.ahead(&["on"]) {
-            on = Some(words.at + 1);
-        }
-        words.at += 1;
-    }
-    let what = words.text(from, words.at).to_owned();
-    words.eat(&[link]).then_some(())?;
-    let roles = words.at;
-    let stops = ["with", "granted", "cascade", "restrict"];
-    while !words.done() && !stops.iter().any(|stop| words.ahead(&[stop])) {
-        words.at += 1;
-    }
-    let to = words.text(roles, words.at).to_owned();
-    let mut statement = Statement::new(Class::Ddl, kind);
-    if let Some(at) = on {
-        let mut object = Words { at, ..words.clone() };
-        let (kind, plain) = [
-            ("schema", ObjectKind::Schema),
-            ("sequence", ObjectKind::Sequence),
-            ("function", ObjectKind::Function),
-            ("database", ObjectKind::Database),
-            ("type", ObjectKind::Type),
-        ]
-        .into_iter()
-        .find(|(word, _)| object.eat(&[word]))
-        .map_or((ObjectKind::Table, true), |(_, kind)| (kind, false));
-        if plain {
-            object.eat(&["table"]);
-        }
-        while let Some(name) = object.name() {
-            statement.objects.push(Object::new(kind, name.key()));
-            object.parens();
-            if !object.eat_punct(",") {
-                break;
-            }
-        }
-    }
-    statement.old_code = if grants {
-        OldCode::fine("it may do more than before")
-    } else {
-        OldCode::both("what it is no longer allowed to do fails")
-    };
-    statement.reverse = Reverse::NeedsSaved {
-        what: "the rights as they were (relacl): some may have been there before".to_owned(),
-        sql: Some(format!("{opposite} {what} {back} {to}")),
-    };
     Some(statement)
 }
 
@@ -180,7 +130,7 @@ fn pragma(mut words: Words<'_>) -> Option<Statement> {
 }
 
 /// Statements told by their first words; the longer beginnings first.
-const PLAIN: [(&[&str], Class, &str); 64] = [
+const PLAIN: [(&[&str], Class, &str); 66] = [
     (&["begin"], Class::Transaction, "BEGIN"),
     (&["start", "slave"], Class::Irreversible, "START SLAVE"),
     (&["start", "replica"], Class::Irreversible, "START REPLICA"),
@@ -204,8 +154,11 @@ const PLAIN: [(&[&str], Class, &str); 64] = [
     (&["set", "persist_only"], Class::Utility, "SET PERSIST"),
     (&["set", "password"], Class::Irreversible, "SET PASSWORD"),
     (&["set", "statement"], Class::Irreversible, "SET STATEMENT"),
+    (&["set", "constraints"], Class::Transaction, "SET CONSTRAINTS"),
     (&["set"], Class::Session, "SET"),
     (&["reset"], Class::Session, "RESET"),
+    // It lets go of roles and of advisory locks, too.
+    (&["discard", "all"], Class::Transaction, "DISCARD"),
     (&["discard"], Class::Session, "DISCARD"),
     (&["use"], Class::Session, "USE"),
     (&["listen"], Class::Session, "LISTEN"),
@@ -282,7 +235,7 @@ fn plain(mut words: Words<'_>) -> Option<Statement> {
             statement.raise(inner.class);
             statement.calls = inner.calls;
         }
-        "COMMENT" => comment(words, &mut statement),
+        "COMMENT" => comment::comment(words, &mut statement),
         "RENAME TABLE" => rename(words, &mut statement),
         _ => {}
     }
@@ -312,7 +265,7 @@ fn set(words: &Words<'_>, statement: &mut Statement) {
     if named("global") || named("persist") || named("persist_only") {
         statement.raise(Class::Utility);
     }
-    // On these stand triggers, keys, the log, the reading of strings, and who one is.
+    // On these stand triggers, keys, the log, what a commit means, the reading of strings, and who one is.
     let walls = [
         "session_replication_role",
         "sql_log_bin",
@@ -327,6 +280,13 @@ fn set(words: &Words<'_>, statement: &mut Statement) {
         "sql_mode",
         "role",
         "authorization",
+        "session_authorization",
+        "synchronous_commit",
+        "names",
+        "client_encoding",
+        "character_set_client",
+        "character_set_connection",
+        "collation_connection",
         "ignore_system_indexes",
         "read_only",
         "init_connect",
@@ -388,16 +348,24 @@ fn maintenance(mut words: Words<'_>, statement: &mut Statement) {
         statement.raise(Class::Irreversible);
         return;
     }
-    while let Some(name) = words.name() {
+    loop {
+        words.eat(&["only"]);
+        let Some(name) = words.name() else { break };
         statement.objects.push(Object::new(ObjectKind::Table, name.key()));
         words.parens();
         if !words.eat_punct(",") {
             break;
         }
     }
-    if full {
-        statement.kind = "VACUUM FULL";
-    }
+    let every = statement.objects.is_empty() && words.dialect == Dialect::Postgres;
+    statement.kind = match (statement.kind, full, every) {
+        (_, true, true) => "VACUUM FULL (every table)",
+        (_, true, false) => "VACUUM FULL",
+        ("VACUUM", false, true) => "VACUUM (every table)",
+        ("ANALYZE", _, true) => "ANALYZE (every table)",
+        ("CLUSTER", _, true) => "CLUSTER (every table)",
+        (kind, ..) => kind,
+    };
     statement.reverse = Reverse::None { because: "the rows are the same: there is nothing to undo".to_owned() };
     statement.old_code = OldCode::fine("the rows are the same");
 }
@@ -413,25 +381,14 @@ fn reindex(mut words: Words<'_>, statement: &mut Statement) {
         () => ("REINDEX", ObjectKind::Other),
     };
     words.eat(&["concurrently"]);
-    statement.kind = if concurrently { "REINDEX CONCURRENTLY" } else { kind };
+    statement.kind = match (concurrently, kind) {
+        (true, "REINDEX SCHEMA") => "REINDEX SCHEMA CONCURRENTLY",
+        (true, _) => "REINDEX CONCURRENTLY",
+        (false, kind) => kind,
+    };
     statement.objects.extend(words.name().map(|name| Object::new(object, name.key())));
     statement.reverse = Reverse::None { because: "the index is the same: there is nothing to undo".to_owned() };
     statement.old_code = OldCode::fine("an index changes no answer");
-}
-
-fn comment(mut words: Words<'_>, statement: &mut Statement) {
-    words.eat(&["on"]);
-    if words.eat(&["table"]) {
-        statement.objects.extend(words.name().map(|name| Object::new(ObjectKind::Table, name.key())));
-    } else if words.eat(&["column"])
-        && let Some((table, column)) = words.name().and_then(|name| name.split_last())
-    {
-        statement.objects =
-            vec![Object::new(ObjectKind::Table, &table), Object::of(ObjectKind::Column, &table, column)];
-    }
-    statement.old_code = OldCode::fine("no code reads comments");
-    let what = "the comment as it was".to_owned();
-    statement.reverse = Reverse::NeedsSaved { what, sql: None };
 }
 
 /// MySQL: `RENAME TABLE a TO b, c TO d`, in order.

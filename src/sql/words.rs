@@ -90,7 +90,7 @@ impl<'a> Words<'a> {
     pub fn read(dialect: Dialect, sql: &'a str) -> Result<Words<'a>, Refused> {
         let tokens = lex::tokens(dialect, sql);
         lex::refuse_hidden(dialect, sql, &tokens)?;
-        let range = match lex::cuts(sql, &tokens).as_slice() {
+        let range = match lex::cuts(dialect, sql, &tokens).as_slice() {
             [] => return Err(Refused::Empty),
             [one] => one.clone(),
             many => return Err(Refused::Many { count: many.len() }),
@@ -213,6 +213,13 @@ impl<'a> Words<'a> {
             }
         }
         None
+    }
+
+    /// As [`Words::parens`], from the first word to the last: without a comment that would hide what is put behind it.
+    pub fn arguments(&mut self) -> Option<&'a str> {
+        let from = self.at + 1;
+        self.parens()?;
+        Some(self.text(from, self.at - 1))
     }
 
     /// Cuts what follows at top-level commas; each piece is a cursor of its own.

@@ -102,6 +102,83 @@ fn tables_columns_and_relative_updates() {
 }
 
 #[test]
+fn a_reverse_is_whole_and_says_what_it_does_not_bring_back() {
+    let reverse = |sql: &str| parse_one(Postgres, sql).unwrap().reverse;
+    let back = |sql: &str| reverse(sql).sql().unwrap_or_default().to_owned();
+    // A comment in what is repeated may not hide what stands behind it.
+    let function = "CREATE FUNCTION f(a int, b text -- the note\n) RETURNS int LANGUAGE sql AS 'select 1'";
+    assert_eq!(back(function), "DROP FUNCTION f(a int, b text)");
+    assert_eq!(back("ALTER FUNCTION f(a int -- id\n) RENAME TO g"), "ALTER FUNCTION g(a int) RENAME TO f");
+    assert_eq!(back("CREATE SCHEMA AUTHORIZATION joe"), "DROP SCHEMA joe");
+    assert_eq!(back("CREATE STATISTICS ON a, b FROM t"), "");
+    assert_eq!(back("REVOKE GRANT OPTION FOR SELECT ON t FROM app"), "GRANT SELECT ON t TO app WITH GRANT OPTION");
+    assert_eq!(back("REVOKE ADMIN OPTION FOR app FROM bob"), "GRANT app TO bob WITH ADMIN OPTION");
+    for sql in [
+        // Four states, and two words.
+        "ALTER TABLE t DISABLE TRIGGER g",
+        "ALTER TABLE t ENABLE TRIGGER g",
+        "ALTER TABLE t NO INHERIT p",
+        "CREATE EXTENSION cube CASCADE",
+        "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
+    ] {
+        assert!(matches!(reverse(sql), Reverse::NeedsSaved { .. }), "{sql}: {:?}", reverse(sql));
+    }
+    for sql in [
+        "INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 1",
+        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE",
+    ] {
+        assert!(reverse(sql).cannot().unwrap().contains("the rows as they were"), "{sql}");
+    }
+    assert!(
+        parse_one(Mysql, "REPLACE INTO t VALUES (1)")
+            .unwrap()
+            .reverse
+            .cannot()
+            .unwrap()
+            .contains("the rows as they were")
+    );
+}
+
+#[test]
+fn what_a_right_or_a_comment_is_on_is_named() {
+    let of = |sql: &str| {
+        let objects = parse_one(Postgres, sql).unwrap().objects;
+        objects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(of("GRANT SELECT ON ALL TABLES IN SCHEMA shop, annex TO app"), "schema shop, schema annex");
+    assert_eq!(of("GRANT EXECUTE ON PROCEDURE p(int) TO app"), "procedure p");
+    assert_eq!(of("GRANT USAGE ON LANGUAGE plpgsql TO app"), "object plpgsql");
+    assert_eq!(of("GRANT USAGE ON FOREIGN SERVER s TO app"), "object s");
+    assert_eq!(of("GRANT SET ON PARAMETER work_mem TO app"), "");
+    assert_eq!(of("REVOKE GRANT OPTION FOR SELECT ON t FROM app"), "table t");
+    assert_eq!(of("COMMENT ON CONSTRAINT c ON shop.t IS 'x'"), "table shop.t, constraint c on shop.t");
+    assert_eq!(of("COMMENT ON MATERIALIZED VIEW v IS 'x'"), "materialized view v");
+    assert_eq!(of("VACUUM ONLY t"), "table t");
+    assert_eq!(of("CREATE STATISTICS ON a, b FROM t"), "table t");
+}
+
+#[test]
+fn what_runs_over_every_table_locks_every_table() {
+    for (sql, mode) in [
+        ("VACUUM", "SHARE UPDATE EXCLUSIVE"),
+        ("VACUUM FULL", "ACCESS EXCLUSIVE"),
+        ("VACUUM (FULL, VERBOSE)", "ACCESS EXCLUSIVE"),
+        ("CLUSTER", "ACCESS EXCLUSIVE"),
+        ("REINDEX DATABASE CONCURRENTLY d", "SHARE UPDATE EXCLUSIVE"),
+        ("ANALYZE", "SHARE UPDATE EXCLUSIVE"),
+    ] {
+        assert_eq!(parse_one(Postgres, sql).unwrap().lock.map(|lock| lock.mode), Some(mode), "{sql}");
+    }
+    // The author asks for more than the server needs.
+    let copied = parse_one(Mysql, "ALTER TABLE t ADD COLUMN c int, ALGORITHM=COPY").unwrap();
+    assert_eq!(format!("{:?}", copied.cost), "Rewrite");
+    let with = |sql: &str| parse_one(Postgres, sql).unwrap();
+    assert_eq!(with("ALTER TABLE t ADD COLUMN c int DEFAULT evil()").calls, ["evil"]);
+    assert_eq!(with("CREATE INDEX i ON t USING gin (evil(a) gin_ops) WHERE worse(b)").calls, ["evil", "worse"]);
+    assert!(with("ALTER TABLE t ADD COLUMN c geometry(Point, 4326), ADD PRIMARY KEY (a)").calls.is_empty());
+}
+
+#[test]
 fn names_are_quoted_or_refused() {
     assert_eq!(quote_ident(Postgres, "orders").unwrap(), "\"orders\"");
     assert_eq!(quote_ident(Mysql, "a$1").unwrap(), "`a$1`");

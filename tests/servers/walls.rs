@@ -23,6 +23,15 @@ async fn postgres(run: &str) -> Option<(Database, Shop)> {
     for sql in [
         "CREATE FUNCTION evil() RETURNS int LANGUAGE sql AS 'INSERT INTO orders VALUES (98, 1, ''pending'', null) RETURNING 1'",
         "CREATE SEQUENCE numbers",
+        // Called without a parenthesis, by an operator, a cast, a type, under a word of the grammar.
+        "CREATE FUNCTION evil_of(orders) RETURNS int LANGUAGE sql AS 'INSERT INTO orders VALUES (98, 1, ''pending'', null) RETURNING 1'",
+        "CREATE FUNCTION evil_with(n int) RETURNS boolean LANGUAGE sql AS 'INSERT INTO orders VALUES (98, 1, ''pending'', null) RETURNING true'",
+        "CREATE FUNCTION range(n int) RETURNS boolean LANGUAGE sql AS 'SELECT evil_with(n)'",
+        "CREATE OPERATOR !!! (RIGHTARG = int, FUNCTION = evil_with)",
+        "CREATE FUNCTION evil_on(day date) RETURNS int LANGUAGE sql AS 'SELECT evil()'",
+        "CREATE CAST (date AS int) WITH FUNCTION evil_on(date)",
+        "CREATE DOMAIN odd AS int CHECK (evil_with(VALUE))",
+        "CREATE VIEW settings AS SELECT set_config('transaction_read_only', 'off', false)",
         // To the parser these are tables like any other.
         "CREATE VIEW writes AS SELECT evil()",
         "CREATE VIEW counts AS SELECT nextval('numbers')",
@@ -118,6 +127,12 @@ async fn a_read_only_transaction_writes_nothing() {
     let mut handle = open(&shop).await;
     for hostile in [
         "SELECT evil()",
+        "SELECT (ARRAY[1, 2])[1:evil()]",
+        "SELECT o.evil_of FROM orders o",
+        "SELECT !!! 1",
+        "SELECT 5::odd",
+        "SELECT current_date::int",
+        "SELECT range(1)",
         "TABLE writes",
         "TABLE counts",
         "WITH d AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM d",
@@ -238,8 +253,20 @@ async fn what_only_the_last_look_sees_is_no_answer_and_ends_the_connection() {
     whole(&shop).await;
 }
 
-const HOSTILE: [&str; 30] = [
+const HOSTILE: [&str; 42] = [
     "SELECT evil()",
+    "SELECT (ARRAY[1, 2])[1:evil()]",
+    "SELECT o.evil_of FROM orders o",
+    "SELECT (o).evil_of FROM orders o",
+    "SELECT !!! 1",
+    "SELECT 5::odd",
+    "SELECT current_date::int",
+    "SELECT range(1)",
+    "SELECT 1 WHERE range(1)",
+    "SELECT * FROM settings",
+    "WITH l AS (SELECT 1 FROM orders FOR UPDATE), d AS (DELETE FROM orders RETURNING 1) SELECT 1",
+    "UPDATE pg_settings SET setting = 'off' WHERE name = 'transaction_read_only'",
+    "SELECT set_config('role', 'postgres', false)",
     "SELECT * FROM writes",
     "SELECT * FROM counts",
     "SELECT * FROM locks",
@@ -305,7 +332,9 @@ async fn file() -> File {
     File { _dir: dir, path, shop }
 }
 
-const SQLITE_HOSTILE: [&str; 16] = [
+const SQLITE_HOSTILE: [&str; 18] = [
+    "SELECT * FROM pragma_optimize",
+    "CREATE TRIGGER r AFTER INSERT ON orders BEGIN SELECT CASE WHEN 1 THEN 2 END if; END; DROP TABLE orders",
     "INSERT INTO orders VALUES (99, 1, 'x', null)",
     "DELETE FROM orders",
     "UPDATE orders SET amount_cents = 0 RETURNING id",

@@ -2,6 +2,8 @@
 
 pub(super) mod objects;
 
+use serde_json::Value;
+
 use crate::check::sql::Asked;
 use crate::sql::{Dialect, Fact};
 use crate::target::db::{Handle, text_bind};
@@ -55,14 +57,7 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
             let base = format!("{column} and a.atthasdef");
             let found = match value {
                 None => there(handle, &base, &[&quoted(table), name]).await?,
-                Some(value) => {
-                    // The server writes a literal as 'x'::type, and a number bare.
-                    let sql = format!(
-                        "{base} and (select regexp_replace(pg_get_expr(d.adbin, d.adrelid), '^''(.*)''::[^'']*$', '\\1')
-                         from pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum) = $3::text"
-                    );
-                    there(handle, &sql, &[&quoted(table), name, value]).await?
-                }
+                Some(value) => default_is(value, &base, table, name, handle).await?,
             };
             (found, *present)
         }
@@ -117,4 +112,30 @@ pub(super) async fn holds(fact: &Fact, handle: &mut Handle) -> Asked<bool> {
         }
     };
     Ok(found == wanted)
+}
+
+/// Whether a column's default is this literal. The server keeps the value, not the writing: `'yes'` is `true` to it.
+async fn default_is(value: &str, base: &str, table: &str, column: &str, handle: &mut Handle) -> Asked<bool> {
+    let found = "select format_type(a.atttypid, a.atttypmod) as type, (select pg_get_expr(d.adbin, d.adrelid)
+        from pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum) as expr from";
+    let sql = base.replacen("select 1 from", found, 1);
+    let rows = handle.read(sql, vec![text_bind(quoted(table)), text_bind(column)]).await?;
+    let Some(row) = rows.first() else { return Ok(false) };
+    let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
+    // It writes a literal as 'x'::type, and a number bare.
+    let expr = text("expr");
+    let quoted = expr.strip_prefix('\'').and_then(|rest| rest.rsplit_once("'::")).map(|(inner, _)| inner);
+    let kept = match quoted {
+        Some(inner) if !inner.replace("''", "").contains('\'') => inner.replace("''", "'"),
+        Some(_) => return Ok(false),
+        None => expr.to_owned(),
+    };
+    let literal = quoted.is_some() || kept.parse::<f64>().is_ok() || ["true", "false"].contains(&kept.as_str());
+    if kept == value || !literal {
+        return Ok(kept == value);
+    }
+    let same = format!("select ($1::text::{0})::text = ($2::text::{0})::text as same", text("type"));
+    let same = handle.one(same, vec![text_bind(value), text_bind(kept)]).await;
+    // What is no value of the type at all is not its default.
+    Ok(same.is_ok_and(|same| same == Some(Value::Bool(true))))
 }

@@ -45,7 +45,7 @@ fn rename_constraint(mut words: Words<'_>, table: &str) -> Option<Action> {
     Some(Action {
         objects: vec![Object::of(ObjectKind::Constraint, table, from.key())],
         back: Some(format!("RENAME CONSTRAINT {} TO {}", to.source(), from.source())),
-        old_code: OldCode::fine("only error messages name a constraint"),
+        old_code: OldCode::writes("ON CONFLICT ON CONSTRAINT says the name of a key"),
         done: vec![fact(&to, true), fact(&from, false)],
         ..Action::new("ALTER TABLE … RENAME CONSTRAINT")
     })
@@ -87,7 +87,12 @@ pub(super) fn add_column(mut words: Words<'_>, table: &str) -> Option<Action> {
     let forms = column_forms(&definition);
     let has = |word: &str| definition.later(&[word]);
     let not_null = definition.later(&["not", "null"]) || definition.later(&["primary", "key"]);
-    let filled = has("default") || has("generated") || has("as") || has("auto_increment") || serial(&definition);
+    let unique = has("unique") || definition.later(&["primary", "key"]);
+    let filled = (has("default") && !null_default(&definition))
+        || has("generated")
+        || has("as")
+        || has("auto_increment")
+        || serial(&definition);
     let kind = *forms.first()?;
     let mut objects = vec![Object::of(ObjectKind::Column, table, &name)];
     objects.extend(referenced(&definition).map(|parent| Object::new(ObjectKind::Table, parent.key())));
@@ -104,6 +109,8 @@ pub(super) fn add_column(mut words: Words<'_>, table: &str) -> Option<Action> {
         saved: Some(saved),
         old_code: if not_null && !filled {
             OldCode::writes(format!("its inserts give no {name}, which refuses NULL and has no default"))
+        } else if has("check") || (has("generated") && !has("identity")) || (filled && (unique || has("references"))) {
+            OldCode::writes(format!("its inserts give no {name}: what the column refuses then is refused to them"))
         } else {
             OldCode::fine("code that names its columns does not see a new one")
         },
@@ -130,8 +137,8 @@ fn column_forms(definition: &Words<'_>) -> Vec<&'static str> {
             "ALTER TABLE … ADD COLUMN … VIRTUAL"
         });
     } else if has(&["default"]) {
-        let null = definition.clone().seek(&["default"]).is_some_and(|rest| rest.ahead(&["null"]));
-        out.push(match (null, readonly::calls_volatile(definition)) {
+        out.push(match (null_default(definition), readonly::calls_volatile(definition)) {
+            (true, _) if has(&["not", "null"]) && !key => "ALTER TABLE … ADD COLUMN … NOT NULL",
             (true, _) => "ALTER TABLE … ADD COLUMN",
             (_, true) => "ALTER TABLE … ADD COLUMN … DEFAULT (volatile)",
             (_, false) => "ALTER TABLE … ADD COLUMN … DEFAULT",
@@ -173,6 +180,10 @@ fn built_in_type(definition: &Words<'_>) -> bool {
         }
     }
     typename::built_in(words.text(from, words.at))
+}
+
+fn null_default(definition: &Words<'_>) -> bool {
+    definition.clone().seek(&["default"]).is_some_and(|rest| rest.ahead(&["null"]))
 }
 
 /// The table behind `REFERENCES`.
@@ -250,7 +261,10 @@ pub(super) fn dropped_constraint(mut words: Words<'_>, table: &str) -> Option<Ac
             "the definition of constraint {} (pg_get_constraintdef), and every row that breaks it since",
             name.key()
         )),
-        old_code: OldCode::fine("it may only write more than before"),
+        // The words do not tell a key from a check.
+        old_code: OldCode::both(
+            "if it is a key, ON CONFLICT, GROUP BY and the replication of rows may lean on it; if not, code only writes more",
+        ),
         done: vec![Fact::Constraint { table: table.to_owned(), name: name.key(), present: false }],
         ..Action::new("ALTER TABLE … DROP CONSTRAINT")
     })

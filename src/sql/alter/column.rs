@@ -16,7 +16,11 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
         return Some(Action {
             objects,
             saved: Some(format!("the default that {table}.{name} had")),
-            old_code: OldCode::fine("rows written without the column get the new default"),
+            old_code: if words.ahead(&["null"]) {
+                none_given(&name)
+            } else {
+                OldCode::fine("rows written without it get the new default; whether it knows that is for the runbook")
+            },
             done: value
                 .map(|value| Fact::Default { table, column, value: Some(value), present: true })
                 .into_iter()
@@ -28,9 +32,7 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
         return Some(Action {
             objects,
             saved: Some(format!("the default that {table}.{name} had")),
-            old_code: OldCode::writes(format!(
-                "inserts that leave out {name} write NULL, or fail where it refuses NULL"
-            )),
+            old_code: none_given(&name),
             done: vec![Fact::Default { table, column, value: None, present: false }],
             ..Action::new("ALTER TABLE … ALTER COLUMN … DROP DEFAULT")
         });
@@ -72,6 +74,10 @@ pub(super) fn alter_column(mut words: Words<'_>, table: &str) -> Option<Action> 
     }
     let (kind, what, old_code) = other(&words)?;
     Some(Action { objects, saved: Some(format!("{what} of {table}.{name}")), old_code, ..Action::new(kind) })
+}
+
+fn none_given(column: &str) -> OldCode {
+    OldCode::writes(format!("inserts that leave out {column} write NULL, or fail where it refuses NULL"))
 }
 
 /// The settings of a column: the form, what must be saved, what older code sees.

@@ -14,10 +14,15 @@ pub(in super::super) fn eat_wait(words: &mut Words<'_>) {
     }
 }
 
-/// `None` for what only says how: `ALGORITHM=…`, `LOCK=…`.
+/// `None` for what only says how: `ALGORITHM=…`, `LOCK=…`; but a copy that is asked for is made.
 pub(super) fn action(mut words: Words<'_>, table: &Name) -> Option<Action> {
     if words.ahead(&["algorithm"]) || words.ahead(&["lock"]) || words.done() {
-        return None;
+        // The author may ask for more than it needs.
+        return words.contains("copy").then(|| Action {
+            saved: Some("nothing, but the copy takes as long again".to_owned()),
+            old_code: OldCode::fine("the rows are the same"),
+            ..Action::new("ALTER TABLE … ALGORITHM=COPY")
+        });
     }
     let key = table.key();
     let whole = words.clone();
@@ -85,7 +90,7 @@ fn renamed_index(mut words: Words<'_>, table: &str) -> Option<Action> {
     Some(Action {
         objects: vec![Object::of(ObjectKind::Index, table, from.key())],
         back: Some(format!("RENAME INDEX {} TO {}", to.source(), from.source())),
-        old_code: OldCode::fine("only an index hint names an index"),
+        old_code: OldCode::both("index hints that name it fail"),
         done: vec![fact(&to, true), fact(&from, false)],
         ..Action::new("ALTER TABLE … RENAME INDEX")
     })
@@ -158,7 +163,7 @@ fn drop(mut words: Words<'_>, table: &str) -> Option<Action> {
         return Some(Action {
             objects: vec![Object::of(ObjectKind::Index, table, name.key())],
             saved: Some(format!("{what} of the index, and the time to build it")),
-            old_code: OldCode::fine("the answers are the same, perhaps slow; a unique index guards no more"),
+            old_code: OldCode::both("index hints that name it fail; a unique index guards no more"),
             done: vec![Fact::Index { name: name.key(), valid: false, present: false }],
             ..Action::new("ALTER TABLE … DROP INDEX")
         });

@@ -87,7 +87,7 @@ pub(in super::super) fn object(mut words: Words<'_>) -> Option<Statement> {
                 rest.eat(&["only"]);
                 statement.objects.extend(rest.name().map(|name| Object::new(ObjectKind::Table, name.key())));
             }
-            statement.old_code = OldCode::fine("its consumers see more or less; the rows are the same");
+            statement.old_code = OldCode::writes(super::super::create::PUBLISHED);
         }
         // Their scripts and connections can do anything.
         "ALTER EXTENSION" | "ALTER SUBSCRIPTION" | "ALTER" => statement.raise(Class::Irreversible),
@@ -101,13 +101,15 @@ fn thing_altered(mut words: Words<'_>, thing: &Thing, mut statement: Statement) 
     statement.kind = kind;
     words.eat(&["if", "exists"]);
     let name = words.name()?;
-    let arguments = words.parens().map(|text| format!("({text})")).unwrap_or_default();
+    let arguments = words.arguments().map(|text| format!("({text})")).unwrap_or_default();
     statement.objects.push(Object::new(*object, name.key()));
     if words.eat(&["rename", "to"]) {
         let new = name.sibling(&words.ident()?);
         statement.kind = renamed;
         statement.old_code = match object {
-            ObjectKind::Index => OldCode::fine("an index changes no answer"),
+            ObjectKind::Index => {
+                OldCode::writes("ON CONFLICT ON CONSTRAINT says the name of a key, which is its index's")
+            }
             _ => OldCode::both(format!("older code still says {}", name.key())),
         };
         statement.reverse =
@@ -121,16 +123,42 @@ fn thing_altered(mut words: Words<'_>, thing: &Thing, mut statement: Statement) 
         ObjectKind::Index => index(&words, &mut statement),
         ObjectKind::Type => domain(words, &name, &mut statement),
         ObjectKind::Sequence => {
+            statement.kind = match () {
+                () if words.ahead(&["owner", "to"]) => "ALTER SEQUENCE … OWNER TO",
+                () if words.ahead(&["set", "schema"]) => "ALTER SEQUENCE … SET SCHEMA",
+                () if words.ahead(&["set", "logged"]) || words.ahead(&["set", "unlogged"]) => {
+                    "ALTER SEQUENCE … SET LOGGED"
+                }
+                () => kind,
+            };
+            if statement.kind != *kind {
+                let what = "the setting as it was".to_owned();
+                statement.reverse = Reverse::NeedsSaved { what, sql: None };
+                return Some(statement);
+            }
             statement.old_code = OldCode::writes("it may be given numbers that exist already");
             let what = "the definition and the last value".to_owned();
             statement.reverse = Reverse::NeedsSaved { what, sql: None };
         }
+        ObjectKind::MaterializedView => materialized(&words, &mut statement),
         _ => {}
     }
     if cascade {
         statement.raise(Class::Irreversible);
     }
     Some(statement)
+}
+
+fn materialized(words: &Words<'_>, statement: &mut Statement) {
+    let bracket = words.all.get(words.at + 1).is_some_and(|word| word.punct("("));
+    statement.kind = match () {
+        () if (words.ahead(&["set"]) || words.ahead(&["reset"])) && bracket => "ALTER MATERIALIZED VIEW … SET (…)",
+        () if words.ahead(&["alter"]) && words.later(&["set", "statistics"]) => {
+            "ALTER MATERIALIZED VIEW … SET STATISTICS"
+        }
+        () => return,
+    };
+    statement.old_code = OldCode::fine("only storage and the planner look at it");
 }
 
 fn fact(object: ObjectKind, name: &Name, arguments: &str, present: bool) -> Option<Fact> {
@@ -163,8 +191,21 @@ fn domain(mut words: Words<'_>, name: &Name, statement: &mut Statement) {
     let drops = words.ahead(&["drop"]);
     if words.ahead(&["set", "default"]) || words.ahead(&["drop", "default"]) {
         statement.kind = "ALTER DOMAIN … SET DEFAULT";
-        statement.old_code = OldCode::fine("rows written without the column get the new default");
-    } else if drops || words.ahead(&["rename", "constraint"]) || words.ahead(&["owner"]) {
+        statement.old_code = OldCode::writes("rows written without the column get another default, or none");
+    } else if words.eat(&["rename", "constraint"]) {
+        statement.kind = "ALTER DOMAIN … RENAME CONSTRAINT";
+        statement.old_code = OldCode::fine("only error messages name a constraint");
+        if let (Some(from), true, Some(to)) = (words.ident(), words.eat(&["to"]), words.ident()) {
+            let (domain, from, to) = (name.source(), from.source(), to.source());
+            statement.reverse = Reverse::Exact(format!("ALTER DOMAIN {domain} RENAME CONSTRAINT {to} TO {from}"));
+        }
+    } else if words.ahead(&["owner"]) {
+        statement.kind = "ALTER DOMAIN … OWNER TO";
+        statement.old_code = OldCode::fine("the domain is the same");
+    } else if words.ahead(&["set", "schema"]) {
+        statement.kind = "ALTER DOMAIN … SET SCHEMA";
+        statement.old_code = OldCode::both("older code finds the domain by its schema");
+    } else if drops {
         statement.kind = "ALTER DOMAIN … DROP";
         statement.old_code = OldCode::fine("it may only write more than before");
     } else if words.eat(&["add"]) {

@@ -17,18 +17,19 @@ const fn pair(words: &'static [&'static str], kind: &'static str, back: &'static
     Pair { words, kind, back, old_code }
 }
 
-const MORE_OR_FEWER: &str = "its writes have more or fewer side effects";
+/// Of triggers and rules.
+const EFFECTS: &str = "effects";
 
 /// What stands behind the words is a name, and stands behind the opposite as well.
 const PAIRS: [Pair; 13] = [
-    pair(&["enable", "replica", "trigger"], "ALTER TABLE … ENABLE REPLICA TRIGGER", "ENABLE TRIGGER", MORE_OR_FEWER),
-    pair(&["enable", "always", "trigger"], "ALTER TABLE … ENABLE ALWAYS TRIGGER", "ENABLE TRIGGER", MORE_OR_FEWER),
-    pair(&["enable", "trigger"], "ALTER TABLE … ENABLE TRIGGER", "DISABLE TRIGGER", MORE_OR_FEWER),
-    pair(&["disable", "trigger"], "ALTER TABLE … DISABLE TRIGGER", "ENABLE TRIGGER", MORE_OR_FEWER),
-    pair(&["enable", "replica", "rule"], "ALTER TABLE … ENABLE RULE", "ENABLE RULE", MORE_OR_FEWER),
-    pair(&["enable", "always", "rule"], "ALTER TABLE … ENABLE RULE", "ENABLE RULE", MORE_OR_FEWER),
-    pair(&["enable", "rule"], "ALTER TABLE … ENABLE RULE", "DISABLE RULE", MORE_OR_FEWER),
-    pair(&["disable", "rule"], "ALTER TABLE … DISABLE RULE", "ENABLE RULE", MORE_OR_FEWER),
+    pair(&["enable", "replica", "trigger"], "ALTER TABLE … ENABLE REPLICA TRIGGER", "ENABLE TRIGGER", EFFECTS),
+    pair(&["enable", "always", "trigger"], "ALTER TABLE … ENABLE ALWAYS TRIGGER", "ENABLE TRIGGER", EFFECTS),
+    pair(&["enable", "trigger"], "ALTER TABLE … ENABLE TRIGGER", "DISABLE TRIGGER", EFFECTS),
+    pair(&["disable", "trigger"], "ALTER TABLE … DISABLE TRIGGER", "ENABLE TRIGGER", EFFECTS),
+    pair(&["enable", "replica", "rule"], "ALTER TABLE … ENABLE RULE", "ENABLE RULE", EFFECTS),
+    pair(&["enable", "always", "rule"], "ALTER TABLE … ENABLE RULE", "ENABLE RULE", EFFECTS),
+    pair(&["enable", "rule"], "ALTER TABLE … ENABLE RULE", "DISABLE RULE", EFFECTS),
+    pair(&["disable", "rule"], "ALTER TABLE … DISABLE RULE", "ENABLE RULE", EFFECTS),
     pair(
         &["no", "force", "row", "level", "security"],
         "ALTER TABLE … NO FORCE ROW LEVEL SECURITY",
@@ -60,7 +61,7 @@ type Saved = (&'static [&'static str], &'static str, &'static str, &'static str)
 
 /// What needs the former setting to be undone; an empty last text: both reads and writes may break.
 const SAVED: [Saved; 16] = [
-    (&["owner", "to"], "ALTER TABLE … OWNER TO", "the owner", "rights that came with the owner change"),
+    (&["owner", "to"], "ALTER TABLE … OWNER TO", "the owner", ""),
     (&["set", "schema"], "ALTER TABLE … SET SCHEMA", "the schema", ""),
     (&["set", "logged"], "ALTER TABLE … SET LOGGED", "whether it was logged", "the rows are the same"),
     (
@@ -78,13 +79,8 @@ const SAVED: [Saved; 16] = [
         "the rows are the same",
     ),
     (&["set", "without", "oids"], "ALTER TABLE … SET WITHOUT OIDS", "nothing: it changes nothing", "nothing changes"),
-    (
-        &["replica", "identity"],
-        "ALTER TABLE … REPLICA IDENTITY",
-        "the replica identity",
-        "consumers of the changes see other keys",
-    ),
-    (&["no", "inherit"], "ALTER TABLE … NO INHERIT", "nothing: INHERIT undoes it", ""),
+    (&["replica", "identity"], "ALTER TABLE … REPLICA IDENTITY", "the replica identity", ""),
+    (&["no", "inherit"], "ALTER TABLE … NO INHERIT", "", ""),
     (&["not", "of"], "ALTER TABLE … NOT OF", "the type it was of", "the rows are the same"),
     (&["of"], "ALTER TABLE … OF", "nothing: NOT OF undoes it", "the rows are the same"),
     (&["options"], "ALTER TABLE … OPTIONS", "the options", ""),
@@ -108,7 +104,10 @@ pub(super) fn setting(mut words: Words<'_>, table: &str) -> Option<Action> {
             objects: vec![Object::new(ObjectKind::Table, child.key())],
             back: Some(format!("DETACH PARTITION {}", child.source())),
             saved: Some(format!("nothing, but {} keeps the indexes and constraints that it is given", child.key())),
-            old_code: OldCode::reads(format!("the rows of {} appear in {table}", child.key())),
+            old_code: OldCode::both(format!(
+                "the rows of {child} appear in {table}, and {child} takes no others any more",
+                child = child.key()
+            )),
             ..Action::new("ALTER TABLE … ATTACH PARTITION")
         });
     }
@@ -148,6 +147,10 @@ pub(super) fn setting(mut words: Words<'_>, table: &str) -> Option<Action> {
             action.objects = vec![Object::new(ObjectKind::Table, parent.key())];
             let back = if kind.ends_with("NO INHERIT") { "INHERIT" } else { "NO INHERIT" };
             action.back = Some(format!("{back} {}", parent.source()));
+            if kind.ends_with("NO INHERIT") {
+                let what = "nothing, but its columns are its own from then on, and stay when the parent drops its own";
+                action.saved = Some(what.to_owned());
+            }
         }
         _ => action.saved = Some(format!("{what} as it was")),
     }
@@ -157,16 +160,26 @@ pub(super) fn setting(mut words: Words<'_>, table: &str) -> Option<Action> {
 fn undone_by(words: &Words<'_>, pair: &Pair, table: &str) -> Action {
     let name = words.remains();
     let mut action = Action::new(pair.kind);
-    action.old_code = if pair.old_code.is_empty() { older(pair.kind) } else { OldCode::fine(pair.old_code) };
+    action.old_code = match pair.old_code {
+        "" => older(pair.kind),
+        EFFECTS => OldCode::writes("its writes have more or fewer side effects, or are refused"),
+        words => OldCode::fine(words),
+    };
     if pair.back.ends_with("TRIGGER") {
         // ALL and USER are words here, not names.
         let single = !["all", "user"].iter().any(|word| name.eq_ignore_ascii_case(word));
         let trigger = words.clone().ident().filter(|_| single);
-        action.objects.extend(trigger.map(|name| Object::of(ObjectKind::Trigger, table, name.key())));
-        action.saved = (!single).then(|| "which triggers were enabled".to_owned());
+        let trigger_name = trigger.map(|name| name.key());
+        action.objects.extend(trigger_name.clone().map(|name| Object::of(ObjectKind::Trigger, table, name)));
+        if !single {
+            action.saved = Some("which triggers were enabled".to_owned());
+        }
+        let fires = !pair.kind.contains("DISABLE");
+        let told = trigger_name.filter(|_| !pair.kind.contains("REPLICA") && !pair.kind.contains("ALWAYS"));
+        action.done.extend(told.map(|name| Fact::TriggerEnabled { table: table.to_owned(), name, enabled: fires }));
     }
-    let former = ["REPLICA", "ALWAYS", "RULE", "CLUSTER"].iter().any(|word| pair.kind.contains(word));
-    if former {
+    let former = ["TRIGGER", "RULE", "CLUSTER"].iter().any(|word| pair.kind.contains(word));
+    if former && action.saved.is_none() {
         action.saved = Some("the setting as it was: there are more than two".to_owned());
     }
     let takes_name = pair.back.ends_with("TRIGGER") || pair.back.ends_with("RULE");
@@ -176,6 +189,10 @@ fn undone_by(words: &Words<'_>, pair: &Pair, table: &str) -> Action {
 
 fn older(kind: &str) -> OldCode {
     match kind {
+        "ALTER TABLE … OWNER TO" => OldCode::both("what it may do as the owner of the table it may no more"),
+        "ALTER TABLE … REPLICA IDENTITY" => {
+            OldCode::writes("where its rows are published and no identity is left, its updates and deletes are refused")
+        }
         "ALTER TABLE … SET SCHEMA" => OldCode::both("older code finds the table by its schema"),
         "ALTER TABLE … INHERIT" => OldCode::reads("rows appear in its parent"),
         "ALTER TABLE … NO INHERIT" => OldCode::reads("rows are gone from its parent"),

@@ -1,11 +1,14 @@
-//! MariaDB 10.11. Every row that is not marked otherwise was asked of a server, by `ALGORITHM=…` from the cheapest up.
+//! MariaDB 10.11. Every row that is not marked otherwise was asked of a server: by `ALGORITHM=…` from the cheapest up, or
+//! beside a reader and inside a transaction.
 
 use super::super::form::{Algorithm, Form};
 use super::super::statement::Cost;
-use super::{METADATA, NONE, ROWS, alter, ddl, row};
+use super::{METADATA, NONE, ROWS, TRIGGERED, alter, ddl, row};
 
 use Algorithm::{Copy, Inplace, Instant, Locking, NoCopy};
 use Cost::{CatalogOnly, IndexBuild, Rewrite, Scan, Unknown};
+
+const ALTER: &str = "MariaDB Knowledge Base, ALTER TABLE";
 
 pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … ADD COLUMN", Instant, CatalogOnly),
@@ -19,7 +22,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … DROP COLUMN", Instant, CatalogOnly),
     alter("ALTER TABLE … RENAME COLUMN", Instant, CatalogOnly),
     alter("ALTER TABLE … RENAME TO", Instant, CatalogOnly),
-    alter("ALTER TABLE … RENAME INDEX", Instant, CatalogOnly),
+    alter("ALTER TABLE … RENAME INDEX", Instant, CatalogOnly).read_in(ALTER),
     // Some changes of a type are instant, and the words do not tell the type that was.
     alter("ALTER TABLE … MODIFY COLUMN", Copy, Rewrite),
     alter("ALTER TABLE … CHANGE COLUMN", Copy, Rewrite),
@@ -37,14 +40,15 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … ADD CHECK", Copy, Rewrite),
     alter("ALTER TABLE … DROP CONSTRAINT", Instant, CatalogOnly),
     alter("ALTER TABLE … AUTO_INCREMENT", Instant, CatalogOnly),
-    alter("ALTER TABLE … COMMENT", Instant, CatalogOnly),
-    alter("ALTER TABLE … DEFAULT CHARACTER SET", Instant, CatalogOnly),
-    alter("ALTER TABLE … CONVERT TO CHARACTER SET", Copy, Rewrite),
-    alter("ALTER TABLE … ROW_FORMAT", Inplace, Rewrite),
-    alter("ALTER TABLE … ENGINE", Inplace, Rewrite),
-    alter("ALTER TABLE … FORCE", Inplace, Rewrite),
-    ddl("ALTER TABLE … DROP PARTITION", METADATA, CatalogOnly).read_in("MariaDB Knowledge Base, ALTER TABLE"),
-    ddl("ALTER TABLE … ORDER BY", METADATA, Rewrite).read_in("MariaDB Knowledge Base, ALTER TABLE"),
+    alter("ALTER TABLE … COMMENT", Instant, CatalogOnly).read_in(ALTER),
+    alter("ALTER TABLE … DEFAULT CHARACTER SET", Instant, CatalogOnly).read_in(ALTER),
+    alter("ALTER TABLE … CONVERT TO CHARACTER SET", Copy, Rewrite).read_in(ALTER),
+    alter("ALTER TABLE … ROW_FORMAT", Inplace, Rewrite).read_in(ALTER),
+    alter("ALTER TABLE … ENGINE", Inplace, Rewrite).read_in(ALTER),
+    alter("ALTER TABLE … FORCE", Inplace, Rewrite).read_in(ALTER),
+    alter("ALTER TABLE … ALGORITHM=COPY", Copy, Rewrite).read_in(ALTER),
+    ddl("ALTER TABLE … DROP PARTITION", METADATA, CatalogOnly).read_in(ALTER),
+    ddl("ALTER TABLE … ORDER BY", METADATA, Rewrite).read_in(ALTER),
     alter("CREATE INDEX", NoCopy, IndexBuild),
     ddl("DROP INDEX", METADATA, CatalogOnly),
     ddl("RENAME TABLE", METADATA, CatalogOnly),
@@ -58,7 +62,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     ddl("CREATE OR REPLACE VIEW", NONE, CatalogOnly),
     ddl("DROP VIEW", NONE, CatalogOnly),
     ddl("CREATE TRIGGER", METADATA, CatalogOnly),
-    ddl("DROP TRIGGER", METADATA, CatalogOnly),
+    ddl("DROP TRIGGER", TRIGGERED, CatalogOnly),
     ddl("CREATE FUNCTION", NONE, CatalogOnly),
     ddl("CREATE PROCEDURE", NONE, CatalogOnly),
     ddl("DROP FUNCTION", NONE, CatalogOnly),

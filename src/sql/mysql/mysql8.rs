@@ -3,7 +3,7 @@
 
 use super::super::form::{Algorithm, Form};
 use super::super::statement::Cost;
-use super::{METADATA, NONE, ROWS, alter, ddl, row};
+use super::{METADATA, NONE, ROWS, TRIGGERED, alter, ddl, row};
 
 use Algorithm::{Copy, Inplace, Instant, Locking};
 use Cost::{CatalogOnly, IndexBuild, Rewrite, Scan, Unknown};
@@ -52,6 +52,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     online("ALTER TABLE … ROW_FORMAT", Inplace, Rewrite),
     online("ALTER TABLE … ENGINE", Inplace, Rewrite),
     online("ALTER TABLE … FORCE", Inplace, Rewrite),
+    online("ALTER TABLE … ALGORITHM=COPY", Copy, Rewrite),
     online("CREATE INDEX", Inplace, IndexBuild),
     online("DROP INDEX", Inplace, CatalogOnly),
     ddl("RENAME TABLE", METADATA, CatalogOnly).read_in(IMPLICIT),
@@ -65,7 +66,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     ddl("CREATE OR REPLACE VIEW", NONE, CatalogOnly).read_in(IMPLICIT),
     ddl("DROP VIEW", NONE, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE TRIGGER", METADATA, CatalogOnly).read_in(IMPLICIT),
-    ddl("DROP TRIGGER", METADATA, CatalogOnly).read_in(IMPLICIT),
+    ddl("DROP TRIGGER", TRIGGERED, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE FUNCTION", NONE, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE PROCEDURE", NONE, CatalogOnly).read_in(IMPLICIT),
     ddl("DROP FUNCTION", NONE, CatalogOnly).read_in(IMPLICIT),

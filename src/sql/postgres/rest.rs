@@ -9,12 +9,20 @@ type Locks = &'static [(On, Lock)];
 
 const NONE: Locks = &[];
 const TABLE_AX: Locks = &[(On::Table, Lock::ACCESS_EXCLUSIVE)];
+const TABLE_AX_DOWN: Locks = &[(On::Table, Lock::ACCESS_EXCLUSIVE), (On::Heirs, Lock::ACCESS_EXCLUSIVE)];
 const TABLES_AX: Locks = &[(On::Tables, Lock::ACCESS_EXCLUSIVE)];
+const TABLES_AX_DOWN: Locks = &[(On::Tables, Lock::ACCESS_EXCLUSIVE), (On::Heirs, Lock::ACCESS_EXCLUSIVE)];
 const VIEW_AX: Locks = &[(On::View, Lock::ACCESS_EXCLUSIVE)];
 const TABLES_SUX: Locks = &[(On::Tables, Lock::SHARE_UPDATE_EXCLUSIVE)];
+const TABLES_SUX_DOWN: Locks = &[(On::Tables, Lock::SHARE_UPDATE_EXCLUSIVE), (On::Heirs, Lock::SHARE_UPDATE_EXCLUSIVE)];
+const VIEW_SUX: Locks = &[(On::View, Lock::SHARE_UPDATE_EXCLUSIVE)];
 const INDEX_SUX: Locks = &[(On::Index, Lock::SHARE_UPDATE_EXCLUSIVE)];
 const READ: Locks = &[(On::Tables, Lock::ACCESS_SHARE)];
-const ROWS: Locks = &[(On::Tables, Lock::ROW_EXCLUSIVE)];
+const ROWS: Locks = &[(On::Tables, Lock::ROW_EXCLUSIVE), (On::Heirs, Lock::ROW_EXCLUSIVE)];
+const ROWS_LOCKED: Locks = &[(On::Tables, Lock::ROW_SHARE), (On::Heirs, Lock::ROW_SHARE)];
+/// What is done to one table after another, without a name.
+const EACH: &str = "every table of the database, one after another";
+const ATTRIBUTE: Locks = &[(On::Unnamed("the type, and with CASCADE every table of it"), Lock::ACCESS_EXCLUSIVE)];
 
 const fn lock_table(kind: &'static str, locks: Locks) -> Form {
     Form::new(kind, locks, CatalogOnly)
@@ -37,16 +45,18 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("ALTER TYPE … RENAME TO", NONE, CatalogOnly),
     Form::new("ALTER TYPE … OWNER TO", NONE, CatalogOnly),
     Form::new("ALTER TYPE … SET SCHEMA", NONE, CatalogOnly),
-    Form::new(
-        "ALTER TYPE … RENAME ATTRIBUTE",
-        &[(On::Unnamed("the type, and with CASCADE every table of it"), Lock::ACCESS_EXCLUSIVE)],
-        CatalogOnly,
-    ),
+    Form::new("ALTER TYPE … RENAME ATTRIBUTE", ATTRIBUTE, CatalogOnly),
+    Form::new("ALTER TYPE … ADD ATTRIBUTE", ATTRIBUTE, CatalogOnly),
+    Form::new("ALTER TYPE … DROP ATTRIBUTE", ATTRIBUTE, CatalogOnly),
+    Form::new("ALTER TYPE … ALTER ATTRIBUTE", ATTRIBUTE, Rewrite),
     Form::new("ALTER TYPE", NONE, Unknown).read_in("manual, ALTER TYPE"),
     Form::new("ALTER DOMAIN … RENAME TO", NONE, CatalogOnly),
     Form::new("ALTER DOMAIN … SET DEFAULT", NONE, CatalogOnly),
     Form::new("ALTER DOMAIN … DROP", NONE, CatalogOnly),
     Form::new("ALTER DOMAIN … NOT VALID", NONE, CatalogOnly),
+    Form::new("ALTER DOMAIN … RENAME CONSTRAINT", NONE, CatalogOnly),
+    Form::new("ALTER DOMAIN … OWNER TO", NONE, CatalogOnly),
+    Form::new("ALTER DOMAIN … SET SCHEMA", NONE, CatalogOnly),
     Form::new(
         "ALTER DOMAIN … constraint",
         &[(On::Unnamed("every table with a column of the domain"), Lock::SHARE)],
@@ -59,7 +69,7 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("DROP TYPE", NONE, CatalogOnly),
     Form::new("DROP DOMAIN", NONE, CatalogOnly),
     // Indexes and statistics.
-    Form::new("CREATE INDEX", &[(On::Table, Lock::SHARE)], IndexBuild),
+    Form::new("CREATE INDEX", &[(On::Table, Lock::SHARE), (On::Heirs, Lock::SHARE)], IndexBuild),
     Form::new("CREATE INDEX CONCURRENTLY", &[(On::Table, Lock::SHARE_UPDATE_EXCLUSIVE)], IndexBuild).outside(),
     Form::new(
         "DROP INDEX",
@@ -80,6 +90,7 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("ALTER INDEX", &[(On::Index, Lock::ACCESS_EXCLUSIVE)], Unknown)
         .read_in("the strongest of all ALTER INDEX, for a form that is not listed"),
     Form::new("CREATE STATISTICS", TABLES_SUX, CatalogOnly),
+    Form::new("ALTER STATISTICS", NONE, CatalogOnly),
     Form::new(
         "DROP STATISTICS",
         &[(On::Unnamed("the table of the statistics"), Lock::SHARE_UPDATE_EXCLUSIVE)],
@@ -105,16 +116,24 @@ pub(super) const FORMS: &[Form] = &[
         "DROP TABLE",
         &[
             (On::Tables, Lock::ACCESS_EXCLUSIVE),
+            (On::Heirs, Lock::ACCESS_EXCLUSIVE),
             (On::Unnamed("the tables that its foreign keys point to"), Lock::ACCESS_EXCLUSIVE),
+            (On::Unnamed("the table that it is a partition of"), Lock::ACCESS_EXCLUSIVE),
         ],
         CatalogOnly,
     ),
     Form::new("DROP FOREIGN TABLE", TABLES_AX, CatalogOnly).read_in("manual, DROP FOREIGN TABLE"),
-    Form::new("TRUNCATE", TABLES_AX, CatalogOnly),
+    Form::new("TRUNCATE", TABLES_AX_DOWN, CatalogOnly),
+    Form::new(
+        "TRUNCATE … RESTART IDENTITY",
+        &[(On::Unnamed("the sequences of its columns"), Lock::ACCESS_EXCLUSIVE)],
+        CatalogOnly,
+    ),
     Form::new(
         "TRUNCATE … CASCADE",
         &[
             (On::Tables, Lock::ACCESS_EXCLUSIVE),
+            (On::Heirs, Lock::ACCESS_EXCLUSIVE),
             (On::Unnamed("every table whose foreign keys lead to it, which is emptied too"), Lock::ACCESS_EXCLUSIVE),
         ],
         CatalogOnly,
@@ -130,6 +149,8 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("ALTER VIEW … RENAME TO", VIEW_AX, CatalogOnly),
     Form::new("ALTER VIEW", VIEW_AX, CatalogOnly),
     Form::new("ALTER MATERIALIZED VIEW … RENAME TO", VIEW_AX, CatalogOnly),
+    Form::new("ALTER MATERIALIZED VIEW … SET (…)", VIEW_SUX, CatalogOnly),
+    Form::new("ALTER MATERIALIZED VIEW … SET STATISTICS", VIEW_SUX, CatalogOnly),
     Form::new("ALTER MATERIALIZED VIEW", VIEW_AX, Unknown)
         .read_in("the strongest of all ALTER MATERIALIZED VIEW, for a form that is not listed"),
     Form::new("DROP VIEW", VIEW_AX, CatalogOnly),
@@ -137,9 +158,13 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("REFRESH MATERIALIZED VIEW", VIEW_AX, Rewrite),
     Form::new("REFRESH MATERIALIZED VIEW CONCURRENTLY", &[(On::View, Lock::EXCLUSIVE)], Scan),
     // Triggers, rules, policies.
-    Form::new("CREATE TRIGGER", &[(On::Table, Lock::SHARE_ROW_EXCLUSIVE)], CatalogOnly),
-    Form::new("ALTER TRIGGER … RENAME TO", TABLE_AX, CatalogOnly),
-    Form::new("DROP TRIGGER", TABLE_AX, CatalogOnly),
+    Form::new(
+        "CREATE TRIGGER",
+        &[(On::Table, Lock::SHARE_ROW_EXCLUSIVE), (On::Heirs, Lock::SHARE_ROW_EXCLUSIVE)],
+        CatalogOnly,
+    ),
+    Form::new("ALTER TRIGGER … RENAME TO", TABLE_AX_DOWN, CatalogOnly),
+    Form::new("DROP TRIGGER", TABLE_AX_DOWN, CatalogOnly),
     Form::new("CREATE RULE", TABLE_AX, CatalogOnly),
     Form::new("ALTER RULE … RENAME TO", TABLE_AX, CatalogOnly),
     Form::new("DROP RULE", TABLE_AX, CatalogOnly),
@@ -172,6 +197,11 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("DROP SCHEMA", NONE, CatalogOnly),
     Form::new("CREATE SEQUENCE", NONE, CatalogOnly),
     Form::new("ALTER SEQUENCE … RENAME TO", &[(On::Sequence, Lock::ACCESS_EXCLUSIVE)], CatalogOnly),
+    Form::new("ALTER SEQUENCE … OWNER TO", &[(On::Sequence, Lock::ACCESS_EXCLUSIVE)], CatalogOnly),
+    Form::new("ALTER SEQUENCE … SET SCHEMA", &[(On::Sequence, Lock::ACCESS_EXCLUSIVE)], CatalogOnly),
+    Form::new("ALTER SEQUENCE … SET LOGGED", &[(On::Sequence, Lock::ACCESS_EXCLUSIVE)], Rewrite)
+        .since(15)
+        .read_in("manual, ALTER SEQUENCE"),
     Form::new("ALTER SEQUENCE", &[(On::Sequence, Lock::SHARE_ROW_EXCLUSIVE)], CatalogOnly),
     Form::new("DROP SEQUENCE", &[(On::Sequence, Lock::ACCESS_EXCLUSIVE)], CatalogOnly),
     Form::new("CREATE EXTENSION", NONE, Unknown),
@@ -181,7 +211,18 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("GRANT", NONE, CatalogOnly),
     Form::new("REVOKE", NONE, CatalogOnly),
     Form::new("ALTER DEFAULT PRIVILEGES", NONE, CatalogOnly),
-    Form::new("COMMENT", TABLES_SUX, CatalogOnly),
+    Form::new(
+        "COMMENT",
+        &[
+            (On::Tables, Lock::SHARE_UPDATE_EXCLUSIVE),
+            (On::View, Lock::SHARE_UPDATE_EXCLUSIVE),
+            (On::Index, Lock::SHARE_UPDATE_EXCLUSIVE),
+            (On::Sequence, Lock::SHARE_UPDATE_EXCLUSIVE),
+        ],
+        CatalogOnly,
+    ),
+    // Of what hangs on a table only the name is looked up.
+    Form::new("COMMENT … ON", READ, CatalogOnly),
     Form::new("SECURITY LABEL", TABLES_SUX, CatalogOnly).read_in("manual, SECURITY LABEL; needs a provider"),
     Form::new("CREATE ROLE", NONE, CatalogOnly),
     Form::new("CREATE USER", NONE, CatalogOnly),
@@ -193,7 +234,14 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("IMPORT FOREIGN SCHEMA", NONE, Unknown).read_in("manual, IMPORT FOREIGN SCHEMA"),
     // Replication.
     Form::new("CREATE PUBLICATION", TABLES_SUX, CatalogOnly),
-    Form::new("ALTER PUBLICATION", TABLES_SUX, CatalogOnly),
+    Form::new(
+        "ALTER PUBLICATION",
+        &[
+            (On::Tables, Lock::SHARE_UPDATE_EXCLUSIVE),
+            (On::Unnamed("the tables that it publishes no more"), Lock::SHARE_UPDATE_EXCLUSIVE),
+        ],
+        CatalogOnly,
+    ),
     Form::new("DROP PUBLICATION", NONE, CatalogOnly),
     Form::new("CREATE SUBSCRIPTION", NONE, Unknown).outside().read_in("manual, CREATE SUBSCRIPTION"),
     Form::new("ALTER SUBSCRIPTION", NONE, Unknown).outside().read_in("manual, ALTER SUBSCRIPTION"),
@@ -208,10 +256,19 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("DROP TABLESPACE", NONE, CatalogOnly).outside(),
     Form::new("ALTER SYSTEM", NONE, CatalogOnly).outside(),
     // Maintenance.
-    Form::new("VACUUM", TABLES_SUX, Scan).outside(),
-    Form::new("VACUUM FULL", TABLES_AX, Rewrite).outside(),
-    Form::new("ANALYZE", TABLES_SUX, Unknown),
+    Form::new("VACUUM", TABLES_SUX_DOWN, Scan).outside(),
+    Form::new("VACUUM FULL", TABLES_AX_DOWN, Rewrite).outside(),
+    Form::new("VACUUM (every table)", &[(On::Unnamed(EACH), Lock::SHARE_UPDATE_EXCLUSIVE)], Scan).outside(),
+    Form::new("VACUUM FULL (every table)", &[(On::Unnamed(EACH), Lock::ACCESS_EXCLUSIVE)], Rewrite).outside(),
+    Form::new("ANALYZE", TABLES_SUX_DOWN, Unknown),
+    Form::new("ANALYZE (every table)", &[(On::Unnamed(EACH), Lock::SHARE_UPDATE_EXCLUSIVE)], Unknown),
     Form::new("CLUSTER", TABLE_AX, Rewrite),
+    Form::new(
+        "CLUSTER (every table)",
+        &[(On::Unnamed("every table that was clustered before, one after another"), Lock::ACCESS_EXCLUSIVE)],
+        Rewrite,
+    )
+    .outside(),
     Form::new(
         "REINDEX INDEX",
         &[(On::Index, Lock::ACCESS_EXCLUSIVE), (On::Unnamed("the table of the index"), Lock::SHARE)],
@@ -229,6 +286,8 @@ pub(super) const FORMS: &[Form] = &[
         IndexBuild,
     )
     .outside(),
+    Form::new("REINDEX SCHEMA CONCURRENTLY", &[(On::Unnamed(EACH), Lock::SHARE_UPDATE_EXCLUSIVE)], IndexBuild)
+        .outside(),
     Form::new(
         "REINDEX SCHEMA",
         &[
@@ -241,24 +300,28 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("CHECKPOINT", NONE, Unknown),
     Form::new("NOTIFY", NONE, CatalogOnly),
     Form::new("LOAD", NONE, Unknown).read_in("manual, LOAD; it runs code from a file"),
-    lock_table("LOCK TABLE", TABLES_AX),
+    lock_table("LOCK TABLE", TABLES_AX_DOWN),
     lock_table("LOCK TABLE … ACCESS SHARE", READ),
-    lock_table("LOCK TABLE … ROW SHARE", &[(On::Tables, Lock::ROW_SHARE)]),
+    lock_table("LOCK TABLE … ROW SHARE", ROWS_LOCKED),
     lock_table("LOCK TABLE … ROW EXCLUSIVE", ROWS),
-    lock_table("LOCK TABLE … SHARE UPDATE EXCLUSIVE", TABLES_SUX),
-    lock_table("LOCK TABLE … SHARE", &[(On::Tables, Lock::SHARE)]),
-    lock_table("LOCK TABLE … SHARE ROW EXCLUSIVE", &[(On::Tables, Lock::SHARE_ROW_EXCLUSIVE)]),
-    lock_table("LOCK TABLE … EXCLUSIVE", &[(On::Tables, Lock::EXCLUSIVE)]),
+    lock_table("LOCK TABLE … SHARE UPDATE EXCLUSIVE", TABLES_SUX_DOWN),
+    lock_table("LOCK TABLE … SHARE", &[(On::Tables, Lock::SHARE), (On::Heirs, Lock::SHARE)]),
+    lock_table(
+        "LOCK TABLE … SHARE ROW EXCLUSIVE",
+        &[(On::Tables, Lock::SHARE_ROW_EXCLUSIVE), (On::Heirs, Lock::SHARE_ROW_EXCLUSIVE)],
+    ),
+    lock_table("LOCK TABLE … EXCLUSIVE", &[(On::Tables, Lock::EXCLUSIVE), (On::Heirs, Lock::EXCLUSIVE)]),
     // Rows.
     Form::new("SELECT", READ, Unknown),
     Form::new("VALUES", READ, Unknown),
     Form::new("TABLE", READ, Unknown),
-    Form::new("SELECT … FOR UPDATE", &[(On::Tables, Lock::ROW_SHARE)], Unknown),
+    Form::new("SELECT … FOR UPDATE", ROWS_LOCKED, Unknown),
     Form::new("WITH … data-modifying", ROWS, Unknown),
     Form::new(
         "INSERT",
         &[
             (On::Table, Lock::ROW_EXCLUSIVE),
+            (On::Heirs, Lock::ROW_EXCLUSIVE),
             (On::Others, Lock::ACCESS_SHARE),
             (On::Unnamed("the tables that its foreign keys point to"), Lock::ROW_SHARE),
         ],
@@ -268,6 +331,7 @@ pub(super) const FORMS: &[Form] = &[
         "UPDATE",
         &[
             (On::Table, Lock::ROW_EXCLUSIVE),
+            (On::Heirs, Lock::ROW_EXCLUSIVE),
             (On::Others, Lock::ACCESS_SHARE),
             (On::Unnamed("the tables that its foreign keys point to"), Lock::ROW_SHARE),
         ],
@@ -277,12 +341,18 @@ pub(super) const FORMS: &[Form] = &[
         "DELETE",
         &[
             (On::Table, Lock::ROW_EXCLUSIVE),
+            (On::Heirs, Lock::ROW_EXCLUSIVE),
             (On::Others, Lock::ACCESS_SHARE),
             (On::Unnamed("the tables whose foreign keys point to it"), Lock::ROW_EXCLUSIVE),
         ],
         Unknown,
     ),
-    Form::new("MERGE", &[(On::Table, Lock::ROW_EXCLUSIVE), (On::Others, Lock::ACCESS_SHARE)], Unknown).since(15),
+    Form::new(
+        "MERGE",
+        &[(On::Table, Lock::ROW_EXCLUSIVE), (On::Heirs, Lock::ROW_EXCLUSIVE), (On::Others, Lock::ACCESS_SHARE)],
+        Unknown,
+    )
+    .since(15),
     Form::new("COPY FROM", ROWS, Unknown),
     Form::new("COPY TO", READ, Scan),
     Form::new("EXPLAIN", READ, CatalogOnly),
@@ -296,6 +366,8 @@ pub(super) const FORMS: &[Form] = &[
         .read_in("nowhere: what runs is not in the statement"),
     // The session and the transaction.
     Form::new("SET", NONE, CatalogOnly),
+    // What was deferred is looked up at once.
+    Form::new("SET CONSTRAINTS", NONE, Unknown),
     Form::new("RESET", NONE, CatalogOnly),
     Form::new("DISCARD", NONE, CatalogOnly).outside(),
     Form::new("LISTEN", NONE, CatalogOnly),

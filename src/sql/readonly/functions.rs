@@ -2,7 +2,7 @@
 //! stand before a parenthesis without being functions.
 
 use super::super::lex::Kind;
-use super::super::words::Word;
+use super::super::words::{Word, Words};
 use super::{Class, Dialect};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,25 +43,58 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Whether the word is grammar where it stands, not a function.
-pub(super) fn grammar(dialect: Dialect, word: &Word) -> bool {
+/// Whether the word is grammar where it stands, not a function. Words that are not reserved are grammar only where their
+/// grammar puts them: anywhere else, the name of a function of somebody's own.
+pub(super) fn grammar(words: &Words<'_>, at: usize) -> bool {
+    let word = &words.all[at];
     if word.token.kind != Kind::Word {
         return false;
     }
-    let own = match dialect {
+    let own = match words.dialect {
         Dialect::Postgres => "",
-        Dialect::Mysql => "key index against signed unsigned binary duplicate use force ignore",
-        Dialect::Sqlite => "glob regexp match indexed replace_into",
+        Dialect::Mysql => "key index binary use force ignore match",
+        Dialect::Sqlite => "glob",
     };
-    GRAMMAR.split_whitespace().chain(own.split_whitespace()).any(|known| known == word.text)
+    let listed = |list: &str| list.split_whitespace().any(|known| known == word.text);
+    if listed(RESERVED) || listed(own) {
+        return true;
+    }
+    let before = |n: usize, text: &str| at.checked_sub(n).is_some_and(|i| words.all[i].is(text));
+    let closed = at > 0 && words.all[at - 1].punct(")");
+    match word.text.as_str() {
+        "filter" | "over" | "overlaps" | "against" => closed,
+        "by" => before(1, "group") || before(1, "order") || before(1, "partition"),
+        "sets" => before(1, "grouping"),
+        "cube" | "rollup" => {
+            before(1, "by") || (at > 0 && words.all[at - 1].punct(",") && words.all.iter().any(|w| w.is("group")))
+        }
+        "conflict" => before(1, "on") && words.all.iter().any(|w| w.is("insert")),
+        "materialized" => before(1, "as") || (before(1, "not") && before(2, "as")),
+        _ if listed(BEHIND_AN_OPERAND) => at == 0 || operand_ends(&words.all[at - 1]),
+        _ => false,
+    }
 }
 
-const GRAMMAR: &str = "all and any array as between by case check cross cube decimal dec default distinct else escape \
-    except exists explain filter float from full group grouping having ilike in inner intersect interval into is join \
-    lateral left like limit materialized natural not numeric offset on only or order outer over partition primary range \
-    recursive references returning right rollup row rows select set sets similar some table then time timestamp \
-    timestamptz timetz to union unique using values varchar varying varbit bit character char nchar when where window \
-    with within conflict distinct end for overlaps isnull notnull ordinality verbose costs foreign constraint generated always";
+/// Whether an expression may end with this word, so that no other can begin behind it.
+fn operand_ends(word: &Word) -> bool {
+    match word.token.kind {
+        Kind::Punct => word.punct(")") || word.punct("]"),
+        Kind::Word => !BEGINS_AN_EXPRESSION.split_whitespace().any(|known| known == word.text),
+        _ => true,
+    }
+}
+
+const BEGINS_AN_EXPRESSION: &str = "select distinct all where and or not when then else on by having case from lateral \
+    limit offset values in any some between like ilike to is as using returning default check return union except \
+    intersect";
+
+const BEHIND_AN_OPERAND: &str = "set join partition escape varying verbose explain match regexp";
+
+/// No function has such a name, unless it is quoted.
+const RESERVED: &str = "all and any array as between case check dec decimal default distinct else except exists float \
+    from group grouping having ilike in intersect interval into is like limit not numeric offset on only or order \
+    primary references returning row select similar some table then time timestamp timestamptz timetz to union unique \
+    using values varbit varchar bit char character nchar when where window with end for foreign constraint lateral";
 
 /// Known to be harmless in every dialect that has them.
 const COMMON: &str = "abs json json_table json_serialize avg ceil ceiling coalesce concat concat_ws count exp floor greatest group_concat ifnull iif \
@@ -199,7 +232,7 @@ const POSTGRES_DANGER: [Danger; 52] = [
     ("ts_stat", Class::Irreversible, "it runs the SQL in its argument"),
     ("nextval", Class::Write, "sequence values do not come back"),
     ("setval", Class::Write, "a sequence is set for everybody at once"),
-    ("set_config", Class::Session, "it changes the session"),
+    ("set_config", Class::Transaction, "it changes the session, its role and its walls too"),
     ("txid_current", Class::Write, "it takes a transaction id"),
 ];
 

@@ -116,7 +116,7 @@ fn postgres_statements() {
         ),
         (
             "ALTER TABLE orders DISABLE TRIGGER sync_ref",
-            "Ddl | ALTER TABLE … DISABLE TRIGGER | table orders | SHARE ROW EXCLUSIVE | = ALTER TABLE orders ENABLE TRIGGER sync_ref | ",
+            "Ddl | ALTER TABLE … DISABLE TRIGGER | table orders | SHARE ROW EXCLUSIVE | ~ ALTER TABLE orders ENABLE TRIGGER sync_ref | trigger sync_ref on orders is disabled or not there",
         ),
         (
             "ALTER TABLE orders SET (fillfactor = 70)",

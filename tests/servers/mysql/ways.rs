@@ -130,7 +130,8 @@ async fn what_the_author_chose_is_sent_as_he_wrote_it() {
 }
 
 /// Each form that the parser knows, as an action on `t`.
-const ALTERS: [&str; 24] = [
+const ALTERS: [&str; 25] = [
+    "ADD COLUMN c2 int CHECK (c2 > 0)",
     "ADD COLUMN c2 int",
     "ADD COLUMN c2 int DEFAULT 5 AFTER id",
     "ADD COLUMN c2 int NOT NULL",
