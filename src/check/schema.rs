@@ -94,7 +94,7 @@ pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
             Err(none) => return Found { position: Position::Unknown, because: none.words() },
         }
     }
-    match unseen(facts, &done, handle).await {
+    match out_of_sight(facts, &done, handle).await {
         Ok(None) => {}
         Ok(Some(because)) => return Found { position: Position::Unknown, because },
         Err(none) => return Found { position: Position::Unknown, because: none.words() },
@@ -115,7 +115,7 @@ pub async fn position_on(facts: &[Fact], handle: &mut Handle) -> Found {
 }
 
 /// Why what is not there says nothing: its table is not there either, or stands where this connection does not look.
-async fn unseen(facts: &[Fact], done: &[&Fact], handle: &mut Handle) -> Asked<Option<String>> {
+async fn out_of_sight(facts: &[Fact], done: &[&Fact], handle: &mut Handle) -> Asked<Option<String>> {
     let goes =
         |table: &str| facts.iter().any(|fact| matches!(fact, Fact::Table { name, present: false } if name == table));
     let mut asked = Vec::new();

@@ -129,21 +129,6 @@ impl Fact {
         }
     }
 
-    /// The table that has to keep its name for the fact to be read.
-    fn table(&self) -> Option<&str> {
-        match self {
-            Fact::Column { table, .. }
-            | Fact::ColumnType { table, .. }
-            | Fact::Constraint { table, .. }
-            | Fact::Validated { table, .. }
-            | Fact::Trigger { table, .. }
-            | Fact::TriggerEnabled { table, .. }
-            | Fact::NotNull { table, .. }
-            | Fact::Default { table, .. } => Some(table),
-            _ => None,
-        }
-    }
-
     /// The opposite. A statement is not done when the opposites of all its facts hold, and half done when neither all
     /// facts nor all opposites do.
     pub fn not_done(&self) -> Fact {
@@ -158,7 +143,7 @@ impl Fact {
         !*self.clone().says()
     }
 
-    /// The table that it is a fact of; of a table itself none.
+    /// The table that has to keep its name for the fact to be read; of a table itself none.
     pub fn table(&self) -> Option<String> {
         self.clone().of().cloned()
     }
@@ -251,7 +236,9 @@ pub fn together<'a>(statements: impl IntoIterator<Item = &'a Statement>) -> Vec<
         });
         // Afterwards, its table may have gone or have another name.
         let gone = facts[at + 1..].iter().any(|later| match later {
-            Fact::View { name, present: false } | Fact::Table { name, present: false } => fact.table() == Some(name),
+            Fact::View { name, present: false } | Fact::Table { name, present: false } => {
+                fact.table().as_ref() == Some(name)
+            }
             _ => false,
         });
         !turned && !replaced && !gone
