@@ -167,6 +167,8 @@ impl Server {
         };
         let mut command = as_user(Command::new(program), user_for_server());
         command.current_dir(self.home.path()).stdin(Stdio::null()).env("PATH", paths());
+        // A MariaDB that starts deletes what others have in the folder for temporary files.
+        command.env("TMPDIR", self.home.path());
         command
     }
 
