@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::engine::{Ask, Handle, Link, Snapshot};
+use crate::engine::{Ask, Handle, Link, Message, Snapshot};
 use crate::failure::Kind;
 use crate::run::left;
 use crate::run::next::{Blocked, next_step};
@@ -182,11 +182,14 @@ impl Drive {
             return self.gate(&gate.step, snapshot);
         }
         if let Some(open) = &state.open {
-            let cannot_tell =
-                open.unknown && snapshot.message.as_ref().is_some_and(|m| m.what.starts_with("Nobody can tell"));
-            return match cannot_tell {
-                true => Move::End(7),
-                false => Move::Wait(format!("{} {} {:?}", open.step, open.att, snapshot.progress)),
+            // Leaving clears the message: it goes into the reason.
+            let message = snapshot.message.as_ref().filter(|m| open.unknown && m.what.starts_with("Nobody can tell"));
+            return match message {
+                Some(message) => {
+                    self.saw = in_one(message);
+                    Move::End(7)
+                }
+                None => Move::Wait(format!("{} {} {:?}", open.step, open.att, snapshot.progress)),
             };
         }
         if snapshot.preparing.is_some() {
@@ -287,15 +290,14 @@ impl Drive {
             _ if snapshot.message.is_some() && self.opened.as_ref() == Some(&step.id) => {
                 // It was turned down, or could not be prepared. Leaving clears the message: it goes into the reason.
                 if let Some(message) = &snapshot.message {
-                    let parts = [Some(&message.what), message.means.as_ref(), message.can.as_ref()];
-                    self.saw = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" · ");
+                    self.saw = in_one(message);
                 }
                 let unfit = |on: &str| {
                     snapshot.targets.iter().any(|(name, link)| {
                         name == on
                             && match link {
                                 Link::Down { .. } => true,
-                                Link::Up(identity) => identity.standby,
+                                Link::Up(identity) => identity.standby || identity.read_only,
                                 Link::Connecting => false,
                             }
                     })
@@ -382,4 +384,9 @@ impl Drive {
         self.saw = "closing".into();
         Move::Ask(Ask::Finish { end: End::Recovered, open: open.collect() })
     }
+}
+
+fn in_one(message: &Message) -> String {
+    let parts = [Some(&message.what), message.means.as_ref(), message.can.as_ref()];
+    parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" · ")
 }

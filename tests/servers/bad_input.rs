@@ -319,7 +319,8 @@ fn a_target_that_cannot_be_written() {
     let owner = Role::owner(&database);
     let bench = Bench::new(RUNBOOK);
     let output = bench.run(&[("SHOP_DATABASE_URL", &owner.url)], &bench.state());
-    tells(&output, 1, &["read-only transaction"]);
+    let lifts = "ALTER ROLE or ALTER DATABASE … RESET default_transaction_read_only";
+    tells(&output, 8, &["opens every session of this role read-only", lifts]);
     bench.verify();
     assert_eq!(column(&database.url), REFERENCE);
 }

@@ -187,7 +187,7 @@ fn postgres_statements() {
         ("DROP INDEX i", "Ddl | DROP INDEX | index i | ACCESS EXCLUSIVE | saved | index i is not there"),
         (
             "DROP INDEX CONCURRENTLY IF EXISTS shop.i",
-            "Ddl | DROP INDEX CONCURRENTLY | index shop.i | SHARE UPDATE EXCLUSIVE | saved | index shop.i is not there",
+            "Ddl | DROP INDEX CONCURRENTLY | index shop.i | SHARE UPDATE EXCLUSIVE | saved | index shop.i is not there; index shop.i is not valid or not there",
         ),
         ("DROP VIEW v", "Ddl | DROP VIEW | view v | ACCESS EXCLUSIVE | saved | view v is not there"),
         ("DROP VIEW v CASCADE", "Irreversible | DROP VIEW | view v | ACCESS EXCLUSIVE | saved | view v is not there"),
