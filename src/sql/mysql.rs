@@ -17,6 +17,7 @@ type Locks = &'static [(On, Lock)];
 const METADATA: Locks = &[(On::Tables, Lock::METADATA)];
 /// `DROP TRIGGER g` does not name the table.
 const TRIGGERED: Locks = &[(On::Unnamed("the table of the trigger"), Lock::METADATA)];
+const VIEW: Locks = &[(On::View, Lock::METADATA)];
 const ROWS: Locks = &[(On::Tables, Lock::SHARED_METADATA)];
 const NONE: Locks = &[];
 

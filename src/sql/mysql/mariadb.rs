@@ -3,7 +3,7 @@
 
 use super::super::form::{Algorithm, Form};
 use super::super::statement::Cost;
-use super::{METADATA, NONE, ROWS, TRIGGERED, alter, ddl, row};
+use super::{METADATA, NONE, ROWS, TRIGGERED, VIEW, alter, ddl, row};
 
 use Algorithm::{Copy, Inplace, Instant, Locking, NoCopy};
 use Cost::{CatalogOnly, IndexBuild, Rewrite, Scan, Unknown};
@@ -18,7 +18,7 @@ pub(in super::super) const FORMS: &[Form] = &[
     alter("ALTER TABLE … ADD COLUMN … VIRTUAL", Instant, CatalogOnly),
     alter("ALTER TABLE … ADD COLUMN … STORED", Copy, Rewrite),
     alter("ALTER TABLE … ADD COLUMN … UNIQUE", Inplace, Rewrite),
-    alter("ALTER TABLE … ADD COLUMN … CHECK", Copy, Rewrite),
+    alter("ALTER TABLE … ADD COLUMN … CHECK", Instant, CatalogOnly),
     alter("ALTER TABLE … DROP COLUMN", Instant, CatalogOnly),
     alter("ALTER TABLE … RENAME COLUMN", Instant, CatalogOnly),
     alter("ALTER TABLE … RENAME TO", Instant, CatalogOnly),
@@ -55,12 +55,12 @@ pub(in super::super) const FORMS: &[Form] = &[
     ddl("CREATE TABLE", NONE, CatalogOnly),
     ddl("CREATE TABLE … LIKE", ROWS, CatalogOnly),
     ddl("CREATE TABLE AS", ROWS, Scan),
-    ddl("CREATE TABLE … REFERENCES", METADATA, CatalogOnly),
+    ddl("CREATE TABLE … REFERENCES", ROWS, CatalogOnly),
     ddl("DROP TABLE", METADATA, CatalogOnly),
     ddl("TRUNCATE", METADATA, CatalogOnly),
     ddl("CREATE VIEW", NONE, CatalogOnly),
-    ddl("CREATE OR REPLACE VIEW", NONE, CatalogOnly),
-    ddl("DROP VIEW", NONE, CatalogOnly),
+    ddl("CREATE OR REPLACE VIEW", VIEW, CatalogOnly),
+    ddl("DROP VIEW", VIEW, CatalogOnly),
     ddl("CREATE TRIGGER", METADATA, CatalogOnly),
     ddl("DROP TRIGGER", TRIGGERED, CatalogOnly),
     ddl("CREATE FUNCTION", NONE, CatalogOnly),

@@ -3,7 +3,7 @@
 
 use super::super::form::{Algorithm, Form};
 use super::super::statement::Cost;
-use super::{METADATA, NONE, ROWS, TRIGGERED, alter, ddl, row};
+use super::{METADATA, NONE, ROWS, TRIGGERED, VIEW, alter, ddl, row};
 
 use Algorithm::{Copy, Inplace, Instant, Locking};
 use Cost::{CatalogOnly, IndexBuild, Rewrite, Scan, Unknown};
@@ -63,8 +63,8 @@ pub(in super::super) const FORMS: &[Form] = &[
     ddl("DROP TABLE", METADATA, CatalogOnly).read_in(IMPLICIT),
     ddl("TRUNCATE", METADATA, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE VIEW", NONE, CatalogOnly).read_in(IMPLICIT),
-    ddl("CREATE OR REPLACE VIEW", NONE, CatalogOnly).read_in(IMPLICIT),
-    ddl("DROP VIEW", NONE, CatalogOnly).read_in(IMPLICIT),
+    ddl("CREATE OR REPLACE VIEW", VIEW, CatalogOnly).read_in(IMPLICIT),
+    ddl("DROP VIEW", VIEW, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE TRIGGER", METADATA, CatalogOnly).read_in(IMPLICIT),
     ddl("DROP TRIGGER", TRIGGERED, CatalogOnly).read_in(IMPLICIT),
     ddl("CREATE FUNCTION", NONE, CatalogOnly).read_in(IMPLICIT),
