@@ -182,9 +182,7 @@ impl Drive {
             return self.gate(&gate.step, snapshot);
         }
         if let Some(open) = &state.open {
-            let cannot_tell =
-                open.unknown && snapshot.message.as_ref().is_some_and(|m| m.what.starts_with("Nobody can tell"));
-            return match cannot_tell {
+            return match snapshot.untold() {
                 true => Move::End(7),
                 false => Move::Wait(format!("{} {} {:?}", open.step, open.att, snapshot.progress)),
             };

@@ -18,4 +18,5 @@ mod runbook;
 mod shapes;
 mod sql;
 mod text;
+mod tired;
 mod watching;
