@@ -183,8 +183,7 @@ impl Drive {
         }
         if let Some(open) = &state.open {
             // Leaving clears the message: it goes into the reason.
-            let message = snapshot.message.as_ref().filter(|m| open.unknown && m.what.starts_with("Nobody can tell"));
-            return match message {
+            return match snapshot.untold() {
                 Some(message) => {
                     self.saw = in_one(message);
                     Move::End(7)

@@ -182,6 +182,9 @@ pub struct LogWait {
     pub kept: usize,
 }
 
+/// What is said where evidence ends.
+pub const UNTOLD: &str = "Nobody can tell whether it happened";
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     pub at: Now,
@@ -264,6 +267,12 @@ impl Snapshot {
         let state_dir = self.run_dir.ancestors().nth(2).filter(|dir| **dir != crate::audit::state_dir(None));
         let kept = state_dir.map(|dir| format!(" --state-dir {}", dir.display())).unwrap_or_default();
         format!("backout resume {}{kept}", self.state.run())
+    }
+
+    /// Evidence was looked for and does not tell what became of the open step: a person must.
+    pub fn untold(&self) -> Option<&Message> {
+        let unknown = self.state.open.as_ref().is_some_and(|open| open.unknown);
+        self.message.as_ref().filter(|message| unknown && message.what == UNTOLD)
     }
 
     /// The latest answer of every check that has one.

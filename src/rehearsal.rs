@@ -75,6 +75,9 @@ pub struct Options {
     pub program: Vec<String>,
 }
 
+/// How long a player needs to leave after the terminal has gone.
+pub const LEAVING: Duration = Duration::from_secs(5);
+
 /// A sandbox that is ready to be played, and in use for as long as this lives.
 #[derive(Debug)]
 pub struct Rehearsal {
@@ -186,7 +189,14 @@ pub fn sandbox_dir(home: &Path, name: &str) -> PathBuf {
     home.join(name.replace(['/', '\0'], "-"))
 }
 
-/// Ends the sandbox in `dir` and waits until it is gone: whether there was one.
+/// Whether somebody plays there. Not the sandbox itself, which takes the lock alone for an instant when it looks.
+pub fn is_played(dir: &Path) -> bool {
+    let taken = |users: &File| users.try_lock().is_err() && users.try_lock_shared().is_ok();
+    alive(dir).is_some() && open_users(dir).is_ok_and(|users| taken(&users))
+}
+
+/// Ends the sandbox in `dir` and waits until it is gone: whether there was one. A player who is about to leave, because
+/// the terminal has gone, is waited for.
 ///
 /// # Errors
 /// Somebody plays there, or it does not end.
@@ -198,11 +208,13 @@ pub async fn end(dir: &Path) -> Result<bool> {
         }
         return Ok(false);
     };
-    if let Ok(users) = open_users(dir)
-        && users.try_lock().is_err()
-    {
-        return Err(Failure::new(Kind::Refused, format!("the rehearsal in {} is being played", dir.display()))
-            .hint("end its run first; then `backout rehearse --end`"));
+    let left = Instant::now() + LEAVING;
+    while is_played(dir) {
+        if Instant::now() > left {
+            return Err(Failure::new(Kind::Refused, format!("the rehearsal in {} is being played", dir.display()))
+                .hint("leave its run first (q); then `backout rehearse --end`"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let asked = dir.to_owned();
     let told =

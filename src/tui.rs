@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use futures_util::stream::{Stream, StreamExt};
 use ratatui::Terminal;
-use ratatui::backend::Backend;
+use ratatui::backend::{Backend, ClearType};
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 use tokio::time::Instant;
 
 use crate::engine::{Ask, Handle, Snapshot};
@@ -32,6 +32,7 @@ use input::{Input, Signal};
 use model::Model;
 use theme::Theme;
 use update::Effect;
+use view::Frame;
 
 /// Between two frames that no key asked for: at most fifteen a second.
 const FRAME: Duration = Duration::from_millis(66);
@@ -87,7 +88,7 @@ pub struct Tui<B: Backend> {
     handle: Handle,
     pub model: Model,
     started: Instant,
-    last: Option<(Buffer, Option<Position>)>,
+    last: Option<Frame>,
     on_real_terminal: bool,
     /// The terminal is gone: nothing is drawn any more.
     blind: bool,
@@ -213,14 +214,7 @@ where
                     self.model.says = Some(format!("It could not be copied: {error}"));
                 }
             }
-            Some(Effect::Repaint) => {
-                self.last = None;
-                // Not `clear`: that asks the terminal where its cursor is, and gives up where none answers. A terminal
-                // that cannot be cleared is found out by the draw that follows.
-                if let Ok(size) = self.terminal.size() {
-                    let _ = self.terminal.resize(Rect::new(0, 0, size.width, size.height));
-                }
-            }
+            Some(Effect::Repaint) => self.last = None,
             Some(Effect::Copy(_) | Effect::Quit) | None => {}
         }
     }
@@ -250,27 +244,43 @@ where
             return Ok(now);
         }
         let frame = view::paint(&self.model, snapshot, self.theme, area);
-        if self.last.as_ref() == Some(&frame) {
-            return Ok(now);
+        self.model.scroll_within(frame.reach);
+        match self.put(&frame) {
+            Ok(written) => self.frames += u64::from(written),
+            Err(error) => return self.unseen(error, now),
         }
-        let mut whole = false;
-        let drawn = self.terminal.draw(|target| {
-            let room = target.area();
-            whole = room == frame.0.area;
-            if whole {
-                target.buffer_mut().content.clone_from(&frame.0.content);
-            }
-            if let Some(cursor) = frame.1.filter(|at| room.contains(*at)) {
-                target.set_cursor_position(cursor);
-            }
-        });
-        if let Err(error) = drawn {
-            return self.unseen(error, now);
-        }
-        self.frames += 1;
-        // The terminal may have another size by now: what was painted for the old one is not on it.
-        self.last = whole.then_some(frame);
+        self.last = Some(frame);
         Ok(now)
+    }
+
+    /// Writes what differs from the frame that stands there, all of it where none does; whether it wrote anything.
+    /// [`Terminal::draw`] would copy and reset every cell besides.
+    fn put(&mut self, frame: &Frame) -> Result<bool, B::Error> {
+        let backend = self.terminal.backend_mut();
+        let last = self.last.as_ref().filter(|last| last.buffer.area == frame.buffer.area);
+        let blank;
+        let before = match last {
+            Some(last) => &last.buffer,
+            None => {
+                backend.clear_region(ClearType::All)?;
+                blank = Buffer::empty(frame.buffer.area);
+                &blank
+            }
+        };
+        let changed = before.diff(&frame.buffer);
+        if changed.is_empty() && last.is_some_and(|last| last.cursor == frame.cursor) {
+            return Ok(false);
+        }
+        backend.draw(changed.into_iter())?;
+        match frame.cursor {
+            Some(at) => {
+                backend.show_cursor()?;
+                backend.set_cursor_position(at)?;
+            }
+            None => backend.hide_cursor()?,
+        }
+        backend.flush()?;
+        Ok(true)
     }
 
     /// A terminal that takes nothing is a terminal that is gone: the run is held and left, without a screen.

@@ -43,7 +43,7 @@ impl Gathered {
     }
 
     fn done(&mut self, found: &Found) {
-        self.say("done-check", format!("{:?}: {}", found.position, found.because));
+        self.say("done-check", format!("{}: {}", found.position.word(), found.because));
         self.evidence.done = Some(found.position);
     }
 }
@@ -58,8 +58,9 @@ pub async fn settle(step: &Step, offer: Option<&Offer>, reached: &[(Point, Value
 
 async fn gather(step: &Step, offer: Option<&Offer>, reached: &[(Point, Value)], ctx: &Context) -> Gathered {
     let points: Vec<Point> = reached.iter().map(|(point, _)| *point).collect();
-    let last =
-        points.last().map_or("no point was reached".into(), |point| format!("the last point reached is {point:?}"));
+    let last = points
+        .last()
+        .map_or("no point was reached".into(), |point| format!("the last point reached is {}", point.word()));
     let mut found = Gathered {
         evidence: Evidence::of(way(step, offer, &points, ctx), points),
         words: vec![("log".to_owned(), last)],

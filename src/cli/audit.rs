@@ -51,7 +51,7 @@ enum What {
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },
-    /// The log, a line for each record, as wide as the terminal
+    /// The log, a line for each record; checks where they say something new
     Show {
         /// The run's id or directory; the latest when left out
         run: Option<String>,

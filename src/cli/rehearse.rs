@@ -1,5 +1,6 @@
 //! `backout rehearse`: the flags of a rehearsal, and the sandbox that stands before the run begins.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -59,7 +60,11 @@ pub async fn run(play: Play) -> Result<u8> {
     }
     match (prepare(&play.args, home).await?, session) {
         (Ready::ToPlay(rehearsal), Some(session)) => session.within(rehearsal).begin(&play.drive).await,
-        _ => Ok(0),
+        (Ready::ToPlay(_), None) => Ok(0),
+        (Ready::Ended(was_there), _) => {
+            let words = if was_there { "The sandbox has ended." } else { "No sandbox of this runbook is there." };
+            super::lint::quiet(writeln!(std::io::stdout().lock(), "{words}").map(|()| 0))
+        }
     }
 }
 
@@ -80,6 +85,12 @@ pub async fn prepare(args: &RehearseArgs, home: PathBuf) -> Result<Ready> {
     if args.end {
         let scenario = Scenario::read(&args.runbook.join(FILE))?;
         let dir = rehearsal::sandbox_dir(&home, &scenario.name);
+        if rehearsal::is_played(&dir) {
+            let limit = rehearsal::LEAVING.as_secs();
+            // Where stderr is gone, nobody waits to be told.
+            let _ =
+                writeln!(std::io::stderr().lock(), "It is being played: waiting up to {limit} s for its run to leave.");
+        }
         return rehearsal::end(&dir).await.map(Ready::Ended);
     }
     let options = Options {

@@ -301,14 +301,14 @@ pub fn next(runbook: &Runbook, state: &State, readings: &Readings) -> Next {
         );
     }
     if let Some(open) = &state.open {
+        let what = match &open.intent.undoes {
+            Some(undone) => format!("the undo of {undone}"),
+            None => open.step.clone(),
+        };
         return if open.unknown {
-            let what = match &open.intent.undoes {
-                Some(undone) => format!("the undo of {undone}"),
-                None => open.step.clone(),
-            };
             say(format!("Settle {what}: it may have happened, and nobody knows yet"), Some(&open.step), false)
         } else {
-            say(format!("Wait: {} is running", open.step), Some(&open.step), false)
+            say(format!("Wait: {what} is running"), Some(&open.step), false)
         };
     }
     if let Some((id, _)) = state.steps.iter().find(|(_, s)| s.status == Status::Applied) {

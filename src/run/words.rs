@@ -62,6 +62,7 @@ pub fn words(record: &Record) -> String {
             format!("verified: {}, {}", verdict.word(), counted(checks.len(), "check"))
         }
         Record::StepDone { verified } => if *verified { "done" } else { "applied, NOT VERIFIED" }.into(),
+        Record::SettleStarted { .. } => "looking for what became of it".into(),
         Record::SettleEvidence { what, finding } => format!("{what}: {finding}"),
         Record::Settled(settled) => {
             format!("settled, {}: {}", super::next::settled_word(settled.result), settled.reason)

@@ -9,7 +9,8 @@ use crate::action::live::Sight;
 use crate::engine::Snapshot;
 use crate::run::next::{Blocked, has_statements, next_step, target_of};
 use crate::run::state::Status;
-use crate::runbook::{Action, TargetKind};
+use crate::runbook::{Action, Step, TargetKind};
+use crate::sql::{self, Dialect};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
@@ -281,11 +282,20 @@ pub fn trial_of<'a>(model: &'a Model, snapshot: &'a Snapshot) -> Option<(&'a str
     let step = runbook.steps.get(id).filter(|step| has_statements(runbook, step))?;
     let target = target_of(runbook, step)?;
     let status = state.status(id);
-    let takes_back = !matches!(runbook.targets.get(target)?.kind, TargetKind::Mysql);
+    let kind = runbook.targets.get(target)?.kind;
+    let takes_back =
+        kind != TargetKind::Mysql && kind.dialect().is_some_and(|dialect| can_be_taken_back(step, dialect));
     let undoes_itself = state.gate.as_ref().is_some_and(|gate| gate.shown.offer.undoes.as_deref() == Some(id));
     let open = status.open_to_attempt() || (status == Status::Gate && !undoes_itself);
     let idle = state.open.is_none() && state.act.is_none() && !state.closed();
     (takes_back && open && idle).then_some((id, target))
+}
+
+/// Whether the step's own statements run in a transaction.
+fn can_be_taken_back(step: &Step, dialect: Dialect) -> bool {
+    let Action::Ddl(forms) = &step.action else { return true };
+    let statements = forms.get(dialect).map(Vec::as_slice).unwrap_or_default();
+    statements.iter().all(|sql| sql::judge(dialect, &sql.parseable(dialect)).transactional)
 }
 
 /// The next step waits for nothing but needs.
@@ -372,7 +382,7 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
             keys.insert(1, ("^T", "trial"));
         }
         if snapshot.state.gate.as_ref().is_some_and(|open| !open.shown.evidence.blockers.is_empty()) {
-            keys.insert(1, ("^K", "end or cancel who is in the way"));
+            keys.insert(1, ("^K", "end who is in the way"));
         }
         return keys;
     }
@@ -389,9 +399,14 @@ pub fn footer(model: &Model, snapshot: &Snapshot) -> Vec<(&'static str, &'static
     for binding in BINDINGS {
         let in_the_way = binding.command == Command::EndSession && is_blocked(snapshot);
         let routine = !matches!(binding.command, Command::EndSession | Command::Hold) || in_the_way;
-        if !binding.label.is_empty() && routine && works(binding.command, model, snapshot) {
+        let of_a_step = matches!(binding.command, Command::Verify | Command::Undo | Command::Trial | Command::Skip);
+        // No step is selected on the map.
+        let in_sight = !of_a_step || model.view == View::Run;
+        if !binding.label.is_empty() && routine && in_sight && works(binding.command, model, snapshot) {
             let label = if binding.command == Command::Open { open_label(model, snapshot) } else { binding.label };
-            keys.push((binding.key, label));
+            if !label.is_empty() {
+                keys.push((binding.key, label));
+            }
         }
     }
     keys
@@ -403,7 +418,7 @@ pub fn is_blocked(snapshot: &Snapshot) -> bool {
     sight.is_some_and(Sight::is_blocked)
 }
 
-/// What Enter leads to.
+/// What Enter leads to; nothing while a step runs.
 fn open_label(model: &Model, snapshot: &Snapshot) -> &'static str {
     let state = &snapshot.state;
     if model.view == View::Survey {
@@ -414,6 +429,9 @@ fn open_label(model: &Model, snapshot: &Snapshot) -> &'static str {
         };
     }
     let Some(step) = model.step(snapshot).and_then(|id| snapshot.runbook.steps.get(id)) else { return "close the run" };
+    if state.open.is_some() && snapshot.classified.is_none() {
+        return "";
+    }
     match (state.status(&step.id), &step.action) {
         (Status::Unverified | Status::NotExact, _) => "verify",
         (Status::UndoFailed | Status::NotUndone, _) => "try again",

@@ -204,7 +204,7 @@ pub struct Model {
     pub picked: Option<String>,
     pub pane: Pane,
     pub zoom: bool,
-    /// Of the pane that is not `Steps`, and of the survey.
+    /// Of the pane that is not `Steps`, and of the survey; of the log from its end.
     pub scroll: usize,
     pub dialogs: Vec<Dialog>,
     pub gate: Option<AtGate>,
@@ -269,6 +269,11 @@ impl Model {
         now
     }
 
+    /// The page cannot be read at this size, so nothing on it is answered.
+    pub fn too_small(&self) -> bool {
+        self.size.0 < super::view::LEAST.0 || self.size.1 < super::view::LEAST.1
+    }
+
     pub fn armed(&self) -> bool {
         self.gate.as_ref().is_some_and(|g| g.arms.is_some_and(|arms| self.at >= arms))
     }
@@ -300,12 +305,26 @@ impl Model {
         }
     }
 
+    /// Nothing stays scrolled beyond its last line: the key back would seem dead.
+    pub fn scroll_within(&mut self, reach: usize) {
+        let scroll = match (self.dialogs.last_mut(), self.gate.as_mut()) {
+            (Some(Dialog::Help { scroll } | Dialog::Trial { scroll, .. }), _) => scroll,
+            (Some(_), _) => return,
+            (None, Some(gate)) => &mut gate.scroll,
+            (None, None) => &mut self.scroll,
+        };
+        *scroll = (*scroll).min(reach);
+    }
+
     /// Brings what is typed in line with a new snapshot.
     pub fn receive(&mut self, snapshot: &Snapshot, at: Duration) {
         self.at = self.at.max(at);
         self.snapshot_at = self.at;
         if snapshot.exit.is_some() {
-            self.ended.get_or_insert(self.at);
+            if self.ended.is_none() {
+                self.ended = Some(self.at);
+                self.scroll = 0;
+            }
         }
         let open = snapshot.state.gate.as_ref();
         match (open, self.gate.as_mut()) {

@@ -20,7 +20,7 @@ mod gate_page;
 mod open;
 mod rows;
 
-pub use dialog::offered;
+pub use dialog::{offered, token};
 
 /// Twice within this is meant.
 const TWICE: Duration = Duration::from_millis(1500);
@@ -62,6 +62,11 @@ pub fn update(mut model: Model, snapshot: &Snapshot, input: &Input, at: Duration
         }
         Input::Resized(columns, rows) => {
             model.size = (*columns, *rows);
+            // What is read stands elsewhere now, or could not be read at all until now.
+            let arms = model.at + gate::ARM;
+            if let Some(gate) = model.gate.as_mut().filter(|gate| gate.arms.is_some()) {
+                gate.arms = Some(arms);
+            }
             Some(Effect::Repaint)
         }
     };
@@ -104,6 +109,9 @@ fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effe
         model.says = Some(NO_STOP.into());
         return None;
     }
+    if model.too_small() && snapshot.exit.is_none() && key.code != KeyCode::Esc {
+        return None;
+    }
     if !model.dialogs.is_empty() {
         return dialog::on_key(model, snapshot, key);
     }
@@ -133,6 +141,9 @@ fn on_key(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Option<Effe
 }
 
 fn on_paste(model: &mut Model, snapshot: &Snapshot, text: &str) {
+    if model.too_small() {
+        return;
+    }
     if !model.dialogs.is_empty() {
         dialog::on_paste(model, text);
     } else if let Some(gate) = model.gate.as_mut() {
@@ -296,9 +307,12 @@ fn look_at(model: &mut Model, pane: Pane) {
 }
 
 fn shift(model: &mut Model, snapshot: &Snapshot, by: isize) {
-    if model.view == View::Survey || model.pane != Pane::Steps {
+    let ended = snapshot.exit.is_some();
+    if ended || model.view == View::Survey || model.pane != Pane::Steps {
+        let from_the_end = !ended && model.view == View::Run && model.pane == Pane::Log;
         // The view clamps: it alone knows how long its lines are.
-        model.scroll = model.scroll.min(100_000).saturating_add_signed(by.clamp(-100_000, 100_000));
+        let by = by.clamp(-100_000, 100_000) * if from_the_end { -1 } else { 1 };
+        model.scroll = model.scroll.min(100_000).saturating_add_signed(by);
         return;
     }
     let ids: Vec<&String> = snapshot.runbook.steps.keys().collect();

@@ -11,6 +11,8 @@
 //!
 //! Owns no state: a frame is a function of (snapshot, model, theme). Never draws text that was not cleaned.
 
+use std::cell::Cell;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
@@ -36,6 +38,8 @@ mod steps;
 mod survey;
 mod trial;
 
+pub use line::wrap;
+
 /// Below this, one page that names the running step.
 pub const LEAST: (u16, u16) = (60, 18);
 
@@ -46,12 +50,19 @@ pub(super) struct Scene<'a> {
     pub theme: Theme,
     pub now: Now,
     pub next: Next,
+    /// As [`Frame::reach`].
+    reach: Cell<usize>,
 }
 
 impl<'a> Scene<'a> {
     fn new(model: &'a Model, snapshot: &'a Snapshot, theme: Theme) -> Self {
         let next = next::next(&snapshot.runbook, &snapshot.state, &snapshot.readings());
-        Self { snapshot, model, theme, now: model.now(snapshot), next }
+        Self { snapshot, model, theme, now: model.now(snapshot), next, reach: Cell::new(0) }
+    }
+
+    /// What has the focus can be scrolled so far.
+    fn reaches(&self, lines: usize) {
+        self.reach.set(self.reach.get().max(lines));
     }
 
     fn age(&self, at: &Now) -> String {
@@ -63,8 +74,16 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The frame, and where the cursor stands while something is typed.
-pub fn paint(model: &Model, snapshot: &Snapshot, theme: Theme, area: Rect) -> (Buffer, Option<Position>) {
+#[derive(Debug, PartialEq)]
+pub struct Frame {
+    pub buffer: Buffer,
+    /// Where the cursor stands while something is typed.
+    pub cursor: Option<Position>,
+    /// How far what has the focus can be scrolled: beyond it a key would have to be taken back unseen.
+    pub reach: usize,
+}
+
+pub fn paint(model: &Model, snapshot: &Snapshot, theme: Theme, area: Rect) -> Frame {
     let mut buffer = Buffer::empty(area);
     let scene = Scene::new(model, snapshot, theme);
     let cursor = if area.width < LEAST.0 || area.height < LEAST.1 {
@@ -74,12 +93,11 @@ pub fn paint(model: &Model, snapshot: &Snapshot, theme: Theme, area: Rect) -> (B
         whole(&scene, area, &mut buffer)
     };
     theme.settle(&mut buffer);
-    (buffer, cursor.filter(|at| area.contains(*at)))
+    Frame { buffer, cursor: cursor.filter(|at| area.contains(*at)), reach: scene.reach.get() }
 }
 
 fn whole(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let (model, snapshot) = (scene.model, scene.snapshot);
-    let at_gate = model.gate.is_some() && model.dialogs.is_empty();
     let head = header::lines(scene, area.width);
     let head_area = top(area, head.len());
     draw_lines(head, head_area, buffer);
@@ -87,7 +105,8 @@ fn whole(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Position>
     draw_lines(vec![header::footer(scene, area.width)], foot_area, buffer);
     let mut body = between(area, head_area.height, 1);
 
-    if !at_gate {
+    // The gate has a line of its own for what is said.
+    if model.gate.is_none() {
         let banner = banner::lines(scene, usize::from(area.width));
         // The run stays visible behind whatever is wrong with it.
         let rows = u16::try_from(banner.len()).unwrap_or(u16::MAX).min(body.height / 2);
@@ -111,6 +130,7 @@ fn whole(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Position>
         run(scene, page, buffer);
     }
     if sheet > 0 {
+        scene.reach.set(0);
         cursor = dialog::draw(scene, sheet_area, buffer);
     }
     cursor
@@ -178,6 +198,15 @@ fn part(scene: &Scene<'_>, pane: super::model::Pane, area: Rect, focused: bool, 
         Pane::Checks => Window::of(&checks::lines(scene, columns), scroll, rows, Line::clone),
         Pane::Log => log::window(scene, columns, rows, scroll),
     };
+    match pane {
+        // The list follows the selected step.
+        Pane::Steps => {}
+        // Scrolled from its end.
+        Pane::Log if focused && first > 0 => scene.reaches(scroll + first),
+        Pane::Log if focused => scene.reaches(more),
+        _ if focused => scene.reaches(first + more),
+        _ => {}
+    }
     let title = header::title(scene, pane.word(), focused, first, more, columns);
     draw_lines(vec![title], top(area, 1), buffer);
     draw_lines(lines, inner, buffer);
@@ -206,6 +235,7 @@ fn scrolled(scene: &Scene<'_>, lines: Vec<Line<'static>>, scroll: usize, area: R
     if lines.len() <= rows || rows < 2 {
         return draw_lines(lines, area, buffer);
     }
+    scene.reaches(lines.len() - (rows - 1));
     let first = scroll.min(lines.len() - (rows - 1));
     let more = lines.len() - first - (rows - 1);
     draw_lines(lines.into_iter().skip(first).take(rows - 1).collect(), between(area, 0, 1), buffer);

@@ -13,7 +13,7 @@ const LINES: (u16, u16) = (160, 200);
 
 pub struct Play {
     pub screen: Screen,
-    state: tempfile::TempDir,
+    pub state: tempfile::TempDir,
 }
 
 impl Play {

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::play::{PATIENCE, Play};
+use crate::screen::Screen;
 
 fn signal(play: &Play, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &play.screen.pid().to_string()]).status().unwrap();
@@ -124,6 +125,45 @@ fn a_terminal_that_is_too_small_says_so() {
     play.screen.resize(60, 18);
     play.sees(&["NEXT Read the map"]);
     play.leave();
+}
+
+#[test]
+fn a_gate_takes_nothing_in_a_terminal_that_is_too_small() {
+    let mut play = Play::on("sqlite");
+    play.evidence_kept();
+    play.gate("stop-straggler");
+    play.screen.resize(59, 17);
+    play.sees(&["Too small: 59x17", "at the gate: stop-straggler", "Keys do nothing here but Esc and ^C"]);
+    play.screen.press("stop-straggler@rehearsal\r");
+    play.screen.resize(80, 24);
+    play.sees(&["GATE", "stop-straggler", " armed "]);
+    assert!(!play.screen.text().contains("> stop"), "{}", play.screen.text());
+    assert!(!play.began("stop-straggler"), "{}", play.log());
+    play.screen.resize(59, 17);
+    play.sees(&["Too small: 59x17"]);
+    play.screen.press("\u{1b}");
+    play.sees(&["nothing runs"]);
+    play.screen.resize(80, 24);
+    play.sees(&["NEXT Open the gate of stop-straggler", "Enter open"]);
+    play.leave();
+}
+
+#[test]
+fn a_reason_in_the_log_is_read_to_its_end() {
+    let mut play = Play::on("sqlite");
+    play.evidence_kept();
+    let why = "The canary is idle, and the night shift of the payments team has said that nobody needs it before noon.";
+    play.screen.press("n");
+    play.sees(&["NEXT Write it down, then ^S"]);
+    play.screen.press(why);
+    play.screen.press("\u{13}");
+    play.screen.press("l");
+    play.sees(&["log", why]);
+    play.leave();
+    let dir = play.state.path().to_str().unwrap().to_owned();
+    play.screen = Screen::start(&["audit", "show", "--state-dir", &dir], &[], 80, 24);
+    play.screen.code(PATIENCE);
+    play.sees(&["note: ", why]);
 }
 
 #[test]

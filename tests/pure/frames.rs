@@ -17,9 +17,9 @@ use ratatui::layout::Rect;
 
 use crate::fixture;
 
-const COLOR: Theme = Theme { color: true, ascii: false };
+pub const COLOR: Theme = Theme { color: true, ascii: false };
 
-fn model(snapshot: &Snapshot) -> Model {
+pub fn model(snapshot: &Snapshot) -> Model {
     let mut model = Model::default();
     model.receive(snapshot, Duration::ZERO);
     model
@@ -31,20 +31,20 @@ fn text(buffer: &Buffer) -> String {
     rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned() + "\n").collect()
 }
 
-fn frame(model: &Model, snapshot: &Snapshot, theme: Theme, size: (u16, u16)) -> String {
-    text(&view::paint(model, snapshot, theme, Rect::new(0, 0, size.0, size.1)).0)
+pub fn frame(model: &Model, snapshot: &Snapshot, theme: Theme, size: (u16, u16)) -> String {
+    text(&view::paint(model, snapshot, theme, Rect::new(0, 0, size.0, size.1)).buffer)
 }
 
-fn key(code: KeyCode) -> Input {
+pub fn key(code: KeyCode) -> Input {
     Input::Key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-fn ctrl(c: char) -> Input {
+pub fn ctrl(c: char) -> Input {
     Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL))
 }
 
 /// Presses one after the other, each at its moment; what was asked, in order.
-fn press(mut model: Model, snapshot: &Snapshot, keys: &[Input], at: Duration) -> (Model, Vec<Effect>) {
+pub fn press(mut model: Model, snapshot: &Snapshot, keys: &[Input], at: Duration) -> (Model, Vec<Effect>) {
     let mut effects = Vec::new();
     for input in keys {
         let (next, effect) = update(model, snapshot, input, at);
@@ -54,11 +54,11 @@ fn press(mut model: Model, snapshot: &Snapshot, keys: &[Input], at: Duration) ->
     (model, effects)
 }
 
-fn typed(text: &str) -> Vec<Input> {
+pub fn typed(text: &str) -> Vec<Input> {
     text.chars().map(|c| key(KeyCode::Char(c))).collect()
 }
 
-const ARMED: Duration = Duration::from_millis(900);
+pub const ARMED: Duration = Duration::from_millis(900);
 
 fn scenes() -> Vec<(&'static str, Model, Snapshot)> {
     let mut scenes = Vec::new();
@@ -140,7 +140,7 @@ fn as_drawn() {
 fn without_colour_nothing_is_lost_but_colour() {
     for (name, model, snapshot) in scenes() {
         let area = Rect::new(0, 0, 80, 24);
-        let mono = view::paint(&model, &snapshot, Theme { color: false, ascii: false }, area).0;
+        let mono = view::paint(&model, &snapshot, Theme { color: false, ascii: false }, area).buffer;
         let plain = |cell: &ratatui::buffer::Cell| {
             use ratatui::style::Color::Reset;
             cell.fg == Reset && cell.bg == Reset
@@ -349,7 +349,7 @@ fn outside_text_reaches_the_terminal_as_text() {
     let mut model = model(&snapshot);
     model.pane = Pane::Log;
     for size in [(80, 24), (120, 40), (40, 10)] {
-        let buffer = view::paint(&model, &snapshot, COLOR, Rect::new(0, 0, size.0, size.1)).0;
+        let buffer = view::paint(&model, &snapshot, COLOR, Rect::new(0, 0, size.0, size.1)).buffer;
         let mut bytes = Vec::new();
         let cells = buffer.content.iter().enumerate().map(|(i, cell)| {
             let (x, y) = buffer.pos_of(i);

@@ -19,4 +19,5 @@ mod runbook;
 mod shapes;
 mod sql;
 mod text;
+mod tired;
 mod watching;

@@ -291,8 +291,14 @@ async fn the_end_leaves_no_process_and_is_refused_while_somebody_plays() {
     let refused = rehearsal::end(&dir).await.unwrap_err();
     assert!(refused.to_string().contains("is being played"), "{refused}");
     let sandbox = rehearsal::alive(&dir).unwrap();
-    drop(stage.played.take());
+    // The terminal has gone, and its run is about to leave.
+    let played = stage.played.take();
+    let leaves = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(played);
+    });
     assert!(rehearsal::end(&dir).await.unwrap());
+    leaves.join().unwrap();
     assert!(rehearsal::alive(&dir).is_none());
     assert!(!rehearsal::end(&dir).await.unwrap());
     lifetime::gone(&dir, &sandbox);

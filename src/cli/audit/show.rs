@@ -1,6 +1,6 @@
-//! `audit show`: a log for a person, a line for each record.
+//! `audit show`: a log for a person.
 //!
-//! Owns the three forms: as wide as the terminal, whole, and as JSON. Nothing in a log reaches the terminal as anything
+//! Owns the three forms: a line for each record, wrapped on a terminal and never cut; every field; and JSON. Nothing in a log reaches the terminal as anything
 //! but text.
 
 use std::collections::BTreeMap;
@@ -16,10 +16,8 @@ use crate::failure::Result;
 use crate::run::record::{Record, Temporary};
 use crate::run::state::State;
 use crate::run::{left, words};
-use crate::text::Shown;
-
-/// Columns where the output is no terminal.
-const COLUMNS: usize = 80;
+use crate::text::{Shown, in_one_line};
+use crate::tui::view::wrap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -35,7 +33,7 @@ pub enum Form {
 pub fn show(dir: &Path, step: Option<&str>, form: Form) -> Result<u8> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
-    let mut lines = Lines { columns: columns(), names: BTreeMap::new(), day: String::new() };
+    let mut lines = Lines { columns: columns(), names: BTreeMap::new(), day: String::new(), checks: String::new() };
     let mut state = State::default();
     let mut each = |envelope: &Envelope| {
         let event = engine::event_of(envelope);
@@ -49,10 +47,10 @@ pub fn show(dir: &Path, step: Option<&str>, form: Form) -> Result<u8> {
         if written.is_ok() && step.is_none_or(|step| envelope.step.as_deref() == Some(step)) {
             let line = match form {
                 Form::Line => lines.of(envelope, event.as_ref().map(|event| &event.record).ok()),
-                Form::Long => audit::show(envelope).into_string(),
-                Form::Json => json(envelope),
+                Form::Long => Some(audit::show(envelope).into_string()),
+                Form::Json => Some(json(envelope)),
             };
-            written = writeln!(out, "{line}");
+            written = line.map_or(Ok(()), |line| writeln!(out, "{line}"));
         }
         Ok(())
     };
@@ -93,23 +91,32 @@ fn temporary(out: &mut impl Write, state: &State) -> io::Result<()> {
     Ok(())
 }
 
-fn columns() -> usize {
+/// `None` where the output is no terminal: a line is a record there.
+fn columns() -> Option<usize> {
     let out = io::stdout();
     let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
-    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns >= 40).unwrap_or(COLUMNS)
+    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns >= 40)
 }
 
 struct Lines {
-    columns: usize,
+    columns: Option<usize>,
     /// Users by actor.
     names: BTreeMap<String, String>,
     day: String,
+    /// What the checks said last: said again, it is no news, and would drown the rest.
+    checks: String,
 }
 
 impl Lines {
     /// `seq  time  who  step/attempt  what`, after a line with the day where it is another one.
-    fn of(&mut self, envelope: &Envelope, record: Option<&Record>) -> String {
+    fn of(&mut self, envelope: &Envelope, record: Option<&Record>) -> Option<String> {
         let Envelope { seq, ts, by, .. } = envelope;
+        let what = record.map_or_else(|| envelope.kind.clone(), words);
+        if let Some(Record::Checked { .. }) = record
+            && std::mem::replace(&mut self.checks, what.clone()) == what
+        {
+            return None;
+        }
         let mut out = String::new();
         let day = ts.strftime("%Y-%m-%d").to_string();
         if day != self.day {
@@ -122,12 +129,17 @@ impl Lines {
             (Some(step), None) => Shown::capped(step, 20),
             (None, _) => Shown::new("-"),
         };
-        let what = record.map_or_else(|| envelope.kind.clone(), words);
         let start = format!("{seq:>4} {} {who:<7} {step:<16} ", ts.strftime("%H:%M:%S"));
-        let room = self.columns.saturating_sub(start.chars().count());
+        let indent = start.chars().count();
         out.push_str(&start);
-        out.push_str(Shown::capped(what.trim(), room).as_str());
-        out
+        match self.columns {
+            Some(columns) => {
+                let what = wrap(what.trim(), columns.saturating_sub(indent).max(20));
+                out.push_str(&what.join(&format!("\n{}", " ".repeat(indent))));
+            }
+            None => out.push_str(in_one_line(what.trim()).as_str()),
+        }
+        Some(out)
     }
 }
 

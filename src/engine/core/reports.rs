@@ -111,7 +111,7 @@ impl Engine {
                 }
                 if result == OutcomeResult::Unknown {
                     self.say(
-                        "Nobody can tell whether it happened".into(),
+                        crate::engine::UNTOLD.into(),
                         Some(reason),
                         Some("look yourself, then settle it with a reason".into()),
                     );

@@ -18,6 +18,17 @@ pub enum Position {
     Unknown,
 }
 
+impl Position {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::NotDone => "not done",
+            Self::HalfDone => "half done",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What survey found, whole: the entry is proposed from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surveyed {

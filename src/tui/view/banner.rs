@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::line::wrap;
 use super::{Scene, detail};
-use crate::engine::Link;
+use crate::engine::{Link, Message};
 use crate::run::next::hold_words;
 use crate::run::record::{Act, HoldReason};
 use crate::run::state::Status;
@@ -22,10 +22,13 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     }
     let state = &scene.snapshot.state;
     if let Some(open) = state.open.as_ref().filter(|open| open.unknown) {
-        let found = if open.settling {
-            "Looking for evidence: marker, catalog, offsets."
-        } else {
-            "What was seen stands in the log (l)."
+        let outcome = state.steps.get(&open.step).and_then(|step| step.outcome.as_ref());
+        let seen = outcome.map_or("its end was not seen", |outcome| outcome.evidence.as_str());
+        let because = scene.snapshot.message.as_ref().and_then(|message| message.means.as_deref());
+        let found = match because.filter(|_| scene.snapshot.untold().is_some()) {
+            Some(because) => format!("Evidence does not tell: {because}. Look yourself; what was read is in the log."),
+            None if open.settling => "It may have happened. Looking for evidence: marker, catalog, offsets.".into(),
+            None => "It may have happened. What was seen stands in the log (l).".into(),
         };
         let can = format!(
             "{} it happened · {} it did not, each with a reason, where evidence cannot tell",
@@ -36,8 +39,8 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             scene,
             columns,
             "UNKNOWN",
-            &format!("{} attempt {}: its end was not seen", open.step, open.att),
-            &[&format!("It may have happened. {found}"), &can],
+            &format!("{} attempt {}: {seen}", open.step, open.att),
+            &[&found, &can],
             &mut out,
         );
     }
@@ -78,7 +81,8 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             );
         }
     }
-    if let Some(message) = scene.snapshot.message.as_ref().filter(|m| scene.model.read.as_ref() != Some(&m.at)) {
+    let unread = |m: &&Message| scene.model.read.as_ref() != Some(&m.at) && scene.snapshot.untold().is_none();
+    if let Some(message) = scene.snapshot.message.as_ref().filter(unread) {
         let more: Vec<&str> = message.means.as_deref().into_iter().chain(message.can.as_deref()).collect();
         banner(
             scene,

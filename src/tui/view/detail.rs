@@ -7,7 +7,7 @@ use super::checks;
 use super::line::{labelled, wrap};
 use crate::action::live::Sight;
 use crate::run::next;
-use crate::run::record::{Offer, Position, Undoing};
+use crate::run::record::{Offer, Point, Position, Undoing};
 use crate::run::state::{Status, StepState};
 use crate::runbook::template::as_text;
 use crate::runbook::undo::{self, Undo};
@@ -26,12 +26,14 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let muted = theme.style(Role::Muted);
     let plain = theme.style(Role::Plain);
     let mut out: Vec<Line<'static>> = Vec::new();
+    let open = snapshot.state.open.as_ref();
+    let undoing = status == Status::Running && open.is_some_and(|open| open.intent.undoes.as_ref() == Some(&step.id));
     let head = format!(
         " {} {}   {} · {}",
         super::steps::place(scene, &step.id),
         step.id,
         theme::layer_word(step.layer),
-        status.word()
+        if undoing { "undoing" } else { status.word() }
     );
     out.push(super::line::Row::new().put(head, theme.style(Role::Title)).fit(columns));
     let runs = snapshot.state.open.as_ref().is_some_and(|open| open.step == step.id);
@@ -154,7 +156,18 @@ fn running(scene: &Scene<'_>, step: &Step, add: &mut dyn FnMut(&str, &str, Role)
         Some((done, None)) => format!(" · {done} done"),
         None => String::new(),
     };
-    let point = open.reached.last().map_or("begun", |(point, _)| point.word());
+    let point = match open.reached.last() {
+        None => "begun",
+        Some((Point::Begun, _)) => "under way, outside a transaction",
+        Some((Point::TxOpen, _)) => "in a transaction, not committed",
+        Some((Point::Ready, _)) => "committing",
+        Some((Point::Sent, _)) => "sent",
+    };
+    if let Some(undone) = open.intent.undoes.as_ref().filter(|undone| **undone == step.id) {
+        let shown = snapshot.state.steps.get(undone).and_then(|s| s.shown.as_ref());
+        let by = shown.map(|shown| shown.offer.rendered.join("\n")).unwrap_or_default();
+        add("undoing", &by, Role::Running);
+    }
     let watched = snapshot.watched.as_ref().filter(|watched| watched.is_of(&step.id, open.att));
     let tries = watched.and_then(|watched| watched.tries(&scene.now)).map(|tries| format!(" · {tries}"));
     let tries = tries.unwrap_or_default();
@@ -177,13 +190,12 @@ fn found(scene: &Scene<'_>, step: &Step, add: &mut dyn FnMut(&str, &str, Role)) 
     let snapshot = scene.snapshot;
     let found = snapshot.survey.as_ref().and_then(|survey| survey.steps.iter().find(|(id, _)| *id == step.id));
     if let Some((_, found)) = found.filter(|_| snapshot.state.status(&step.id).open_to_attempt()) {
-        let (word, role) = match found.position {
-            Position::Done => ("done already", Role::Ok),
-            Position::NotDone => ("not done", Role::Plain),
-            Position::HalfDone => ("half done", Role::Warn),
-            Position::Unknown => ("unknown", Role::Warn),
+        let role = match found.position {
+            Position::Done => Role::Ok,
+            Position::NotDone => Role::Plain,
+            Position::HalfDone | Position::Unknown => Role::Warn,
         };
-        add("found", &format!("{word}: {}", found.because), role);
+        add("found", &format!("{}: {}", found.position.word(), found.because), role);
     }
     if snapshot.state.status(&step.id).open_to_attempt() && scene.next.step.as_deref() == Some(&step.id) {
         for blocked in next::blocked(&snapshot.runbook, &snapshot.state, step, false, &snapshot.readings()) {

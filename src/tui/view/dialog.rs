@@ -9,6 +9,7 @@ use tui_textarea::TextArea;
 use super::gate::visible;
 use super::line::{Row, width, wrap};
 use super::{Scene, between, draw_lines, header, scrolled, top, trial};
+use crate::action::live::Sight;
 use crate::run::record::{End, OutcomeResult};
 use crate::runbook::Action;
 use crate::tui::keymap::{BINDINGS, Binding, works};
@@ -22,9 +23,10 @@ pub fn height(scene: &Scene<'_>, body: Rect) -> u16 {
         None => return 0,
         Some(Dialog::Help { .. } | Dialog::Palette { .. } | Dialog::Trial { .. }) => body.height,
         Some(Dialog::Note { .. } | Dialog::Finish { .. }) => 12,
-        Some(Dialog::Decide { .. }) => 10,
-        Some(Dialog::Prompt { purpose: Purpose::Trial { .. }, .. }) => 12,
-        Some(Dialog::Prompt { .. } | Dialog::Leave) => 8,
+        Some(Dialog::Decide { .. } | Dialog::Prompt { .. } | Dialog::Leave) => {
+            let lines = words(scene, usize::from(body.width)).len();
+            u16::try_from(lines).map_or(u16::MAX, |lines| lines.saturating_add(1)).max(8)
+        }
     };
     wanted.min(body.height)
 }
@@ -33,14 +35,13 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
     let dialog = scene.model.dialogs.last()?;
     Clear.render(area, buffer);
     let columns = usize::from(area.width);
-    let mut sheet = Sheet { scene, columns, lines: Vec::new(), cursor: None };
+    let mut sheet = Sheet { scene, columns, lines: Vec::new(), cursor: None, fields: None };
     match dialog {
         Dialog::Help { scroll } => {
             sheet.title("help: every key");
-            let lines = help(scene, columns);
-            let rows = usize::from(area.height.saturating_sub(1));
-            let first = (*scroll).min(lines.len().saturating_sub(rows));
-            sheet.lines.extend(lines.into_iter().skip(first));
+            draw_lines(sheet.lines, top(area, 1), buffer);
+            scrolled(scene, help(scene, columns), *scroll, between(area, 1, 0), buffer);
+            return None;
         }
         Dialog::Trial { step, scroll } => {
             sheet.title(&format!("trial of {step}"));
@@ -57,7 +58,10 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
                 sheet.lines.push(command_line(scene, binding, i == *pick, columns));
             }
         }
-        Dialog::Prompt { .. } | Dialog::Leave | Dialog::Decide { .. } => sheet.short(dialog),
+        Dialog::Prompt { .. } | Dialog::Leave | Dialog::Decide { .. } => {
+            sheet.short(dialog);
+            sheet.keep_fields(usize::from(area.height));
+        }
         Dialog::Note { area: text, .. } | Dialog::Finish { area: text, .. } => {
             sheet.short(dialog);
             return sheet.with_text(text, area, buffer);
@@ -70,7 +74,7 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) -> Option<Positi
 
 /// The dialog as text.
 pub fn words(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
-    let mut sheet = Sheet { scene, columns, lines: Vec::new(), cursor: None };
+    let mut sheet = Sheet { scene, columns, lines: Vec::new(), cursor: None, fields: None };
     if let Some(dialog) = scene.model.dialogs.last() {
         sheet.short(dialog);
     }
@@ -82,6 +86,8 @@ struct Sheet<'a> {
     columns: usize,
     lines: Vec<Line<'static>>,
     cursor: Option<(u16, u16)>,
+    /// The line of the first field.
+    fields: Option<usize>,
 }
 
 impl Sheet<'_> {
@@ -166,8 +172,24 @@ impl Sheet<'_> {
         }
     }
 
+    /// Where not all of it fits, what is typed stays in sight, and what is cut above it is told.
+    fn keep_fields(&mut self, rows: usize) {
+        let (Some(at), Some(over)) = (self.fields, self.lines.len().checked_sub(rows).filter(|over| *over > 0)) else {
+            return;
+        };
+        let from = at.saturating_sub(over + 1).max(1);
+        let gone = at.saturating_sub(from);
+        let words = format!(" … {gone} more lines: Esc, and read them in the step's detail");
+        let told = Line::styled(words, self.scene.theme.style(Role::Warn));
+        self.lines.splice(from..at, [told]);
+        if let Some((_, y)) = self.cursor.as_mut() {
+            *y = y.saturating_sub(u16::try_from(gone.saturating_sub(1)).unwrap_or(0));
+        }
+    }
+
     fn field(&mut self, label: &str, field: &Field, active: bool) {
         let theme = self.scene.theme;
+        self.fields.get_or_insert(self.lines.len());
         let (text, at) = visible(field, self.columns.saturating_sub(width(label) + 3).max(4));
         if active {
             let x = u16::try_from(1 + width(label) + at).unwrap_or(0);
@@ -222,7 +244,7 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         }
         Purpose::Hold => ("hold".into(), "Nothing new begins; what runs is followed to its end.".into(), "why > "),
         Purpose::Cancel { target } => (format!("cancel what runs on {target}"), "The server is told to cancel the open statement. It may have been done already: the outcome says. Type cancel.".into(), "> "),
-        Purpose::EndSession { target } => (format!("end a session on {target}"), "Type its pid, on MySQL its id: the server rolls its transaction back. Or type cancel and that: only its statement is cancelled.".into(), "pid > "),
+        Purpose::EndSession { target } => (format!("end a session on {target}"), format!("{}Type its pid, on MySQL its id: the server rolls its transaction back. Or type cancel and that: only its statement is cancelled.", in_way(scene)), "pid > "),
         Purpose::Trial { step, copy, reason } => {
             let title = match (copy, reason) {
                 (true, _) => format!("try {step} on an empty copy"),
@@ -238,6 +260,17 @@ fn asked(scene: &Scene<'_>, purpose: &Purpose) -> (String, String, &'static str)
         }
         Purpose::Find => ("find a step".into(), "Words of its name or title.".into(), "/ "),
     }
+}
+
+/// Who is in the way, as the gate or the eye on the open statement has it: the sheet covers both.
+fn in_way(scene: &Scene<'_>) -> String {
+    let is = |label: &str| label == "in way";
+    let snapshot = scene.snapshot;
+    let at_gate = snapshot.state.gate.iter().flat_map(|open| &open.shown.evidence.facts);
+    let mut words: Vec<String> = at_gate.filter(|(label, _)| is(label)).map(|(_, words)| words.clone()).collect();
+    let sight = snapshot.watched.iter().filter_map(|watched| watched.sight.as_ref()).flat_map(Sight::lines);
+    words.extend(sight.filter(|line| is(line.label)).map(|line| line.words));
+    words.iter().map(|words| format!("{words}\n")).collect()
 }
 
 fn help(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::line::{Row, labelled};
+use super::line::{Row, labelled, width, wrap};
 use super::{Scene, header, scrolled};
 use crate::run::record::{Checked, End, Environment, OpenItem};
 use crate::run::state::Status;
@@ -84,7 +84,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     }
     for (_, left) in &temporary {
         let item = ended.iter().find(|item| item.what == left.what).cloned().unwrap_or_else(|| left::open_item(left));
-        out.push(owned(scene, &item, columns));
+        out.extend(owned(scene, &item, columns));
         if let Some(step) = &left.remove {
             out.push(Row::new().put(format!("   {step} removes it"), theme.style(Role::Muted)).fit(columns));
         }
@@ -93,7 +93,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     if !open.is_empty() {
         out.push(Line::default());
         out.push(header::title(scene, "open, and whose", true, 0, 0, columns));
-        out.extend(open.into_iter().map(|item| owned(scene, item, columns)));
+        out.extend(open.into_iter().flat_map(|item| owned(scene, item, columns)));
     }
     out.push(Line::default());
     out.push(header::title(scene, "steps", true, 0, 0, columns));
@@ -111,13 +111,13 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     out
 }
 
-fn owned(scene: &Scene<'_>, item: &OpenItem, columns: usize) -> Line<'static> {
+fn owned(scene: &Scene<'_>, item: &OpenItem, columns: usize) -> Vec<Line<'static>> {
     let or = |text: &str, wanted: &str| if text.is_empty() { wanted.to_owned() } else { text.to_owned() };
-    Row::new()
-        .put(format!(" ! {}", item.what), scene.theme.style(Role::Warn))
-        .end(
-            format!("{} by {} ", or(&item.owner, "owner wanted"), or(&item.by, "a date")),
-            scene.theme.style(Role::Plain),
-        )
-        .fit(columns)
+    let whose = format!("{} by {} ", or(&item.owner, "owner wanted"), or(&item.by, "a date"));
+    let mut what = wrap(&item.what, columns.saturating_sub(width(&whose) + 4).max(columns / 2)).into_iter();
+    let warn = scene.theme.style(Role::Warn);
+    let first = Row::new().put(format!(" ! {}", what.next().unwrap_or_default()), warn);
+    let mut lines = vec![first.end(whose, scene.theme.style(Role::Plain)).fit(columns)];
+    lines.extend(what.map(|text| Line::styled(format!("   {text}"), warn)));
+    lines
 }

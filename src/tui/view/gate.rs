@@ -8,7 +8,7 @@ use super::line::{clean, clock, labelled, width, wrap};
 use super::{Scene, between, bottom, detail, draw_lines, scrolled};
 use crate::run::gate::TOKEN_VALID;
 use crate::run::next::passed;
-use crate::run::record::GateShown;
+use crate::run::record::{GateShown, Undoing};
 use crate::run::state::OpenGate;
 use crate::runbook::Level;
 use crate::runbook::template::as_text;
@@ -32,7 +32,8 @@ pub fn facts(scene: &Scene<'_>, shown: &GateShown, columns: usize) -> Vec<Line<'
     let (offer, evidence) = (&shown.offer, &shown.evidence);
     let mut out = Vec::new();
     let step = scene.snapshot.runbook.steps.get(&offer.step);
-    for text in step.iter().flat_map(|step| wrap(&step.title, columns.saturating_sub(2))) {
+    let back = if offer.undoes.is_some() { "Take back: " } else { "" };
+    for text in step.iter().flat_map(|step| wrap(&format!("{back}{}", step.title), columns.saturating_sub(2))) {
         out.push(Line::raw(format!(" {text}")));
     }
     for text in offer.rendered.iter().flat_map(|text| wrap(text, columns.saturating_sub(2))) {
@@ -127,10 +128,15 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
     let mut lines = vec![scene.rule(u16::try_from(columns).unwrap_or(u16::MAX))];
     let second = match (&open.approved_by, &open.broken) {
         (Some(by), _) => Some((format!("approved by {by}"), Role::Ok)),
+        (None, Some(reason)) if open.shown.offer.level == Level::Irreversible => {
+            Some((format!("IRREVERSIBLE · BREAK-GLASS: {reason}"), Role::Bad))
+        }
         (None, Some(reason)) => Some((format!("BREAK-GLASS: {reason}"), Role::Warn)),
         (None, None) if wants_second(scene.snapshot) => {
             Some(("IRREVERSIBLE: Tab, then why it cannot wait for a second person".into(), Role::Bad))
         }
+        // Its reason stands under `undo`, which may be out of sight.
+        _ if matches!(open.shown.offer.undo, Undoing::None { .. }) => Some(("CANNOT BE UNDONE".into(), Role::Bad)),
         _ => None,
     };
     for (text, role) in
@@ -170,7 +176,10 @@ fn foot(scene: &Scene<'_>, open: &OpenGate, mine: &AtGate, columns: usize) -> (V
         last.push(Span::styled(" · Enter alone does nothing", theme.style(Role::Muted)));
     }
     lines.push(Line::from(last));
-    let message = scene.snapshot.message.as_ref().map(|m| m.what.clone());
+    let message = scene.snapshot.message.as_ref().map(|m| match &m.can {
+        Some(can) => format!("{}; {can}", m.what),
+        None => m.what.clone(),
+    });
     for text in mine.says.iter().chain(message.iter()).flat_map(|text| wrap(text, columns - 2)) {
         lines.push(Line::styled(format!(" {text}"), theme.style(Role::Warn)));
     }

@@ -8,8 +8,9 @@ use crate::engine::Link;
 use crate::run::next;
 use crate::run::record::Environment;
 use crate::tui::keymap;
-use crate::tui::model::{View, wants_second};
+use crate::tui::model::{Dialog, Purpose, View, wants_second};
 use crate::tui::theme::{Role, environment};
+use crate::tui::update::token;
 
 /// Header, NEXT in one row or two, and the rule with the targets.
 pub fn lines(scene: &Scene<'_>, columns: u16) -> Vec<Line<'static>> {
@@ -58,7 +59,33 @@ fn behind(scene: &Scene<'_>) -> Option<String> {
     Some(format!("Wait: {} is behind {}", watched.step, watched.behind()?))
 }
 
+/// What a dialog wants: its keys are the only ones that do anything while it is there.
+fn asked(scene: &Scene<'_>) -> Option<String> {
+    let words = match scene.model.dialogs.last()? {
+        Dialog::Help { .. } | Dialog::Palette { .. } => return None,
+        Dialog::Trial { .. } => "Read what came of it, then Esc",
+        Dialog::Leave => "Enter leaves, and the run is held; Esc stays",
+        Dialog::Note { .. } => "Write it down, then ^S",
+        Dialog::Finish { .. } => "Say how it ends, F2, F3 or F4, and who owns what is open; then ^S",
+        Dialog::Decide { .. } => "Type the word of the choice, then why, and Enter",
+        Dialog::Prompt { purpose, .. } => match (token(purpose), purpose) {
+            (Some(word), _) => return Some(format!("Read it, then type  {word}  and Enter")),
+            (None, Purpose::EndSession { .. }) => "Type the pid of who is to be ended, and Enter",
+            (None, Purpose::Find) => "Type what to look for, and Enter",
+            (None, Purpose::Var { .. }) => "Type its value, and Enter",
+            (None, Purpose::Seen { .. } | Purpose::Elsewhere { .. } | Purpose::Settle { .. }) => {
+                "Say what was seen, and Enter"
+            }
+            (None, _) => "Say why, and Enter",
+        },
+    };
+    Some(words.into())
+}
+
 fn enter_hint(scene: &Scene<'_>) -> String {
+    if let Some(asked) = asked(scene) {
+        return asked;
+    }
     let mut sentence = scene.next.sentence.clone();
     let step = scene.next.step.as_ref().and_then(|id| scene.snapshot.runbook.steps.get(id));
     let asked = step.and_then(|step| next::asked_for(&scene.snapshot.state, step, &scene.now));
@@ -213,12 +240,12 @@ pub fn title(
     ])
 }
 
-/// As many of the keys as fit; help and the way out always.
+/// As many of the keys as fit; help and the ways out always.
 pub fn footer(scene: &Scene<'_>, columns: u16) -> Line<'static> {
     let room = usize::from(columns);
     let theme = scene.theme;
     let keys = keymap::footer(scene.model, scene.snapshot);
-    let (last, first): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, _)| matches!(*key, "?" | "q"));
+    let (last, first): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, _)| matches!(*key, "?" | "q" | "Esc"));
     let size = |(key, label): &(&str, &str)| width(key) + width(label) + 3;
     let mut left = room.saturating_sub(1 + last.iter().map(size).sum::<usize>());
     let mut shown = Vec::new();

@@ -143,18 +143,17 @@ impl Row {
     }
 }
 
-/// A label column and wrapped words beside it: nothing is cut.
+/// A label column and wrapped words beside it: nothing is cut. A label that is too long for it has a line of its own.
 pub fn labelled(label: &str, words: &str, columns: usize, label_style: Style, style: Style) -> Vec<Line<'static>> {
     const LABEL: usize = 9;
     let room = columns.saturating_sub(LABEL + 1);
-    wrap(words, room)
-        .into_iter()
-        .enumerate()
-        .map(|(i, text)| {
-            let label = if i == 0 { label } else { "" };
-            Line::from(vec![Span::styled(format!(" {}", pad(label, LABEL)), label_style), Span::styled(text, style)])
-        })
-        .collect()
+    let long = width(label) >= LABEL;
+    let above = long.then(|| Line::from(Span::styled(format!(" {}", cut(label, columns - 1)), label_style)));
+    let beside = wrap(words, room).into_iter().enumerate().map(|(i, text)| {
+        let label = if i == 0 && !long { label } else { "" };
+        Line::from(vec![Span::styled(format!(" {}", pad(label, LABEL)), label_style), Span::styled(text, style)])
+    });
+    above.into_iter().chain(beside).collect()
 }
 
 /// Seconds in words that stay the same while nothing happens: a screen at rest is not written to.

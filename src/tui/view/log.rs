@@ -1,8 +1,8 @@
-//! The log of this run as one line an event; the file has all of each.
+//! The log of this run, an event a line, and whole: a reason that cannot be read to its end is none.
 
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
-use super::line::Row;
+use super::line::{pad, width, wrap};
 use super::{Scene, Window};
 use crate::run::record::{Event, OutcomeResult, Record};
 use crate::run::words;
@@ -10,14 +10,30 @@ use crate::tui::theme::Role;
 
 /// All lines.
 pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
-    told(scene).into_iter().map(|event| line(scene, event, columns)).collect()
+    told(scene).into_iter().flat_map(|event| entry(scene, event, columns)).collect()
 }
 
-/// The last that fit, or those `back` lines before them.
+/// The last that fit, or those `back` events before them.
 pub fn window(scene: &Scene<'_>, columns: usize, rows: usize, back: usize) -> Window {
     let told = told(scene);
-    let first = told.len().saturating_sub(rows).saturating_sub(back);
-    Window::of(&told, first, rows, |event| line(scene, event, columns))
+    let mut until = told.len().saturating_sub(back).max(1).min(told.len());
+    let mut first = until;
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    while let Some(event) = first.checked_sub(1).and_then(|i| told.get(i)).filter(|_| lines.len() < rows) {
+        let mut all = entry(scene, event, columns);
+        all.append(&mut lines);
+        lines = all;
+        first -= 1;
+    }
+    lines.drain(..lines.len().saturating_sub(rows));
+    // Scrolled to the first: the page is filled from there, with what fits whole.
+    while let Some(next) = told.get(until).map(|event| entry(scene, event, columns))
+        && lines.len() + next.len() <= rows
+    {
+        lines.extend(next);
+        until += 1;
+    }
+    Window { lines, first, more: told.len() - until }
 }
 
 fn told<'a>(scene: &Scene<'a>) -> Vec<&'a Event> {
@@ -25,16 +41,29 @@ fn told<'a>(scene: &Scene<'a>) -> Vec<&'a Event> {
     scene.snapshot.log.iter().map(AsRef::as_ref).filter(|event| !quiet(event)).collect()
 }
 
-fn line(scene: &Scene<'_>, event: &Event, columns: usize) -> Line<'static> {
+fn entry(scene: &Scene<'_>, event: &Event, columns: usize) -> Vec<Line<'static>> {
     let theme = scene.theme;
     let who = scene.snapshot.state.actors.get(&event.by).map_or(event.by.as_str(), |actor| actor.user.as_str());
     let about = event.step.as_deref().map(|step| format!("{step}: ")).unwrap_or_default();
-    Row::new()
-        .put(format!(" {} ", event.at.wall.strftime("%H:%M:%SZ")), theme.style(Role::Muted))
-        .cell(who, 7, theme.style(Role::Muted))
-        .put(format!(" {about}"), theme.style(Role::Title))
-        .put(words(&event.record), theme.style(role(&event.record)))
-        .fit(columns)
+    let start = format!(" {} {} ", event.at.wall.strftime("%H:%M:%SZ"), pad(who, 7));
+    let room = columns.saturating_sub(width(&start)).max(8);
+    let text = format!("{about}{}", words(&event.record).replace('\n', " "));
+    let style = theme.style(role(&event.record));
+    wrap(&text, room)
+        .into_iter()
+        .enumerate()
+        .map(|(i, text)| match text.strip_prefix(about.as_str()).filter(|_| i == 0) {
+            Some(rest) => Line::from(vec![
+                Span::styled(start.clone(), theme.style(Role::Muted)),
+                Span::styled(about.clone(), theme.style(Role::Title)),
+                Span::styled(rest.to_owned(), style),
+            ]),
+            None => Line::from(vec![
+                Span::styled(if i == 0 { start.clone() } else { " ".repeat(width(&start)) }, theme.style(Role::Muted)),
+                Span::styled(text, style),
+            ]),
+        })
+        .collect()
 }
 
 /// How much a record matters to whoever looks back.

@@ -17,7 +17,7 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
         _ if scene.snapshot.exit.is_some() => format!("LEFT; go on with {}", scene.snapshot.resume_words()),
         (Some(open), _) if open.unknown => format!("UNKNOWN: {}", open.step),
         (Some(open), _) => format!("running: {}", open.step),
-        (None, Some(gate)) => format!("at the gate: {}, nothing can be typed here", gate.step),
+        (None, Some(gate)) => format!("at the gate: {}", gate.step),
         (None, None) => "nothing runs".into(),
     };
     let texts = [
@@ -25,7 +25,7 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
         (running, Role::Title),
         (format!("NEXT {}", scene.next.sentence), Role::Plain),
         (format!("Too small: {}x{}, wanted {}x{}.", area.width, area.height, LEAST.0, LEAST.1), Role::Warn),
-        ("^C closes or holds.".into(), Role::Muted),
+        ("Keys do nothing here but Esc and ^C: they close, or hold.".into(), Role::Muted),
     ];
     let mut lines = Vec::new();
     for (text, role) in texts {

@@ -72,8 +72,10 @@ pub fn window(scene: &Scene<'_>, columns: usize, rows: usize) -> Window {
     let selected = scene.model.step(scene.snapshot);
     let is_selected = |entry: &Entry<'_>| matches!(entry, Entry::Step(step) if selected == Some(step.id.as_str()));
     let at = list.entries.iter().position(is_selected).unwrap_or(0);
-    // A third of the pane stays above the selected step: what came before it is the context.
-    let first = (at + 1).saturating_sub(rows.saturating_sub(rows / 3));
+    // The selected step moves within the middle third: what came before it is the context, and the list scrolls a third at
+    // a time, so that most keys redraw two rows and not the pane.
+    let third = (rows / 3).max(1);
+    let first = (at + 1).saturating_sub(rows - rows / 3).next_multiple_of(third);
     Window::of(&list.entries, first, rows, |entry| list.line(scene, entry, columns))
 }
 
@@ -132,7 +134,9 @@ fn tail(scene: &Scene<'_>, step: &Step, status: Status) -> (String, Role) {
         }
         Status::Running => {
             let elapsed = scene.snapshot.state.open.as_ref().map_or(0, |open| scene.now.seconds_since(&open.at));
-            (format!("running {}", super::line::clock(elapsed)), Role::Running)
+            let undoes = scene.snapshot.state.open.as_ref().and_then(|open| open.intent.undoes.as_ref());
+            let word = if undoes == Some(&step.id) { "undoing" } else { "running" };
+            (format!("{word} {}", super::line::clock(elapsed)), Role::Running)
         }
         Status::Done => {
             let guards: Vec<_> =

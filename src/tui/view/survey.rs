@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::line::{Row, wrap};
+use super::line::{Row, width, wrap};
 use super::{Scene, bottom, checks, draw_lines, header, scrolled, top};
 use crate::check::schema::release::Mark;
 use crate::engine::Live;
@@ -41,12 +41,13 @@ pub fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn map(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
-    [layers(scene, columns), services(scene, columns), statements(scene, columns), never(scene, columns)].concat()
+    let parts = [layers, services, statements, never, steps];
+    parts.iter().flat_map(|part| part(scene, columns)).collect()
 }
 
 /// All of it, and where to enter.
 pub fn page(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
-    [map(scene, columns), steps(scene, columns), entry(scene, columns)].concat()
+    [map(scene, columns), entry(scene, columns)].concat()
 }
 
 fn layers(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
@@ -120,26 +121,46 @@ fn services(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
             (None, None) => "cannot see".into(),
         };
         let alive = seen.connected.is_some_and(|n| n > 0);
-        let mut row = Row::new()
+        let row = Row::new()
             .cell(format!("  {}", seen.name), 16, theme.style(Role::Plain))
             .cell(seen.runs.as_deref().unwrap_or("-"), 5, muted)
             .cell(there, 15, theme.style(Role::Plain))
             .put(" ", muted);
-        if seen.gone {
-            let (words, role) = if alive { ("✗ should be gone", Role::Bad) } else { ("should be gone", Role::Muted) };
-            row = row.put(format!("{words}  "), theme.style(role));
-        }
-        for (need, met) in &seen.needs {
-            let (glyph, role) = match met {
-                Some(true) => ("✓", Role::Ok),
-                Some(false) => ("✗", Role::Bad),
-                None => ("?", Role::Warn),
-            };
-            row = row.put(format!("{glyph} "), theme.style(role)).put(format!("{need}  "), theme.style(Role::Plain));
-        }
-        out.push(row.fit(columns));
+        let gone = if alive { ("✗", "should be gone", Role::Bad) } else { ("", "should be gone", Role::Muted) };
+        let needs = seen.needs.iter().map(|(need, met)| match met {
+            Some(true) => ("✓", need.as_str(), Role::Ok),
+            Some(false) => ("✗", need.as_str(), Role::Bad),
+            None => ("?", need.as_str(), Role::Warn),
+        });
+        out.extend(with_marks(scene, row, seen.gone.then_some(gone).into_iter().chain(needs), columns));
     }
     out
+}
+
+/// A service, and beside it whatever it needs: what does not fit stands under it, for one need is as good as another.
+fn with_marks<'a>(
+    scene: &Scene<'_>,
+    start: Row,
+    marks: impl Iterator<Item = (&'a str, &'a str, Role)>,
+    columns: usize,
+) -> Vec<Line<'static>> {
+    const INDENT: usize = 37;
+    let mut rows = vec![start];
+    let mut used = INDENT;
+    for (glyph, words, role) in marks {
+        let style = scene.theme.style(if glyph.is_empty() { role } else { Role::Plain });
+        let wide = width(glyph) + 1 + width(words);
+        if used > INDENT && used + wide > columns {
+            rows.push(Row::new().put(" ".repeat(INDENT), Style::new()));
+            used = INDENT;
+        }
+        used += wide + 2;
+        if let Some(row) = rows.pop() {
+            let row = if glyph.is_empty() { row } else { row.put(format!("{glyph} "), scene.theme.style(role)) };
+            rows.push(row.put(format!("{words}  "), style));
+        }
+    }
+    rows.into_iter().map(|row| row.fit(columns)).collect()
 }
 
 fn position(found: &Found) -> (&'static str, Role) {
@@ -215,20 +236,22 @@ fn steps(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let Some(survey) = &scene.snapshot.survey else { return Vec::new() };
     let mut out = vec![header::title(scene, "the steps, as the world shows them", true, 0, 0, columns)];
     for (id, found) in &survey.steps {
-        let (glyph, word, role) = match found.position {
-            Position::Done => ("✓", "done", Role::Ok),
-            Position::NotDone => (" ", "not done", Role::Plain),
-            Position::HalfDone => ("!", "half done", Role::Warn),
-            Position::Unknown => ("?", "unknown", Role::Warn),
+        let (glyph, role, wants) = match found.position {
+            Position::Done => ("✓", Role::Ok, false),
+            Position::NotDone => (" ", Role::Plain, false),
+            Position::HalfDone => ("!", Role::Warn, true),
+            Position::Unknown => ("?", Role::Warn, true),
         };
-        out.push(
-            Row::new()
-                .put(format!(" {glyph} "), theme.style(role))
-                .cell(id, 18, theme.style(Role::Plain))
-                .cell(word, 10, theme.style(role))
-                .put(&found.because, theme.style(Role::Muted))
-                .fit(columns),
+        let row = Row::new().put(format!(" {glyph} "), theme.style(role)).cell(id, 18, theme.style(Role::Plain)).cell(
+            found.position.word(),
+            10,
+            theme.style(role),
         );
+        // Why it is neither done nor not done must be read whole.
+        out.push(if wants { row } else { row.put(&found.because, theme.style(Role::Muted)) }.fit(columns));
+        if wants {
+            out.extend(under(&found.because, theme.style(role), columns));
+        }
     }
     out
 }

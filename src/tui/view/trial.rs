@@ -19,7 +19,11 @@ pub fn lines(scene: &Scene<'_>, step: &str, columns: usize) -> Vec<Line<'static>
         );
     };
     let Some(tried) = &trial.tried else {
-        words(&format!("NOT TRIED at {}: nothing was changed.", trial.at.wall.strftime("%H:%M:%SZ")), Role::Warn);
+        let at = trial.at.wall.strftime("%H:%M:%SZ");
+        match trial.words.starts_with("refused") {
+            true => words(&format!("NOT TRIED at {at}: nothing was changed."), Role::Warn),
+            false => words(&format!("DID NOT GET THROUGH at {at}: all of it was rolled back."), Role::Bad),
+        }
         words(&trial.words, Role::Plain);
         words("e: on an empty copy · b: at full size, with a reason · Esc: back", Role::Muted);
         return out;

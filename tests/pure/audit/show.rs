@@ -1,4 +1,4 @@
-//! `audit show` as a person sees it where the output is no terminal: 80 columns.
+//! `audit show` where the output is no terminal: a line for each record, and whole.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,8 +6,8 @@ use std::process::Command;
 use backout::audit::log::Log;
 use backout::audit::store::Dir;
 use backout::run::record::{Event, Record, Temporary};
+use backout::runbook::expect::Verdict;
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr;
 
 use super::{Draft, RUN};
 use crate::fixture;
@@ -44,13 +44,26 @@ fn events() -> Vec<Event> {
 }
 
 #[test]
-fn a_log_fits_eighty_columns() {
+fn a_reason_is_read_to_its_end() {
     let home = written(events());
     let shown = show(home.path(), &[]);
-    for line in shown.lines() {
-        assert!(line.width() <= 80, "{} columns: {line}", line.width());
+    assert!(shown.contains("far beyond the edge of the page"), "{shown}");
+    insta::assert_snapshot!("show", shown);
+}
+
+#[test]
+fn checks_that_say_nothing_new_do_not_drown_the_rest() {
+    let mut events = events();
+    let checks = |n: usize| {
+        let green = (0..n).map(|_| fixture::checked("stuck-orders", Verdict::Pass, None, None, 90_000));
+        Record::Checked { checks: green.collect(), flaps: Default::default() }
+    };
+    for (at, n) in [(90_000, 1), (90_005, 1), (90_010, 2), (90_015, 2), (90_020, 1)] {
+        events.push(fixture::event(at, None, None, checks(n)));
     }
-    insta::assert_snapshot!("show-80", shown);
+    let home = written(events);
+    assert_eq!(show(home.path(), &[]).lines().filter(|line| line.contains("checks: ")).count(), 3);
+    assert_eq!(show(home.path(), &["--json"]).lines().filter(|line| line.contains("\"checked\"")).count(), 5);
 }
 
 #[test]
