@@ -96,8 +96,11 @@ impl Connection {
         self.send("set session autocommit = 1").await?;
         let status =
             if matches!(self.server, Server::MariaDb(_)) { "information_schema" } else { "performance_schema" };
-        if let Ok(row) = self.own(&STARTED.replace("{status}", status)).await {
-            self.started = row.get("at").map(as_text).unwrap_or_default();
+        match self.own(&STARTED.replace("{status}", status)).await {
+            Ok(row) => self.started = row.get("at").map(as_text).unwrap_or_default(),
+            // Or else it would know itself by less than another connection does.
+            Err(error) if error.lost => return Err(error),
+            Err(_) => {}
         }
         let own = format!(
             "select {} as came from information_schema.processlist p where p.id = connection_id()",

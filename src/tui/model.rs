@@ -320,11 +320,9 @@ impl Model {
     pub fn receive(&mut self, snapshot: &Snapshot, at: Duration) {
         self.at = self.at.max(at);
         self.snapshot_at = self.at;
-        if snapshot.exit.is_some() {
-            if self.ended.is_none() {
-                self.ended = Some(self.at);
-                self.scroll = 0;
-            }
+        if snapshot.exit.is_some() && self.ended.is_none() {
+            self.ended = Some(self.at);
+            self.scroll = 0;
         }
         let open = snapshot.state.gate.as_ref();
         match (open, self.gate.as_mut()) {

@@ -50,6 +50,11 @@ steps:
     title: A column that is computed for every row
     ddl: |
       ALTER TABLE orders ADD COLUMN digest varchar(128) AS (sha2(repeat(status, 1000000), 512)) STORED
+  - id: long
+    on: shop
+    title: A statement that takes its time
+    ddl: |
+      CREATE TABLE long_one AS SELECT sleep(12) AS slept
   - id: confirm
     on: shop
     title: Confirm what was paid

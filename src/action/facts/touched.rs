@@ -10,7 +10,7 @@ use serde_json::json;
 use super::lane::{number, text};
 use crate::action::ddl::Plan;
 use crate::check::schema;
-use crate::sql::{Cost, Lock, Object, ObjectKind, Place, Statement};
+use crate::sql::{Cost, HEIRS, Lock, Object, ObjectKind, Place, Statement};
 use crate::target::db::{Handle, Row, text_bind};
 
 /// How a relation comes to be locked.
@@ -79,6 +79,8 @@ const TIES: &str = "with recursive named as (
         from named n join pg_constraint f on f.contype = 'f' and f.confrelid = n.oid
         where 'points here' = any($2::text::text[])
       union all select of, oid, 'default', null, null, null from rest
+      union all select n.oid, h.inhparent, 'partition of', null, null, null
+        from named n join pg_inherits h on h.inhrelid = n.oid join pg_class c on c.oid = n.oid and c.relispartition
       union all select n.oid, i.indrelid, 'table', null, null, null
         from named n join pg_index i on i.indexrelid = n.oid
       union all select n.oid, i.indexrelid, 'index', null, null, null
@@ -134,14 +136,17 @@ impl Found {
                 continue;
             };
             self.add(row, By::Name, lock);
-            let below = of(number(row, "oid")).filter(|tie| goes_down(statement, &text(tie, "how")));
-            // There it is an index that is built, and no more.
-            let shared = statement.kind.starts_with("ALTER TABLE … ADD UNIQUE").then_some(Lock::SHARE);
-            below.for_each(|tie| self.add(tie, By::Descent, shared.or(lock)));
+            for tie in of(number(row, "oid")) {
+                let lock = down(statement, &text(tie, "how"));
+                lock.into_iter().for_each(|lock| self.add(tie, By::Descent, Some(lock)));
+            }
             names.push((name, row));
         }
         for held in &statement.locks {
             let Place::Unnamed(what) = held.on else { continue };
+            if what == HEIRS {
+                continue;
+            }
             // What hangs on a sequence or a type is in no table of ties.
             let tied = names.iter().any(|(_, row)| text(row, "kind") != "S");
             let Some(how) = tie(what).filter(|_| tied) else {
@@ -152,7 +157,7 @@ impl Found {
                 let meant = |tie: &&Row| text(tie, "how") == how && concerns(statement, name, tie);
                 for tie in of(number(row, "oid")).filter(meant) {
                     self.add(tie, By::Tie, Some(held.lock));
-                    let below = of(number(tie, "oid")).filter(|tie| goes_down(statement, &text(tie, "how")));
+                    let below = of(number(tie, "oid")).filter(|tie| down(statement, &text(tie, "how")).is_some());
                     below.for_each(|tie| self.add(tie, By::Descent, Some(held.lock)));
                 }
             }
@@ -208,6 +213,7 @@ fn tie(what: &str) -> Option<&'static str> {
         }
         "every table whose foreign keys lead to it, which is emptied too" => "leads here",
         "the default partition, where there is one" => "default",
+        "the table that it is a partition of" => "partition of",
         "the table of the index" => "table",
         "every index of the table" => "index",
         _ => return None,
@@ -233,40 +239,26 @@ fn concerns(statement: &Statement, table: &str, tie: &Row) -> bool {
         })
 }
 
-/// Whether a statement locks partitions, or tables that inherit, as it locks the table: as measured on PostgreSQL 15.
-fn goes_down(statement: &Statement, how: &str) -> bool {
-    const COLUMNS: [&str; 16] = [
-        "ALTER TABLE … ADD COLUMN",
-        "ALTER TABLE … DROP COLUMN",
-        "ALTER TABLE … RENAME COLUMN",
-        "ALTER TABLE … ALTER COLUMN",
-        "ALTER TABLE … ADD CHECK",
-        "ALTER TABLE … ADD NOT NULL",
-        "ALTER TABLE … DROP CONSTRAINT",
-        "ALTER TABLE … RENAME CONSTRAINT",
-        "ALTER TABLE … ALTER CONSTRAINT",
-        "ALTER TABLE … VALIDATE CONSTRAINT",
-        "DROP TABLE",
-        "DROP … CASCADE",
-        "TRUNCATE",
-        "LOCK TABLE",
-        "ANALYZE",
-        "VACUUM",
-    ];
-    const ROWS: [&str; 6] = [
+/// The lock that a statement takes on partitions, or on tables that inherit in the older way.
+fn down(statement: &Statement, how: &str) -> Option<Lock> {
+    // About rows and indexes, of which such a table has its own: as measured on PostgreSQL 15.
+    const APART: [&str; 7] = [
         "ALTER TABLE … ADD FOREIGN KEY",
         "ALTER TABLE … ADD UNIQUE",
         "ALTER TABLE … ADD PRIMARY KEY",
         "ALTER TABLE … ADD EXCLUDE",
         "REINDEX",
         "CREATE INDEX",
+        "DROP INDEX",
     ];
-    let forms = || statement.parts.iter().copied().chain([statement.kind]);
-    let is = |forms_of: &[&str]| forms().any(|form| forms_of.iter().any(|start| form.starts_with(start)));
+    let held = statement.locks.iter().find(|held| held.on == Place::Unnamed(HEIRS))?;
+    let apart = |form: &&str| APART.iter().any(|start| form.starts_with(start)) || form.contains("TRIGGER");
+    let whole = std::slice::from_ref(&statement.kind);
+    let mut forms = if statement.parts.is_empty() { whole } else { statement.parts.as_slice() }.iter();
     match how {
-        "partition" => is(&COLUMNS) || is(&ROWS) || is(&["DROP INDEX"]) || forms().any(|form| form.contains("TRIGGER")),
-        "child" => is(&COLUMNS),
-        _ => false,
+        "partition" => Some(held.lock),
+        "child" => (!forms.all(apart)).then_some(held.lock),
+        _ => None,
     }
 }
 

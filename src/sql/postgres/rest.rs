@@ -73,7 +73,11 @@ pub(super) const FORMS: &[Form] = &[
     Form::new("CREATE INDEX CONCURRENTLY", &[(On::Table, Lock::SHARE_UPDATE_EXCLUSIVE)], IndexBuild).outside(),
     Form::new(
         "DROP INDEX",
-        &[(On::Index, Lock::ACCESS_EXCLUSIVE), (On::Unnamed("the table of the index"), Lock::ACCESS_EXCLUSIVE)],
+        &[
+            (On::Index, Lock::ACCESS_EXCLUSIVE),
+            (On::Unnamed("the table of the index"), Lock::ACCESS_EXCLUSIVE),
+            (On::Heirs, Lock::ACCESS_EXCLUSIVE),
+        ],
         CatalogOnly,
     ),
     Form::new(

@@ -108,44 +108,46 @@ const COMMON: &str = "abs json json_table json_serialize avg ceil ceiling coales
 const VOLATILE: &str = "random clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7 uuid rand randomblob";
 
 const POSTGRES: &str = "abbrev age any_value array_agg array_append array_cat array_dims array_fill array_length \
-    array_lower array_ndims array_position array_positions array_prepend array_remove array_replace array_to_json \
-    array_to_string array_upper bit_and bit_count bit_or bit_xor bool_and bool_or broadcast btrim cardinality cbrt chr \
-    col_description corr covar_pop covar_samp current_database current_query current_role current_schema current_schemas \
-    current_setting current_user date_bin date_part date_trunc decode div encode enum_first enum_last enum_range every \
-    factorial family format_type gcd generate_series generate_subscripts get_bit get_byte grouping has_any_column_privilege \
-    has_column_privilege has_database_privilege has_function_privilege has_schema_privilege has_sequence_privilege \
-    has_table_privilege has_type_privilege host hostmask inet_client_addr inet_client_port inet_server_addr \
-    inet_server_port initcap isempty isfinite json_agg json_array_elements json_array_elements_text json_array_length \
-    json_build_array json_build_object json_each json_each_text json_extract_path json_extract_path_text json_object_agg \
-    json_object_keys json_populate_record json_populate_recordset json_strip_nulls json_to_record json_to_recordset \
-    json_typeof jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array \
-    jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object \
-    jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array \
+    array_lower array_ndims array_position array_positions array_prepend array_remove array_replace array_sample \
+    array_shuffle array_to_json array_to_string array_upper bit_and bit_count bit_or bit_xor bool bool_and bool_or \
+    broadcast btrim cardinality cbrt chr col_description corr covar_pop covar_samp current_database current_query \
+    current_role current_schema current_schemas current_setting current_user date_bin date_part date_trunc daterange \
+    decode div encode enum_first enum_last enum_range every factorial family float4 float8 format_type gcd \
+    generate_series generate_subscripts get_bit get_byte grouping has_any_column_privilege has_column_privilege \
+    has_database_privilege has_function_privilege has_schema_privilege has_sequence_privilege has_table_privilege \
+    has_type_privilege host hostmask inet_client_addr inet_client_port inet_server_addr inet_server_port initcap int2 \
+    int4 int4range int8 int8range isempty isfinite json_agg json_array_elements json_array_elements_text \
+    json_array_length json_build_array json_build_object json_each json_each_text json_exists json_extract_path \
+    json_extract_path_text json_object_agg json_object_keys json_populate_record json_populate_recordset json_query \
+    json_scalar json_strip_nulls json_to_record json_to_recordset json_typeof json_value jsonb_agg \
+    jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each \
+    jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg \
+    jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array \
     jsonb_path_query_first jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_strip_nulls \
-    jsonb_to_record jsonb_to_recordset jsonb_typeof json_exists json_query json_value json_scalar justify_days \
-    justify_hours justify_interval lcm lower_inc lower_inf make_date make_interval make_time make_timestamp \
-    make_timestamptz masklen mode mxid_age netmask network normalize num_nonnulls num_nulls numnode obj_description \
-    parse_ident percentile_cont percentile_disc pg_backend_pid pg_blocking_pids pg_column_size pg_conf_load_time \
-    pg_control_system pg_current_wal_insert_lsn pg_current_wal_lsn pg_current_xact_id_if_assigned pg_database_size \
-    pg_describe_object pg_encoding_to_char pg_function_is_visible pg_get_constraintdef pg_get_expr \
-    pg_get_function_arguments pg_get_function_identity_arguments pg_get_function_result pg_get_functiondef \
-    pg_get_indexdef pg_get_partkeydef pg_get_ruledef pg_get_serial_sequence pg_get_statisticsobjdef pg_get_triggerdef \
-    pg_get_userbyid pg_get_viewdef pg_has_role pg_index_column_has_property pg_indexes_size pg_is_in_recovery \
-    pg_is_other_temp_schema pg_is_wal_replay_paused pg_last_wal_receive_lsn pg_last_wal_replay_lsn \
-    pg_last_xact_replay_timestamp pg_my_temp_schema pg_partition_ancestors pg_partition_root pg_partition_tree \
-    pg_postmaster_start_time pg_relation_filenode pg_relation_size pg_size_bytes pg_size_pretty pg_table_is_visible \
-    pg_table_size pg_tablespace_size pg_total_relation_size pg_type_is_visible pg_typeof pg_wal_lsn_diff quote_ident \
-    quote_literal quote_nullable range_agg range_merge regexp_count regexp_instr regexp_like regexp_match regexp_matches \
-    regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr regr_avgx regr_avgy regr_count \
-    regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy row_to_json scale session_user set_bit set_byte set_masklen \
-    setweight sha224 sha256 sha384 sha512 shobj_description split_part starts_with statement_timestamp stddev stddev_pop \
-    stddev_samp string_to_array string_to_table strip strpos to_ascii to_char to_date to_hex to_json to_jsonb to_number \
-    to_regclass to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype to_timestamp \
-    to_tsquery to_tsvector transaction_timestamp translate treat trim_array trim_scale trunc ts_headline ts_rank \
-    ts_rank_cd tsvector_to_array txid_current_if_assigned txid_current_snapshot unistr unnest upper_inc upper_inf user \
-    var_pop var_samp variance version websearch_to_tsquery plainto_tsquery phraseto_tsquery width_bucket xmlagg \
-    xmlconcat xmlelement xmlforest xpath xpath_exists bool text int2 int4 int8 float4 float8 daterange int4range int8range \
-    numrange tsrange tstzrange to_bin to_oct array_sample array_shuffle";
+    jsonb_to_record jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lcm lower_inc \
+    lower_inf make_date make_interval make_time make_timestamp make_timestamptz masklen mode mxid_age netmask network \
+    normalize num_nonnulls num_nulls numnode numrange obj_description parse_ident percentile_cont percentile_disc \
+    pg_backend_pid pg_blocking_pids pg_column_size pg_conf_load_time pg_control_system pg_current_wal_insert_lsn \
+    pg_current_wal_lsn pg_current_xact_id_if_assigned pg_database_size pg_describe_object pg_encoding_to_char \
+    pg_function_is_visible pg_get_constraintdef pg_get_expr pg_get_function_arguments \
+    pg_get_function_identity_arguments pg_get_function_result pg_get_functiondef pg_get_indexdef pg_get_partkeydef \
+    pg_get_ruledef pg_get_serial_sequence pg_get_statisticsobjdef pg_get_triggerdef pg_get_userbyid pg_get_viewdef \
+    pg_has_role pg_index_column_has_property pg_indexes_size pg_is_in_recovery pg_is_other_temp_schema \
+    pg_is_wal_replay_paused pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp \
+    pg_my_temp_schema pg_partition_ancestors pg_partition_root pg_partition_tree pg_postmaster_start_time \
+    pg_relation_filenode pg_relation_size pg_size_bytes pg_size_pretty pg_table_is_visible pg_table_size \
+    pg_tablespace_size pg_total_relation_size pg_type_is_visible pg_typeof pg_wal_lsn_diff phraseto_tsquery \
+    plainto_tsquery quote_ident quote_literal quote_nullable range_agg range_merge record_image_eq record_image_ne \
+    regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array \
+    regexp_split_to_table regexp_substr regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx \
+    regr_sxy regr_syy row_to_json scale session_user set_bit set_byte set_masklen setweight sha224 sha256 sha384 \
+    sha512 shobj_description split_part starts_with statement_timestamp stddev stddev_pop stddev_samp string_to_array \
+    string_to_table strip strpos text to_ascii to_bin to_char to_date to_hex to_json to_jsonb to_number to_oct \
+    to_regclass to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype \
+    to_timestamp to_tsquery to_tsvector transaction_timestamp translate treat trim_array trim_scale trunc ts_headline \
+    ts_rank ts_rank_cd tsrange tstzrange tsvector_to_array txid_current_if_assigned txid_current_snapshot unistr \
+    unnest upper_inc upper_inf user var_pop var_samp variance version websearch_to_tsquery width_bucket xmlagg \
+    xmlconcat xmlelement xmlforest xpath xpath_exists";
 
 const MYSQL: &str = "adddate addtime bin bit_and bit_count bit_or bit_xor char connection_id conv convert_tz crc32 \
     curdate current_role current_user curtime database date_add date_format date_sub datediff dayname dayofmonth dayofweek \

@@ -182,3 +182,11 @@ async fn our_statement_is_cancelled_while_it_copies_the_table() {
             .any(|(_, words)| words.starts_with("nobody"))
     );
 }
+
+/// Long enough for two looks at whether its session is still there.
+#[tokio::test]
+async fn a_statement_that_takes_long_is_waited_for() {
+    let Some((_database, shop)) = shop("run-sessaaaf").await else { return };
+    let outcome = shop.done("long", 1, false).await;
+    assert_eq!(outcome.result, OutcomeResult::Applied, "{outcome:?}");
+}
