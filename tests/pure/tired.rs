@@ -223,7 +223,7 @@ fn a_trial_is_offered_only_of_what_can_be_taken_back() {
         let snapshot = with_runbook(fixture::snapshot(fixture::contained(), 1387), |runbook| {
             let step = runbook.steps.get_mut("rename-back").unwrap();
             let Action::Ddl(PerDialect::Any(list)) = &mut step.action else { panic!("{:?}", step.action) };
-            *list = vec![SqlText::parse(sql, list[0].span.clone()).unwrap()];
+            *list = vec![SqlText::parse(sql, list[0].span).unwrap()];
         });
         keymap::trial_of(&model(&snapshot), &snapshot).is_some()
     };
