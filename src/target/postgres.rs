@@ -351,7 +351,8 @@ fn refused(target: &Target, where_to: &str, error: &SqlError) -> Failure {
         Some("28P01" | "28000") => "look at the user and the password in the address, and at pg_hba.conf",
         Some("3D000") => "look at the database name in the address",
         Some("53300") => "the server has no connection left: end one, or raise max_connections",
-        Some("08P01") if error.message.contains("options") => {
+        // PgBouncer's words and those of RDS Proxy.
+        Some("08P01" | "0A000") if error.message.contains("options") => {
             "a pooler stands in front of the server: give the address of the server itself"
         }
         Some("57P03") => "the server is starting or stopping: try again",
